@@ -1,128 +1,359 @@
-"""What the server prints: drained at once, scrubbed of keys, kept in a file.
+"""What the server prints, as its supervisor sees it.
 
-The pipe is drained whatever happens to the file, since a server whose pipe is full stands still.
+The pipe is read by the collector (`launcher/collector.py`), a process of its own, which writes the
+log and hands the lines on. Two ways lead to them: a supervisor that started the server reads the
+collector's second pipe (`ServerOutput`); one that took over a running server follows the file
+(`AdoptedOutput`).
 """
 
 from __future__ import annotations
 
 import os
 import re
+import select
+import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import BinaryIO, Final
+from pathlib import Path
+from typing import Final, Protocol
 
-READ_BYTES: Final = 65536
-LONGEST_LINE_BYTES: Final = 65536
-TAIL_LINES: Final = 40
-# tqdm redraws its bars with a carriage return alone.
-_LINE_END: Final = re.compile(rb"[\r\n]")
-REDACTED: Final = b"[redacted]"
+from launcher import collector
+from launcher.collector_process import CollectorProcess, CollectorSettings, enlarge_pipe
+from launcher.log_files import KEEP_FILES, ROTATE_BYTES, LogReader
+from launcher.process import ProcessIdentity, wait_until_gone
 
-
-class LineSplitter:
-    """Bytes in any pieces become lines of bounded length without secrets.
-
-    The lines do not depend on how the bytes were cut into pieces.
-    """
-
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets = tuple(secret.encode() for secret in secrets if secret)
-        self._longest_secret_bytes = max(map(len, self._secrets), default=0)
-        self._rest = b""
-
-    def feed(self, chunk: bytes) -> list[str]:
-        """The lines that are complete now; a line that grows too long is cut into several."""
-        *complete, self._rest = _LINE_END.split(self._rest + chunk)
-        lines = []
-        for line in complete:
-            clean = self._scrub(line)
-            lines += [
-                clean[start : start + LONGEST_LINE_BYTES]
-                for start in range(0, len(clean), LONGEST_LINE_BYTES)
-            ]
-        while self._rest_is_too_long():
-            self._rest = self._scrub(self._rest)
-            if self._rest_is_too_long():
-                lines.append(self._rest[:LONGEST_LINE_BYTES])
-                self._rest = self._rest[LONGEST_LINE_BYTES:]
-        return [line.decode("utf-8", "replace") for line in lines if line.strip()]
-
-    def finish(self) -> list[str]:
-        """The last line, if the output did not end with a line end."""
-        return self.feed(b"\n")
-
-    def _rest_is_too_long(self) -> bool:
-        # A secret that begins before the cut is here to its end, so none is cut in two.
-        return len(self._rest) > LONGEST_LINE_BYTES + self._longest_secret_bytes
-
-    def _scrub(self, line: bytes) -> bytes:
-        for secret in self._secrets:
-            line = line.replace(secret, REDACTED)
-        return line
+TAIL_LINES: Final = 400
+# Of a line in the tail: 400 of the longest lines would be 26 MB.
+TAIL_LINE_CHARACTERS: Final = 8192
+# A collector that lived shorter than this is not replaced at once.
+SHORT_LIFE_SECONDS: Final = 1.0
+KILL_TIMEOUT_SECONDS: Final = 5.0
+FOLLOW_SECONDS: Final = 1.0
+_NOTICE: Final = re.compile(rf"specserve: (?P<lines>\d+) {re.escape(collector.DROPPED_NOTICE)}")
 
 
-class OutputDrain:
-    """A thread that reads the pipe to its end.
-
-    Args:
-        descriptor: the reading end of the pipe; stays the caller's to close.
-        log: written to and closed at the end. What it cannot take is dropped and counted.
-        secrets: texts that never reach the file, the callback or `tail`.
-        on_line: called for each line, in the thread.
-    """
-
-    def __init__(
-        self,
-        descriptor: int,
-        *,
-        log: BinaryIO,
-        secrets: Iterable[str],
-        on_line: Callable[[str], None],
-    ) -> None:
-        self._descriptor = descriptor
-        self._log = log
-        self._splitter = LineSplitter(secrets)
-        self._on_line = on_line
-        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self.dropped_lines = 0
-        self._thread = threading.Thread(target=self._run, name="output-drain", daemon=True)
-
-    def start(self) -> None:
-        """Begin to read."""
-        self._thread.start()
-
-    def join(self, timeout_seconds: float) -> None:
-        """Wait for the end of the output."""
-        if self._thread.ident is not None:
-            self._thread.join(timeout_seconds)
+class Output(Protocol):
+    """What is known of a server's output, however it is read."""
 
     @property
     def tail(self) -> tuple[str, ...]:
         """The last lines, the newest last."""
-        return tuple(self._tail)
+
+    @property
+    def last_line_at(self) -> float | None:
+        """When the last line came, in monotonic seconds; None before the first."""
+
+    @property
+    def dropped_lines(self) -> int:
+        """How many lines the disk did not take."""
+
+    @property
+    def collector(self) -> ProcessIdentity | None:
+        """The process that reads the server's pipe; None where none is known."""
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait until the output has ended, and let go of everything.
+
+        Returns:
+            False where the collector had to be killed, since somebody still held the pipe.
+        """
+
+
+class _Tail:
+    """The last lines, and when the last one came."""
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self.last_line_at: float | None = None
+        self._on_line = on_line
+        self._lines: deque[str] = deque(maxlen=TAIL_LINES)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return tuple(self._lines)
+
+    def remember(self, line: bytes) -> str:
+        text = line.decode("utf-8", "replace")
+        self._lines.append(text[:TAIL_LINE_CHARACTERS])
+        return text
+
+    def take(self, line: bytes) -> str:
+        self.last_line_at = time.monotonic()
+        text = self.remember(line)
+        self._on_line(text)
+        return text
+
+
+class ServerOutput:
+    """The supervisor's end of the collector, which it starts, and starts again where it is killed.
+
+    The supervisor holds the reading end of the server's pipe too, so that the pipe does not break
+    while there is no collector.
+    """
+
+    def __init__(
+        self,
+        settings: CollectorSettings,
+        on_line: Callable[[str], None],
+        on_restart: Callable[[ProcessIdentity], None],
+    ) -> None:
+        self.restarts = 0
+        self._settings = settings
+        self._on_restart = on_restart
+        self._tail = _Tail(on_line)
+        self._dropped_before = 0
+        self._dropped_now = 0
+        self._closing = threading.Event()
+        self._read_end, self.write_end = os.pipe()
+        self._open_ends = {self._read_end, self.write_end}
+        try:
+            enlarge_pipe(self.write_end)
+            self._current = CollectorProcess.spawn(settings, self._read_end, in_the_middle=False)
+        except OSError:
+            self._close(self._read_end, self.write_end)
+            raise
+        self._thread = threading.Thread(target=self._run, name="server-output", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def start(
+        cls,
+        *,
+        log_file: Path,
+        secrets: Iterable[str],
+        on_line: Callable[[str], None],
+        on_restart: Callable[[ProcessIdentity], None] = lambda _: None,
+        rotate_bytes: int = ROTATE_BYTES,
+        keep_files: int = KEEP_FILES,
+    ) -> ServerOutput:
+        """Start a collector, and a thread that takes its lines.
+
+        Args:
+            log_file: appended to; see `launcher.log_files.begin`.
+            secrets: texts that never reach the file, `on_line` or `tail`.
+            on_line: called for each line, in the thread. Lines are skipped where it is so slow that
+                a megabyte of them waits.
+            on_restart: called in the thread with each collector that replaces one.
+            rotate_bytes: size at which the log is rotated.
+            keep_files: how many rotated files there may be.
+
+        Raises:
+            OSError: the system refuses another process, or descriptors.
+        """
+        settings = CollectorSettings(log_file.absolute(), tuple(secrets), rotate_bytes, keep_files)
+        return cls(settings, on_line, on_restart)
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """The last lines, the newest last."""
+        return self._tail.lines
+
+    @property
+    def last_line_at(self) -> float | None:
+        """When the last line came, in monotonic seconds; None before the first."""
+        return self._tail.last_line_at
+
+    @property
+    def dropped_lines(self) -> int:
+        """How many lines the disk did not take."""
+        return self._dropped_before + self._dropped_now
+
+    @property
+    def collector(self) -> ProcessIdentity:
+        """The process that reads the server's pipe now."""
+        return self._current.identity
+
+    def close_write_end(self) -> None:
+        """Let go of the server's end, once it has its own: the output ends with the server."""
+        self._close(self.write_end)
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait until the last writer has closed the pipe and all is in the log; close everything.
+
+        Returns:
+            False where it had not ended in time, and the collector was killed.
+        """
+        self.close_write_end()
+        self._thread.join(timeout_seconds)
+        has_ended = not self._thread.is_alive()
+        self._closing.set()
+        deadline = time.monotonic() + KILL_TIMEOUT_SECONDS
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            # In a loop: it may be a new one since a moment ago.
+            self._current.popen.kill()
+            self._thread.join(0.1)
+        if not self._thread.is_alive():
+            self._close(self._read_end)
+        return has_ended
+
+    def _close(self, *descriptors: int) -> None:
+        for descriptor in descriptors:
+            if descriptor in self._open_ends:
+                self._open_ends.remove(descriptor)
+                os.close(descriptor)
 
     def _run(self) -> None:
-        with self._log:
-            while chunk := self._read():
-                self._take(self._splitter.feed(chunk))
-            self._take(self._splitter.finish())
+        while True:
+            self._pump(self._current.lines)
+            self._current.close()
+            self._dropped_before, self._dropped_now = self.dropped_lines, 0
+            if self._closing.is_set() or self._is_finished() or not self._replace():
+                return
 
-    def _read(self) -> bytes:
-        try:
-            return os.read(self._descriptor, READ_BYTES)
-        except OSError:  # the owner closed the pipe
-            return b""
+    def _pump(self, descriptor: int) -> None:
+        """Take what a collector hands on, until it ends."""
+        rest = b""
+        while chunk := os.read(descriptor, collector.READ_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                if line.startswith(collector.DROPPED_CONTROL):
+                    self._dropped_now = int(line[len(collector.DROPPED_CONTROL) :])
+                else:
+                    self._tail.take(line)
 
-    def _take(self, lines: list[str]) -> None:
-        text = "".join(f"{line}\n" for line in lines).encode()
-        if text:
+    def _is_finished(self) -> bool:
+        """Whether nobody can write to the server's pipe any more, and nothing is left in it."""
+        poller = select.poll()
+        poller.register(self._read_end, select.POLLIN)
+        return [event for _, event in poller.poll(0)] == [select.POLLHUP]
+
+    def _replace(self) -> bool:
+        """Start another collector; False where the output ended before that was possible."""
+        in_a_row = time.monotonic() - self._current.started_at < SHORT_LIFE_SECONDS
+        while True:
+            if in_a_row and self._stand_in():
+                return False
             try:
-                # A disk that fills up takes a part.
-                written = self._log.write(text)
+                self._current = CollectorProcess.spawn(
+                    self._settings, self._read_end, in_the_middle=True
+                )
             except OSError:
-                written = 0
-            self.dropped_lines += text[written:].count(b"\n")
-        for line in lines:
-            self._tail.append(line)
-            self._on_line(line)
+                in_a_row = True
+                continue
+            self.restarts += 1
+            self._on_restart(self._current.identity)
+            return True
+
+    def _stand_in(self) -> bool:
+        """Do the collector's work for a while; True at the end of the output, or when closing."""
+        splitter = collector.LineSplitter(self._settings.secrets, in_the_middle=True)
+        log = self._settings.new_log()
+        poller = select.poll()
+        poller.register(self._read_end, select.POLLIN)
+        deadline = time.monotonic() + SHORT_LIFE_SECONDS
+        is_over = False
+        # Another one can only go on between two lines.
+        while not is_over and (time.monotonic() < deadline or not splitter.is_between_lines):
+            lines: list[bytes] = []
+            if poller.poll(100):
+                chunk = os.read(self._read_end, collector.READ_BYTES)
+                is_over = not chunk
+                lines = splitter.feed(chunk) if chunk else splitter.finish()
+            log.write(lines)
+            for line in lines:
+                self._tail.take(line)
+            is_over = is_over or self._closing.is_set()
+        log.close()
+        self._dropped_before += log.dropped_lines
+        return is_over
+
+
+class AdoptedOutput:
+    """The output of a server whose own supervisor was killed: the log file, followed.
+
+    Its collector goes on writing, and hands on to nobody.
+
+    Args:
+        log_file: what it writes.
+        collector: who writes it, by the run record.
+        on_line: called for each new line, in a thread.
+        poll_seconds: how often to look.
+    """
+
+    def __init__(
+        self,
+        log_file: Path,
+        collector: ProcessIdentity | None,
+        *,
+        on_line: Callable[[str], None],
+        poll_seconds: float = FOLLOW_SECONDS,
+    ) -> None:
+        self.collector = collector
+        self.dropped_lines = 0
+        self._log_file = log_file
+        self._poll_seconds = poll_seconds
+        self._tail = _Tail(on_line)
+        self._closing = threading.Event()
+        self._reader = self._open()
+        if self._reader is not None:
+            self._look_back(self._reader)
+        self._thread = threading.Thread(target=self._run, name="adopted-output", daemon=True)
+        self._thread.start()
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """The last lines, the newest last; also those from before."""
+        return self._tail.lines
+
+    @property
+    def last_line_at(self) -> float | None:
+        """When the last line was seen, in monotonic seconds.
+
+        For a line from before, the time at which the file was written, by the clock of the day.
+        """
+        return self._tail.last_line_at
+
+    def join(self, timeout_seconds: float) -> bool:
+        """Wait until the collector is gone and all is read; let go of the file.
+
+        Returns:
+            False where it was not gone in time, and was killed.
+        """
+        is_gone = self.collector is None or wait_until_gone(
+            self.collector, timeout_seconds=timeout_seconds
+        )
+        if self.collector is not None and not is_gone:
+            self.collector.send_signal(signal.SIGKILL)
+            wait_until_gone(self.collector, timeout_seconds=KILL_TIMEOUT_SECONDS)
+        self._closing.set()
+        self._thread.join()
+        return is_gone
+
+    def _open(self) -> LogReader | None:
+        try:
+            return LogReader(self._log_file)
+        except OSError:  # removed; at the next rotation there is one again
+            return None
+
+    def _look_back(self, reader: LogReader) -> None:
+        """Learn the last lines from before; what comes then is new."""
+        reader.skip_to_last(TAIL_LINES)
+        for block in reader.read():
+            for line in _lines_of(block):
+                self._tail.remember(line)
+        if self._tail.lines:
+            age_seconds = max(0.0, time.time() - reader.modified_at)
+            self._tail.last_line_at = time.monotonic() - age_seconds
+
+    def _run(self) -> None:
+        is_over = False
+        while not is_over:
+            # Asked before the read: what is printed last must not be lost.
+            is_over = self._closing.wait(self._poll_seconds)
+            self._reader = self._reader or self._open()
+            if self._reader is not None:
+                self._take(self._reader.read(to_the_end=is_over))
+        if self._reader is not None:
+            self._reader.close()
+
+    def _take(self, blocks: Iterable[bytes]) -> None:
+        for block in blocks:
+            for line in _lines_of(block):
+                text = self._tail.take(line)
+                if notice := _NOTICE.search(text):
+                    self.dropped_lines += int(notice["lines"])
+
+
+def _lines_of(block: bytes) -> list[bytes]:
+    return block.removesuffix(b"\n").split(b"\n")
