@@ -1,0 +1,328 @@
+"""What the processes of a server are doing, read from /proc; and word of the first that ends.
+
+Linux only. `read_activity` reads `stat` and `io` and nothing that waits for the memory lock of a
+process (`cmdline`, `maps`), since it looks at processes that may hang with that lock held.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from launcher.process import ProcessIdentity
+
+# What torch's extensions, Triton, FlashInfer and TVM run, by the name that the kernel keeps of
+# them (15 bytes). Debian's carry a version: g++-12.
+_COMPILER: Final = re.compile(
+    r"(nvcc|cicc|ptxas|ptxas-blackwell|cudafe\+\+|fatbinary|nvlink|hipcc|ninja|cmake|make"
+    r"|cc1plus|cc1|c\+\+|g\+\+|gcc|cc|clang|clang\+\+|as|ld|ld\.lld|lld|ld\.gold|mold|collect2)"
+    r"(-[\d.]+)?"
+)
+# sglang 0.5.23, `setproctitle`: managers/scheduler.py (sglang::scheduler_DP0_TP1, and plain
+# sglang::scheduler), managers/detokenizer_manager.py (sglang::detokenizer),
+# managers/data_parallel_controller.py (sglang::data_parallel_controller) and
+# managers/multi_tokenizer_mixin.py (sglang::detokenizer_router, sglang::tokenizer_worker:PID).
+TITLE_PREFIX: Final = "sglang::"
+EngineChild: TypeAlias = tuple[ProcessIdentity, str]
+
+_TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
+# Fields of proc(5)'s stat, counted after the command's closing parenthesis.
+_STATE: Final = 0
+_MAJOR_FAULTS: Final = slice(12 - 3, 14 - 3)  # majflt, cmajflt
+_CPU_TICKS: Final = slice(14 - 3, 18 - 3)  # utime, stime, cutime, cstime
+_START_TICKS: Final = 22 - 3
+_READ_BYTES: Final = 65536
+_IO_COUNTERS: Final = re.compile(rb"^(rchar|wchar|read_bytes|write_bytes): (\d+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """What a group of processes had done up to one moment.
+
+    The counts run since the start of each process. One that is reaped hands its own on to its
+    parent; where the parent is not of the group they are lost, so a sum can fall.
+
+    Attributes:
+        at_seconds: the moment, by the monotonic clock.
+        processes: how many live.
+        cpu_seconds_by_pid: time on a processor of each, in user and kernel mode, with that of its
+            children that were reaped.
+        read_bytes: taken from files and pipes, by calls or by page faults; 0 where unreadable.
+        written_bytes: likewise given to files and pipes.
+        major_faults: page faults that waited for a disk; the only trace of a file that is mapped
+            from a FUSE mount.
+        compilers: names of the compilers, assemblers and linkers that run among them, sorted.
+        stopped: pids in state T or t: SIGSTOP, or a debugger.
+        blocked: pids with a thread in state D: it waits in the kernel, usually for a disk.
+    """
+
+    at_seconds: float
+    processes: int = 0
+    cpu_seconds_by_pid: Mapping[int, float] = field(default_factory=dict)
+    read_bytes: int = 0
+    written_bytes: int = 0
+    major_faults: int = 0
+    compilers: tuple[str, ...] = ()
+    stopped: tuple[int, ...] = ()
+    blocked: tuple[int, ...] = ()
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Time on a processor, of all."""
+        return sum(self.cpu_seconds_by_pid.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Stat:
+    name: str
+    state: str
+    start_ticks: int
+    cpu_ticks: int
+    major_faults: int
+
+
+def read_activity(members: Iterable[ProcessIdentity], *, now: float) -> Activity:
+    """Look at processes; those that have gone count for nothing.
+
+    Args:
+        members: the processes, as `launcher.process.find_members` finds them.
+        now: the moment, by the monotonic clock, in seconds.
+    """
+    major_faults = read_bytes = written_bytes = processes = 0
+    cpu_seconds: dict[int, float] = {}
+    compilers: set[str] = set()
+    stopped: list[int] = []
+    blocked: list[int] = []
+    for member in members:
+        stat = _stat_of(member)
+        if stat is None:
+            continue
+        # A zombie counts until it is reaped, lest its parent's sum leap from nothing.
+        cpu_seconds[member.pid] = stat.cpu_ticks / _TICKS_PER_SECOND
+        major_faults += stat.major_faults
+        if stat.state in {"Z", "X"}:
+            continue
+        processes += 1
+        read, written = _io_bytes(member.pid)
+        read_bytes += read
+        written_bytes += written
+        if stat.state in {"T", "t"}:
+            stopped.append(member.pid)
+            continue
+        if _has_blocked_thread(member.pid):
+            blocked.append(member.pid)
+        if _COMPILER.fullmatch(stat.name):
+            compilers.add(stat.name)
+    return Activity(
+        at_seconds=now,
+        processes=processes,
+        cpu_seconds_by_pid=cpu_seconds,
+        read_bytes=read_bytes,
+        written_bytes=written_bytes,
+        major_faults=major_faults,
+        compilers=tuple(sorted(compilers)),
+        stopped=tuple(stopped),
+        blocked=tuple(blocked),
+    )
+
+
+def titles(members: Iterable[ProcessIdentity]) -> dict[int, str]:
+    """What each process calls itself, by pid: the first word of its command line or its title."""
+    found = {}
+    for member in members:
+        try:
+            words = _read(f"/proc/{member.pid}/cmdline")
+        except OSError:
+            continue
+        # setproctitle pads its title with blanks or zero bytes.
+        title = words.partition(b"\0")[0].decode(errors="replace").strip()
+        # Asked afterwards: had the pid been reused before the reading, this would say so.
+        if title and member.is_alive():
+            found[member.pid] = title
+    return found
+
+
+def engine_children(members: Iterable[ProcessIdentity]) -> tuple[EngineChild, ...]:
+    """Those processes that SGLang named, with their titles: without any of them it is broken.
+
+    A child gets its title only after its imports, some seconds after its birth.
+    """
+    candidates = tuple(members)
+    known = titles(candidates)
+    return tuple(
+        (member, known[member.pid])
+        for member in candidates
+        if known.get(member.pid, "").startswith(TITLE_PREFIX)
+    )
+
+
+class MemberWatch:
+    """A thread that waits for the first of some processes to end, and calls back once.
+
+    The kernel wakes it, so that word comes within milliseconds and waiting costs nothing.
+
+    Args:
+        children: processes with their titles, as `engine_children` finds them.
+        on_end: called in the thread with the first that ended, or had ended before the start.
+    """
+
+    def __init__(
+        self,
+        children: Iterable[EngineChild],
+        on_end: Callable[[ProcessIdentity, str], None],
+    ) -> None:
+        self._children = tuple(children)
+        self._on_end = on_end
+        self._stopped = threading.Event()
+        # Guards `_wake`, which the thread closes while `stop` may be about to write to it.
+        self._lock = threading.Lock()
+        self._wake: int | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to watch.
+
+        Raises:
+            OSError: no descriptor is to be had; none is left open.
+            RuntimeError: no thread is to be had, likewise.
+        """
+        with contextlib.ExitStack() as opening:
+            self._wake = os.eventfd(0, os.EFD_CLOEXEC)
+            opening.callback(self._close_wake)
+            watched, ended = _open_all(self._children, opening)
+            descriptors = opening.pop_all()
+        thread = threading.Thread(
+            target=self._run,
+            args=(self._wake, watched, ended, descriptors),
+            name="member-watch",
+            daemon=True,
+        )
+        try:
+            thread.start()
+        except RuntimeError:
+            descriptors.close()
+            raise
+        self._thread = thread
+
+    def stop(self) -> None:
+        """Watch no more: when this returns, no call is made any longer and no descriptor is open.
+
+        May be called from anywhere, the callback included, and again.
+        """
+        self._stopped.set()
+        with self._lock:
+            if self._wake is not None:
+                os.eventfd_write(self._wake, 1)
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(
+        self,
+        wake: int,
+        watched: dict[int, EngineChild],
+        ended: EngineChild | None,
+        descriptors: contextlib.ExitStack,
+    ) -> None:
+        with descriptors:
+            if ended is None:
+                poll = select.poll()
+                for descriptor in (wake, *watched):
+                    poll.register(descriptor, select.POLLIN)
+                ready = {descriptor for descriptor, _ in poll.poll()}
+                ended = next((child for fd, child in watched.items() if fd in ready), None)
+        if ended is not None and not self._stopped.is_set():
+            self._on_end(*ended)
+
+    def _close_wake(self) -> None:
+        with self._lock:
+            if self._wake is not None:
+                os.close(self._wake)
+                self._wake = None
+
+
+def _open_all(
+    children: Iterable[EngineChild], descriptors: contextlib.ExitStack
+) -> tuple[dict[int, EngineChild], EngineChild | None]:
+    """A descriptor for each process, or the first that has ended already."""
+    watched: dict[int, EngineChild] = {}
+    for child in children:
+        identity, _ = child
+        try:
+            descriptor = os.pidfd_open(identity.pid)
+        except ProcessLookupError:
+            return watched, child
+        descriptors.callback(os.close, descriptor)
+        # It is alive, and was when it was identified: so the descriptor, which was opened in
+        # between, is its own and not that of another process with the same pid.
+        if not identity.is_alive():
+            return watched, child
+        watched[descriptor] = child
+    return watched, None
+
+
+def _stat_of(member: ProcessIdentity) -> _Stat | None:
+    """Its line in /proc, or None where it has gone; a zombie has not."""
+    try:
+        stat = _parse_stat(_read(f"/proc/{member.pid}/stat"))
+    except OSError:
+        return None
+    return stat if stat.start_ticks == member.start_ticks else None
+
+
+def _parse_stat(line: bytes) -> _Stat:
+    # The command in parentheses may itself hold spaces and parentheses.
+    head, _, rest = line.decode(errors="replace").rpartition(")")
+    fields = rest.split()
+    return _Stat(
+        name=head.partition("(")[2],
+        state=fields[_STATE],
+        start_ticks=int(fields[_START_TICKS]),
+        cpu_ticks=sum(map(int, fields[_CPU_TICKS])),
+        major_faults=sum(map(int, fields[_MAJOR_FAULTS])),
+    )
+
+
+def _io_bytes(pid: int) -> tuple[int, int]:
+    """Bytes read and written.
+
+    The first counter of each pair knows calls, cached or not; the second what reached a disk,
+    page faults included. Much of the traffic is in both, so the larger stands for the pair.
+    """
+    try:
+        counters = dict(_IO_COUNTERS.findall(_read(f"/proc/{pid}/io")))
+    except OSError:
+        return 0, 0
+    return (
+        max(int(counters.get(b"rchar", 0)), int(counters.get(b"read_bytes", 0))),
+        max(int(counters.get(b"wchar", 0)), int(counters.get(b"write_bytes", 0))),
+    )
+
+
+def _has_blocked_thread(pid: int) -> bool:
+    """Whether a thread is in state D; SGLang loads weights in threads of their own."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208  # names alone, many, often
+    except OSError:
+        return False
+    for thread in threads:
+        with contextlib.suppress(OSError):
+            line = _read(f"/proc/{pid}/task/{thread}/stat")
+            # After the last parenthesis, a blank and the state.
+            if line[line.rfind(b")") + 2 :][:1] == b"D":
+                return True
+    return False
+
+
+def _read(path: str) -> bytes:
+    """A short file of /proc, in one call: thousands of threads are read in one look."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _READ_BYTES)
+    finally:
+        os.close(descriptor)

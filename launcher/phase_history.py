@@ -1,0 +1,210 @@
+"""How long each phase took when the same model was started on the same machine before.
+
+One file, `phase_times.json` in the user's state folder, 0600. It only serves to say "usually
+12 s": where it cannot be read or written, nothing is known or kept, and a start goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import math
+import os
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from launcher.errors import StateError
+from launcher.phases import Phase
+from launcher.private_files import make_private_folder, write_atomically
+from launcher.run_store import servers_root
+
+if TYPE_CHECKING:
+    from launcher.config import ServerConfig
+
+STARTS_PER_KEY: Final = 10
+MOST_KEYS: Final = 200
+# Full, it holds less than half a MiB. What is larger is not ours.
+LARGEST_FILE_BYTES: Final = 4 * 1024**2
+LOCK_TIMEOUT_SECONDS: Final = 1.0
+_LOCK_POLL_SECONDS: Final = 0.01
+_SCHEMA_VERSION: Final = 1
+
+_Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _File(BaseModel):
+    """The file. Keys stand in the order of their last start, the oldest first.
+
+    Phases are not checked by name: another version may have more of them.
+    """
+
+    schema_version: Literal[1] = _SCHEMA_VERSION
+    starts: dict[str, list[dict[str, _Seconds]]] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTimes:
+    """What earlier starts took for one phase, in seconds."""
+
+    median_seconds: float
+    longest_seconds: float
+    count: int
+
+
+def phase_deadline_seconds(times: PhaseTimes | None) -> float | None:
+    """After how long a phase counts as slow, or None where there is nothing to compare with.
+
+    Formula: 3 x the longest seen + 30 s.
+
+    The longest and not the median, since one of the ten may have found its files or kernels in
+    no cache, and that is no fault. Three times, since the same load from the same disk varies by
+    a factor of two with its neighbours. The 30 s are for phases of a second, of which a busy
+    machine makes ten.
+    """
+    return None if times is None else 3 * times.longest_seconds + 30
+
+
+def history_file() -> Path:
+    """Where this user's history is: `$XDG_STATE_HOME/specserve/phase_times.json`."""
+    return servers_root().parent / "phase_times.json"
+
+
+def history_key(
+    config: ServerConfig,
+    *,
+    gpu_names: Sequence[str],
+    cpu_model: str,
+    cpus: int,
+    engine_version: str,
+) -> str:
+    """A digest of what decides how long a start takes.
+
+    Args:
+        config: what is served.
+        gpu_names: the GPUs that it may use, in their order; they count where it runs on them.
+        cpu_model: the processor's name, as `read_cpu_model` reads it.
+        cpus: how many processors it may use.
+        engine_version: SGLang's.
+    """
+    machine = list(gpu_names) if config.device == "cuda" else [cpu_model, cpus]
+    decides = [
+        config.model_path,
+        config.revision,
+        config.device,
+        machine,
+        config.tp_size,
+        config.dtype,
+        config.speculative_algorithm,
+        config.speculative_draft_model_path,
+        engine_version,
+    ]
+    return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:32]
+
+
+def read_cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name, or 'unknown': not every architecture gives one."""
+    with contextlib.suppress(OSError), cpuinfo.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return "unknown"
+
+
+class PhaseHistory:
+    """The durations of earlier starts, in a file. No method raises for what the file is."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def usual(self, key: str) -> Mapping[Phase, PhaseTimes]:
+        """What earlier starts of this kind took, for the phases that they had."""
+        history = self._read()
+        starts = [] if history is None else history.starts.get(key, [])
+        usual = {}
+        for phase in Phase:
+            seconds = [start[phase] for start in starts if phase in start]
+            if seconds:
+                usual[phase] = PhaseTimes(statistics.median(seconds), max(seconds), len(seconds))
+        return usual
+
+    def add(self, key: str, durations: Mapping[Phase, float]) -> bool:
+        """Keep a start that succeeded; says whether it was kept.
+
+        Args:
+            key: of its kind, from `history_key`.
+            durations: seconds of each phase.
+        """
+        start = {
+            phase.value: round(seconds, 3)
+            for phase, seconds in durations.items()
+            if math.isfinite(seconds) and seconds >= 0
+        }
+        if not start:
+            return False
+        try:
+            make_private_folder(self._file.parent)
+            # Read under the lock, so that of two servers that write at once neither is lost.
+            with self._lock():
+                history = self._read()
+                if history is None:
+                    return False
+                starts = history.starts.pop(key, [])
+                history.starts[key] = [*starts, start][-STARTS_PER_KEY:]
+                for oldest in list(history.starts)[:-MOST_KEYS]:
+                    del history.starts[oldest]
+                write_atomically(self._file, history.model_dump_json() + "\n")
+        except (OSError, StateError):
+            return False
+        return True
+
+    def _read(self) -> _File | None:
+        """The file, empty where it is missing or broken, or None where it is not ours to replace.
+
+        That of another version of this project stays as it is: two versions side by side must
+        not throw away each other's.
+        """
+        try:
+            if not self._file.is_file():
+                return None if self._file.exists() else _File()
+            if self._file.stat().st_size > LARGEST_FILE_BYTES:
+                return _File()
+            text = self._file.read_bytes()
+        except OSError:
+            return None
+        try:
+            return _File.model_validate_json(text)
+        except ValidationError as error:
+            another_version = any(part["loc"] == ("schema_version",) for part in error.errors())
+            return None if another_version else _File()
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Be the only writer.
+
+        Raises:
+            OSError: the lock cannot be had: its file cannot be made, or its holder stands still.
+        """
+        file = self._file.with_suffix(".lock")
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(_LOCK_POLL_SECONDS)
+            yield
+        finally:
+            os.close(descriptor)
