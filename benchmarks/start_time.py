@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -30,8 +30,8 @@ from launcher.config_sources import resolve
 from launcher.events import Event, ServerReady
 from launcher.hardware import probe_hardware
 from launcher.launch import Launch
-from launcher.process import find_members
-from launcher.run import Request
+from launcher.mailbox import Request
+from launcher.members import find_members
 from launcher.run_store import RunStore
 from launcher.supervisor import Supervisor
 
@@ -155,7 +155,7 @@ def run_rounds(base: Launch, rounds: int) -> Iterator[Start]:
         for number in range(rounds):
             for arm in order.sample(list(ARMS), len(ARMS)):
                 command = ARMS[arm](base.command, Path(folder))
-                launch = Launch(base.config, command, {}, base.versions, detached=False)
+                launch = replace(base, command=command)
                 wall, cpu = measure(launch, Path(folder))
                 yield Start(number, arm, round(wall, 2), round(cpu, 2))
 

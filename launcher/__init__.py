@@ -2,12 +2,16 @@
 
 The flow, which is also the direction of imports:
 
-    names, errors, states, events, text, private_files, hardware
+    names, errors, states, events, text, private_files, hardware, notify, bind
       -> config, presets, config_sources                             what to serve
-      -> flags, command, keys, ports, model_folder, launch, preflight   can it run
-      -> process, run_store, output, phases, diagnosis, readiness, run, supervisor   run it
+      -> process, members, shared_memory, run_store                  whose process is it
+      -> flags, command, keys, ports, model_folder, launch           can it run
+      -> phases, activity, phase_history, start_watch, preflight     how long does it take
+      -> collector, log_files, collector_process, output             what does it print
+      -> memory_events, cause_types, causes_gpu, causes_host, causes_model, causes, diagnosis   why did it end
+      -> readiness, health, restarts, mailbox, journal, run, supervisor   keep it up
       -> stop, follow                                                reach it from elsewhere
-      -> display, consoles, starting, cli_common, cli_start, cli     show it
+      -> display, consoles, starting, cli_common, cli_start, cli_logs, service, cli_service, cli
 
 `tests/unit/test_import_direction.py` holds that order. `clients` never imports this package, and
 this package never imports `clients` or `benchmarks`. SGLang and torch are imported by

@@ -10,14 +10,20 @@ import json
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import click
 
-from launcher.cli_common import EXIT_INTERRUPTED, json_option, name_option, print_json
+from launcher.cli_common import (
+    EXIT_INTERRUPTED,
+    json_option,
+    name_option,
+    never_started,
+    print_json,
+    require_record,
+)
 from launcher.errors import LauncherError, NotRunningError, StateError
 from launcher.run_store import RunRecord, RunStore, list_stores
 from launcher.text import human_seconds
@@ -29,10 +35,14 @@ COMPLETION_VARIABLE: Final = "_SPECSERVE_COMPLETE"
 LAZY_COMMANDS: Final[Mapping[str, str]] = {
     "up": "launcher.cli_start",
     "config": "launcher.cli_start",
+    "logs": "launcher.cli_logs",
+    "service": "launcher.cli_service",
 }
 STATE_COLOURS: Final[Mapping[str, str]] = {
     "READY": "green",
     "STARTING": "yellow",
+    "UNHEALTHY": "yellow",
+    "BACKOFF": "yellow",
     "STOPPING": "yellow",
     "EXITED": "red",
     "FATAL": "red",
@@ -46,7 +56,7 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of all commands, for `--help` and completion."""
-        return ["up", *super().list_commands(ctx), "config"]
+        return ["up", *super().list_commands(ctx), "logs", "config", "service"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, imported where need be."""
@@ -65,7 +75,7 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Serve a large language model with SGLang and speculative decoding.
 
-    Exit codes: 2 usage, 10 to 16 configuration, 20 to 30 this machine, 40 to 46 the server,
+    Exit codes: 2 usage, 10 to 16 configuration, 20 to 30 this machine, 40 to 48 the server,
     50 state folder, 130 interrupted.
     """
 
@@ -125,47 +135,12 @@ def status(*, name: str | None, as_json: bool) -> None:
         print_json({"servers": servers, "errors": [error.problem for error in failures]})
     else:
         if name is not None and not records and not failures:
-            raise _never_started(stores[0])
+            raise never_started(stores[0])
         if records or not failures:
             _print_servers(records)
     _raise_first(failures)
     if name is not None and (not records or records[0].live_state != "READY"):
         sys.exit(NotRunningError.exit_code)
-
-
-@cli.command()
-@name_option
-@click.option("-f", "--follow", is_flag=True, help="Go on as the server prints.")
-@click.option(
-    "-n",
-    "--lines",
-    default=100,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="How many of the last lines.",
-)
-@click.option("--events", is_flag=True, help="The launcher's events, as JSON lines.")
-def logs(*, name: str, follow: bool, lines: int, events: bool) -> None:
-    """Print what a server printed."""
-    store = RunStore(name)
-    record = _require_record(store)
-    file = record.events_file if events else record.log_file
-    try:
-        with file.open(encoding="utf-8", errors="replace") as log:
-            for line in deque(log, maxlen=lines):
-                click.echo(line, nl=False)
-            while follow:
-                # Asked before the read: what is printed last must not be lost.
-                current = store.read()
-                running = current is not None and current.is_running
-                click.echo(log.read(), nl=False)
-                if not running:
-                    return
-                time.sleep(FOLLOW_SECONDS)
-    except OSError as error:
-        raise StateError(
-            f"{file} cannot be read: {error.strerror}.", action="Start the server first."
-        ) from error
 
 
 @cli.command()
@@ -179,7 +154,7 @@ def restart(*, name: str, as_json: bool) -> None:
     from launcher.stop import stop_server  # noqa: PLC0415
 
     store = RunStore(name)
-    record = _require_record(store)
+    record = require_record(store)
     config = record.read_config()
     if record.is_supervised:
         preflight.check_files(config)
@@ -193,12 +168,13 @@ def restart(*, name: str, as_json: bool) -> None:
             config, probe_hardware(), secrets_file=store.secrets_file, detached=True
         )
 
-    starting.run_detached(config, store, check, as_json=as_json)
+    starting.run_detached(config, store, check, starting.How(as_json=as_json))
 
 
 @cli.command(hidden=True)
 @name_option
-def supervise(*, name: str) -> None:
+@click.option("--adopt", is_flag=True)
+def supervise(*, name: str, adopt: bool) -> None:
     """Supervise in the background; `up --detach` starts this."""
     from launcher.launch import Launch  # noqa: PLC0415
     from launcher.starting import events_writer  # noqa: PLC0415
@@ -207,7 +183,8 @@ def supervise(*, name: str) -> None:
     launch = Launch.from_json(sys.stdin.read())
     store = RunStore(name)
     # The lock came with a descriptor, and is held for as long as this process lives.
-    supervisor = Supervisor(launch, store, events_writer(store))
+    adopted = store.read() if adopt else None
+    supervisor = Supervisor(launch, store, events_writer(store), adopted=adopted)
     supervisor.handle_signals()
     supervisor.run()
 
@@ -249,27 +226,12 @@ def _program_name() -> str:
     return SCRIPT_NAME if installed or COMPLETION_VARIABLE in os.environ else MODULE_NAME
 
 
-def _require_record(store: RunStore) -> RunRecord:
-    record = store.read()
-    if record is None:
-        raise _never_started(store)
-    return record
-
-
-def _never_started(store: RunStore) -> NotRunningError:
-    known = ", ".join(other.name for other in list_stores())
-    return NotRunningError(
-        f"No server named {store.name!r} was ever started here.",
-        action=f"Known names: {known}." if known else "Start one: `python -m launcher up`.",
-    )
-
-
 def _print_servers(records: list[RunRecord]) -> None:
     """One line per server. Plain columns: rich would double the time that `status` takes."""
     if not records:
         click.echo("No server has been started here yet. Start one: python -m launcher up")
         return
-    rows = [("NAME", "STATE", "MODEL", "ENDPOINT", "PID", "STARTED")]
+    rows = [("NAME", "STATE", "MODEL", "ENDPOINT", "PID", "STARTED", "RESTARTS")]
     for record in records:
         age = human_seconds(max(0.0, time.time() - record.started_at.timestamp()))
         pid = str(record.server.pid) if record.server else "-"
@@ -281,6 +243,7 @@ def _print_servers(records: list[RunRecord]) -> None:
                 f"{record.base_url}/v1",
                 pid,
                 f"{age} ago",
+                str(record.restarts),
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -288,6 +251,22 @@ def _print_servers(records: list[RunRecord]) -> None:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         cells[1] = click.style(cells[1], fg=STATE_COLOURS.get(row[1]))
         click.echo("  ".join(cells).rstrip())
+    for record in records:
+        if (note := _note(record)) is not None:
+            click.echo(f"\n{record.name}: {note}")
+
+
+def _note(record: RunRecord) -> str | None:
+    """What a person should know of a server that is not simply well."""
+    if record.live_state == "ORPHANED":
+        how = "takes it over" if record.can_be_adopted else "starts it anew"
+        return (
+            f"its supervisor was killed. `python -m launcher up --name {record.name}` {how}, "
+            "`down` stops it."
+        )
+    if record.state in {"BACKOFF", "FATAL", "EXITED"} or record.restarts:
+        return record.last_failure
+    return None
 
 
 def _show_error(error: LauncherError, *, as_json: bool) -> None:

@@ -7,6 +7,9 @@ from typing import Final
 
 import click
 
+from launcher.errors import NotRunningError
+from launcher.run_store import RunRecord, RunStore, list_stores
+
 EXIT_INTERRUPTED: Final = 130
 
 name_option = click.option(
@@ -23,3 +26,25 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 def print_json(value: object) -> None:
     """Print one JSON document."""
     click.echo(json.dumps(value, indent=2))
+
+
+def require_record(store: RunStore) -> RunRecord:
+    """The record of the last run.
+
+    Raises:
+        NotRunningError: there was none.
+        StateError: it cannot be read.
+    """
+    record = store.read()
+    if record is None:
+        raise never_started(store)
+    return record
+
+
+def never_started(store: RunStore) -> NotRunningError:
+    """The error for a name that no server ever had."""
+    known = ", ".join(other.name for other in list_stores())
+    return NotRunningError(
+        f"No server named {store.name!r} was ever started here.",
+        action=f"Known names: {known}." if known else "Start one: `python -m launcher up`.",
+    )

@@ -21,10 +21,12 @@ from launcher.cli_common import EXIT_INTERRUPTED, json_option, print_json
 from launcher.config import ServerConfig
 from launcher.config_sources import ResolvedConfig, resolve
 from launcher.display import show_config
+from launcher.errors import AlreadyRunningError
 from launcher.hardware import probe_hardware
 from launcher.launch import Launch
 from launcher.presets import PRESETS
-from launcher.run_store import RunStore, already_running
+from launcher.run_store import RunRecord, RunStore, already_running
+from launcher.stop import stop_server
 
 # Fields that have an option of another form, or none.
 _SPECIAL_FIELDS: Final = frozenset({"preset", "extra_args"})
@@ -32,13 +34,13 @@ _SPECIAL_FIELDS: Final = frozenset({"preset", "extra_args"})
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def _config_options(command: _F) -> _F:
+def config_options(command: _F) -> _F:
     """Add an option for every field of `ServerConfig`, with its description as help."""
     for field, info in reversed(ServerConfig.model_fields.items()):
         if field in _SPECIAL_FIELDS:
             continue
         flag = f"--{field.replace('_', '-')}"
-        if info.annotation is bool:
+        if info.annotation in (bool, bool | None):
             option = click.option(
                 f"{flag}/--no-{flag[2:]}", field, default=None, help=info.description
             )
@@ -85,17 +87,24 @@ def _metavar(info: FieldInfo) -> str:
 
 
 @click.command()
-@_config_options
+@config_options
 @click.option("--detach", "-d", is_flag=True, help="Leave it running in the background.")
-@click.option("--dry-run", is_flag=True, help="Print the command and environment; start nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print the command and environment; start nothing. The file of --config, with the keys, is "
+    "there only while a server starts.",
+)
+@click.option("--log-json", is_flag=True, help="Events as JSON lines on standard error.")
 @json_option
-def up(*, detach: bool, dry_run: bool, as_json: bool, **options: Any) -> None:
+def up(*, detach: bool, dry_run: bool, log_json: bool, as_json: bool, **options: Any) -> None:
     """Start a server and wait until it has generated a token.
 
+    Where a server of that name runs whose supervisor was killed, it is taken over as it is.
     Arguments after `--` go to SGLang, checked against its own parser.
     """
     hardware = probe_hardware()
-    resolved = _resolve(options, probe=lambda: hardware)
+    resolved = resolve_options(options, probe=lambda: hardware)
     config = resolved.config
     store = RunStore(config.name)
     if dry_run:
@@ -114,14 +123,22 @@ def up(*, detach: bool, dry_run: bool, as_json: bool, **options: Any) -> None:
             click.echo(command.shell())
         return
     _say_preset(resolved)
-    _refuse_if_running(store)
+    record = store.read()
+    adopted = None
+    if record is not None and record.can_be_adopted:
+        adopted = _same_configuration(record, config)
+    elif record is not None:
+        _make_way(store, record)
 
     def check() -> Launch:
+        if adopted is not None:
+            return preflight.prepare_adoption(adopted, hardware, detached=detach)
         return preflight.prepare(config, hardware, secrets_file=store.secrets_file, detached=detach)
 
+    how = starting.How(as_json=as_json, log_json=log_json, adopted=adopted)
     if detach:
-        starting.run_detached(config, store, check, as_json=as_json)
-    elif not starting.run_in_foreground(config, store, check, as_json=as_json):
+        starting.run_detached(config, store, check, how)
+    elif not starting.run_in_foreground(config, store, check, how):
         sys.exit(EXIT_INTERRUPTED)
 
 
@@ -131,11 +148,11 @@ def config() -> None:
 
 
 @config.command("show")
-@_config_options
+@config_options
 @json_option
 def config_show(*, as_json: bool, **options: Any) -> None:
     """Print every field, its value, where it came from and what it means."""
-    resolved = _resolve(options)
+    resolved = resolve_options(options)
     if as_json:
         print_json(
             {
@@ -148,7 +165,7 @@ def config_show(*, as_json: bool, **options: Any) -> None:
         show_config(consoles.out(), resolved.config, resolved.sources, resolved.preset_reason)
 
 
-def _resolve(options: dict[str, Any], **seams: Any) -> ResolvedConfig:
+def resolve_options(options: dict[str, Any], **seams: Any) -> ResolvedConfig:
     flags = {
         # An empty value unsets what a weaker source has set.
         field: None if value == "" else value
@@ -174,7 +191,44 @@ def _say_preset(resolved: ResolvedConfig) -> None:
         )
 
 
-def _refuse_if_running(store: RunStore) -> None:
-    record = store.read()
-    if record is not None and record.is_running:
+def _same_configuration(record: RunRecord, config: ServerConfig) -> RunRecord:
+    """The record of a server that can be taken over, where it is the one that is asked for.
+
+    Raises:
+        AlreadyRunningError: it is another one.
+    """
+    known = record.read_config()
+    differences = [
+        field
+        for field in ServerConfig.model_fields
+        if getattr(known, field) != getattr(config, field)
+    ]
+    if differences:
+        raise AlreadyRunningError(
+            f"The server {record.name!r} runs at {record.base_url}, its supervisor was killed, and "
+            f"its configuration is another one: {', '.join(differences)} differ.",
+            action=f"Stop it with `python -m launcher down --name {record.name}`, or ask for it as "
+            "it is to take it over.",
+        )
+    click.echo(
+        f"Server {record.name!r} runs at {record.base_url} although its supervisor was killed; "
+        "taking it over.",
+        err=True,
+    )
+    return record
+
+
+def _make_way(store: RunStore, record: RunRecord) -> None:
+    """End what is left of a run whose supervisor was killed.
+
+    Raises:
+        AlreadyRunningError: its supervisor lives.
+        StopError: a process does not die, so nothing new is started beside it.
+    """
+    if record.is_supervised:
         raise already_running(record, store.name)
+    if record.is_orphaned:
+        click.echo(
+            f"Ending what is left of server {store.name!r}, whose supervisor was killed.", err=True
+        )
+        stop_server(store)

@@ -117,7 +117,8 @@ def build_command(
         if getattr(config, field):
             arguments.append(flag)
 
-    environment: dict[str, str] = {}
+    # At SIGABRT each process prints the stack of each thread: `launcher.members.dump_stacks`.
+    environment = {"PYTHONFAULTHANDLER": "1"}
     if secrets_file is not None:
         environment[REDACT_VARIABLE] = "1"
     if not config.is_repository:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from launcher.names import SERVER_NAME_PATTERN
 
 Device = Literal["cuda", "cpu"]
+RestartPolicy = Literal["never", "on-failure", "always"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "float", "half"]
 REPOSITORY_PATTERN: Final = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 
@@ -48,7 +49,15 @@ class ServerConfig(BaseModel):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=1, le=65535, description="Port to listen on.")
     api_key_file: Path | None = Field(
-        default=None, description="File that holds the key which clients must send."
+        default=None,
+        description="File that holds the key which clients must send; or LAUNCHER_API_KEY has it.",
+    )
+    admin_key_file: Path | None = Field(
+        default=None,
+        description="File that holds the key of the admin routes; unset: one that nobody knows.",
+    )
+    insecure: bool = Field(
+        default=False, description="Let other machines reach the server without a key."
     )
 
     device: Device = Field(default="cuda", description="Where the model runs.")
@@ -101,11 +110,58 @@ class ServerConfig(BaseModel):
     start_timeout_seconds: float = Field(
         default=1800.0, gt=0, description="Time from start to the first token, at the most."
     )
-    stop_timeout_seconds: float = Field(
-        default=60.0,
-        ge=0,
-        description="Time from SIGTERM to SIGKILL; SGLang's own shutdown takes up to 20 s of it.",
+    hang_timeout_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        description="A start in which nothing moves for so long is taken for hung.",
     )
+    drain_timeout_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        description="Time that requests in flight get to end when the server is stopped.",
+    )
+    stop_timeout_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        description="Time from the end of the drain to SIGKILL; SGLang needs up to 20 s of it.",
+    )
+
+    restart: RestartPolicy = Field(
+        default="on-failure", description="When to start a server again that ended by itself."
+    )
+    restart_limit: int = Field(
+        default=5, ge=1, description="Failures in a row after which it is given up."
+    )
+    restart_window_seconds: float = Field(
+        default=600.0, ge=0, description="A run that serves for so long ends the row of failures."
+    )
+    restart_delay_seconds: float = Field(
+        default=0.5, ge=0, description="Pause before the first restart; it doubles each time."
+    )
+    restart_max_delay_seconds: float = Field(
+        default=300.0, ge=0, description="The longest pause before a restart."
+    )
+    die_with_launcher: bool | None = Field(
+        default=None,
+        description="Whether SIGKILL of the launcher ends the server; unset: in the foreground.",
+    )
+
+    health_interval_seconds: float = Field(
+        default=10.0, gt=0, description="Pause between two probes of a server that serves."
+    )
+    health_timeout_seconds: float = Field(
+        default=25.0,
+        gt=0,
+        description="Time in which a probe has to generate a token; SGLang's own is 20 s.",
+    )
+    health_failures: int = Field(
+        default=3, ge=1, description="Probes that fail in a row before the server is restarted."
+    )
+
+    log_rotate_mib: int = Field(
+        default=64, ge=1, description="Size at which the server's log begins a new file, in MiB."
+    )
+    log_keep_files: int = Field(default=5, ge=1, description="Older log files to keep.")
 
     @field_validator("revision")
     @classmethod
@@ -143,14 +199,6 @@ class ServerConfig(BaseModel):
             )
         return self
 
-    @model_validator(mode="after")
-    def _exposed_only_with_a_key(self) -> Self:
-        if not self.is_loopback and self.api_key_file is None:
-            raise ValueError(
-                f"host {self.host} can be reached from other machines: set api_key_file too"
-            )
-        return self
-
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
@@ -160,6 +208,11 @@ class ServerConfig(BaseModel):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def stop_seconds(self) -> float:
+        """The longest time from SIGTERM to SIGKILL."""
+        return self.drain_timeout_seconds + self.stop_timeout_seconds
 
     @property
     def base_url(self) -> str:

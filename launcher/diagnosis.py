@@ -1,65 +1,142 @@
-"""Why a server ended, or would not: from its last output to a cause and what to do. Pure."""
+"""Errors for a server that ended, or would not: one sentence each, evidence, what to do. Pure."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from launcher.causes import Cause
 from launcher.errors import (
+    CrashLoopError,
     EngineBrokenError,
     LauncherError,
     ServerExitedError,
+    ServerHungError,
+    SpawnError,
     StartTimeoutError,
     StopError,
 )
 from launcher.phases import Phase
+from launcher.text import human_seconds
 
 EVIDENCE_LINES: Final = 12
-_IMPORT_FAILURE: Final = re.compile(r"^(ImportError|ModuleNotFoundError|OSError: lib)")
+# Causes that say that the installed SGLang itself does not work.
+ENGINE_BROKEN: Final = frozenset(
+    {"import-failed", "kernels-unloadable", "libcuda-missing", "package-too-old"}
+)
 
 
-def exited(
-    how: str, phase: Phase, *, served: bool, seconds: float, name: str, evidence: tuple[str, ...]
-) -> LauncherError:
-    """The error for a server that ended by itself.
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a run that failed.
 
     Args:
-        how: its exit, as a clause.
+        name: the server's name, for the next command.
+        how: how its first process ended, as a clause.
         phase: the last phase of its start.
         served: it was READY before.
         seconds: time since its start.
-        name: the server's name, for the next command.
         evidence: its last lines.
+        last_words: what the supervisor saw itself before it ended; may be empty.
     """
-    if phase is Phase.IMPORTING and any(_IMPORT_FAILURE.match(line) for line in evidence):
-        return EngineBrokenError(
-            f"SGLang cannot be imported: the server ended with {how}.",
-            action="Reinstall the engine: `uv sync --reinstall-package sglang`.",
-            evidence=evidence,
-        )
-    when = "while it served" if served else f"in the phase {phase.value!r}"
-    return ServerExitedError(
-        f"The server ended by itself {when}, after {seconds:.0f} s: {how}.",
-        action=f"Read the whole output: `python -m launcher logs --name {name}`.",
-        evidence=evidence,
+
+    name: str
+    how: str
+    phase: Phase
+    served: bool
+    seconds: float
+    evidence: tuple[str, ...]
+    last_words: str = ""
+
+    @property
+    def when(self) -> str:
+        """In which part of its life it failed, as a clause."""
+        return "while it served" if self.served else f"in the phase {self.phase.value!r}"
+
+    @property
+    def all_evidence(self) -> tuple[str, ...]:
+        """The last lines, and what the supervisor saw."""
+        return (*self.evidence, self.last_words) if self.last_words else self.evidence
+
+
+def not_spawned(error: OSError) -> SpawnError:
+    """The error for a process that the system does not start."""
+    return SpawnError(
+        f"The server's process cannot be started: {error.strerror}.",
+        action="Look at the limits on processes and open files: `ulimit -u -n`.",
     )
 
 
-def timed_out(
-    phase: Phase,
-    *,
-    seconds: float,
-    allowed_seconds: float,
-    refusal: str | None,
-    evidence: tuple[str, ...],
-) -> StartTimeoutError:
+def exited(facts: Facts, cause: Cause | None) -> LauncherError:
+    """The error for a server that ended by itself; `cause` is None where it is unknown."""
+    ended = (
+        f"The server ended by itself {facts.when}, after {human_seconds(facts.seconds)}: "
+        f"{facts.how}."
+    )
+    if cause is None:
+        return ServerExitedError(
+            f"{ended} The cause is unknown; its last lines are below.",
+            action=f"Read the whole output: `python -m launcher logs --name {facts.name}`.",
+            evidence=facts.all_evidence,
+        )
+    kind = EngineBrokenError if cause.name in ENGINE_BROKEN else ServerExitedError
+    evidence = cause.evidence or facts.evidence
+    if facts.last_words:
+        evidence = (*evidence, facts.last_words)
+    return kind(f"{cause.summary} {ended}", action=cause.action, evidence=evidence)
+
+
+def timed_out(facts: Facts, *, allowed_seconds: float, refusal: str | None) -> StartTimeoutError:
     """The error for a server that was not ready in time; `refusal` is what its last probe heard."""
+    evidence = facts.all_evidence
     return StartTimeoutError(
-        f"The server generated no token within {seconds:.0f} s (allowed: {allowed_seconds:.0f} s); "
-        f"it was in the phase {phase.value!r}.",
+        f"The server generated no token within {facts.seconds:.0f} s "
+        f"(allowed: {allowed_seconds:.0f} s); it was in the phase {facts.phase.value!r}.",
         action="Raise --start-timeout-seconds, or read the output with `logs`.",
         evidence=(*evidence, f"readiness probe: {refusal}") if refusal else evidence,
+    )
+
+
+def start_hung(facts: Facts, *, allowed_seconds: float) -> ServerHungError:
+    """The error for a start in which nothing moved."""
+    return ServerHungError(
+        f"The start hangs in the phase {facts.phase.value!r}: nothing moved for "
+        f"{human_seconds(allowed_seconds)}; {human_seconds(facts.seconds)} after its begin it was "
+        "ended.",
+        action="The log holds the stack of each thread: `python -m launcher logs --name "
+        f"{facts.name}`; where the start is slow rather than hung, raise --hang-timeout-seconds.",
+        evidence=facts.all_evidence,
+    )
+
+
+def hung(facts: Facts, *, failures: int) -> ServerHungError:
+    """The error for a server that has been ready and generates nothing any more."""
+    return ServerHungError(
+        f"The server lives and does not answer: {failures} health probes in a row generated no "
+        "token, and no request advanced meanwhile.",
+        action="The log holds the stack of each thread: `python -m launcher logs --name "
+        f"{facts.name}`; where it is slow rather than hung, raise --health-timeout-seconds.",
+        evidence=facts.all_evidence,
+    )
+
+
+def lost(facts: Facts) -> ServerExitedError:
+    """The error for a server that lives on without a process that it cannot do without."""
+    return ServerExitedError(
+        f"{facts.last_words} {facts.when}, after {human_seconds(facts.seconds)}; the server cannot "
+        "go on without it and was ended.",
+        action=f"Read the whole output: `python -m launcher logs --name {facts.name}`.",
+        evidence=facts.evidence,
+    )
+
+
+def crash_loop(last: LauncherError, *, failures: int) -> CrashLoopError:
+    """The error for a server that failed too often; `last` is what happened last."""
+    return CrashLoopError(
+        f"The server failed {failures} times in a row and is given up. Last: {last.problem}",
+        action=last.action,
+        evidence=last.evidence,
     )
 
 
@@ -86,4 +163,13 @@ def port_still_open(port: int, holder: str) -> StopError:
     return StopError(
         f"Port {port} still accepts connections after the server ended: {holder} listens there.",
         action="That process was not started by this launcher; look at it before you end it.",
+    )
+
+
+def gpu_still_held(pids: Sequence[int], *, seconds: float) -> StopError:
+    """The error for GPU memory that the driver still counts to processes that are gone."""
+    return StopError(
+        f"{seconds:.0f} s after the server ended the driver still lists its processes "
+        f"{', '.join(map(str, pids))} as holding GPU memory.",
+        action="Look at `nvidia-smi`; a GPU reset gives the memory back where nothing else does.",
     )

@@ -28,7 +28,17 @@ from rich.text import Text
 
 from launcher.config import ServerConfig
 from launcher.errors import LauncherError
-from launcher.events import Event, PhaseProgress, ServerReady, ServerStopped, StateChanged
+from launcher.events import (
+    Event,
+    PhaseProgress,
+    ProbeFailed,
+    ProcessLost,
+    ServerCrashed,
+    ServerReady,
+    ServerStopped,
+    StartSlow,
+    StateChanged,
+)
 from launcher.states import ServerState
 from launcher.text import human_seconds, short_path
 
@@ -90,6 +100,7 @@ class StartDisplay:
             _Elapsed(),
             _Count(),
             _Bar(),
+            TextColumn("[yellow]{task.fields[note]}"),
             console=self._err,
             disable=self._disabled,
         )
@@ -103,8 +114,7 @@ class StartDisplay:
         try:
             yield
         except BaseException:
-            if self._task is not None and not self._progress.finished:
-                self._progress.update(self._task, failed=True)
+            self._fail_phase()
             raise
         finally:
             self._progress.stop()
@@ -119,6 +129,21 @@ class StartDisplay:
         elif isinstance(event, StateChanged) and event.state is ServerState.STOPPING:
             self._progress.stop()
             self._say("\nStopping: requests in flight may end first; Ctrl-C again ends them now.")
+        elif isinstance(event, StartSlow):
+            self._mark_slow(event)
+        elif isinstance(event, ProbeFailed):
+            self._say(f"Health probe {event.failures} of {event.allowed} failed: {event.reason}")
+        elif isinstance(event, ProcessLost):
+            self._say(f"{event.title} (process {event.pid}) ended.")
+        elif isinstance(event, ServerCrashed):
+            self._fail_phase()
+            self._say(f"\n{event.problem}")
+            self._say(
+                f"Starting again in {human_seconds(event.restart_in_seconds)} "
+                f"(failure {event.failures}; at {event.allowed} it is given up)."
+            )
+            self._begin()
+            self._progress.start()
         elif isinstance(event, ServerStopped):
             how = " by force" if event.killed else ""
             self._say(f"Stopped{how}: no process of it is left, and its port is closed.")
@@ -132,10 +157,21 @@ class StartDisplay:
             self._finish_phase()
             self._phase = phase
             self._task = self._progress.add_task(
-                f"{phase:<22}", total=None, count=(None, None), failed=False
+                f"{phase:<22}", total=None, count=(None, None), failed=False, note=""
             )
         if self._task is not None and total is not None:
             self._progress.update(self._task, count=(done, total))
+
+    def _mark_slow(self, event: StartSlow) -> None:
+        if self._task is not None:
+            usual = event.usual_seconds
+            note = "slow" if usual is None else f"slow: usually {human_seconds(usual)}"
+            self._progress.update(self._task, note=f"{note}; {event.work}")
+
+    def _fail_phase(self) -> None:
+        if self._task is not None and not self._progress.finished:
+            self._progress.update(self._task, failed=True)
+        self._progress.stop()
 
     def _say(self, sentence: str) -> None:
         if not self._progress.disable:

@@ -25,7 +25,9 @@ LauncherError
 │   ├── ServerExitedError       43  it ended before, or after, it was ready
 │   ├── StartTimeoutError       44
 │   ├── StopError               45  something is left that should be gone
-│   └── SpawnError              46  the system refuses another process
+│   ├── SpawnError              46  the system refuses another process
+│   ├── ServerHungError         47  it lives, and nothing moves
+│   └── CrashLoopError          48  it failed too often in a row
 └── StateError                  50  the state folder cannot be read or written
 
 Also used: 0 done, 2 wrong usage of the command line (click), 130 Ctrl-C before the server was
@@ -203,6 +205,18 @@ class SpawnError(ServerError):
     """The system refuses to start another process."""
 
     exit_code = 46
+
+
+class ServerHungError(ServerError):
+    """The server lives, and nothing moves in it."""
+
+    exit_code = 47
+
+
+class CrashLoopError(ServerError):
+    """The server failed so often in a row that it is given up."""
+
+    exit_code = 48
 
 
 class StateError(LauncherError):

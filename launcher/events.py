@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from launcher.states import ServerState
@@ -20,12 +21,13 @@ class Event:
     """Base of all events.
 
     `run_id` says which run of the server it belongs to; `elapsed_seconds` is the time since that
-    run's start, by the monotonic clock.
+    run's start, by the monotonic clock; `at` is the time of day, in ISO 8601 and UTC, for people.
     """
 
     kind: ClassVar[str]
     run_id: str
     elapsed_seconds: float
+    at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
 
     def to_json(self) -> str:
         """One line, without a newline."""
@@ -76,8 +78,64 @@ class ServerStopped(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StartSlow(Event):
+    """A phase of the start takes longer than it used to, and there is work going on in it."""
+
+    kind: ClassVar[str] = "server.slow"
+    phase: str
+    phase_seconds: float
+    usual_seconds: float | None
+    work: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeFailed(Event):
+    """The server, which has been ready, did not generate a token in time."""
+
+    kind: ClassVar[str] = "server.probe_failed"
+    failures: int
+    allowed: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessLost(Event):
+    """A process that the server cannot do without has ended."""
+
+    kind: ClassVar[str] = "server.process_lost"
+    pid: int
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerAdopted(Event):
+    """Another supervisor has taken over a server whose own was killed."""
+
+    kind: ClassVar[str] = "server.adopted"
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerCrashed(Event):
+    """The server failed, nothing of it is left, and it will be started again.
+
+    `cause` is the diagnosis' name for it, or None where it is unknown. `failures` counts those in a
+    row; at `allowed` it is given up.
+    """
+
+    kind: ClassVar[str] = "server.crashed"
+    error: str
+    problem: str
+    cause: str | None
+    evidence: tuple[str, ...]
+    failures: int
+    allowed: int
+    restart_in_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFailed(Event):
-    """The server ended by itself or was not ready in time."""
+    """The server ended by itself or was not ready in time, and is not started again."""
 
     kind: ClassVar[str] = "server.failed"
     error: str
@@ -89,7 +147,10 @@ class ServerFailed(Event):
 
 _KINDS: dict[str, type[Event]] = {
     event.kind: event
-    for event in (StateChanged, PhaseProgress, ServerReady, ServerStopped, ServerFailed)
+    for event in (
+        *(StateChanged, PhaseProgress, StartSlow, ServerReady, ProbeFailed, ProcessLost),
+        *(ServerAdopted, ServerCrashed, ServerStopped, ServerFailed),
+    )
 }
 
 

@@ -22,17 +22,23 @@ POLL_SECONDS: Final = 0.05
 _OUTLIVING: Final[list[subprocess.Popen[bytes]]] = []
 
 
-def start_detached(launch: Launch, store: RunStore, lock: int) -> subprocess.Popen[bytes]:
+def start_detached(
+    launch: Launch, store: RunStore, lock: int, *, adopt: bool = False
+) -> subprocess.Popen[bytes]:
     """Start a supervisor that outlives this process and its terminal.
 
     Args:
         launch: what to supervise; goes through standard input, since it holds the keys.
         store: where its state goes.
         lock: descriptor of the held lock, which the supervisor inherits and holds from then on.
+        adopt: take over the server of the record instead of starting one.
     """
     with open_private(store.supervisor_log_file) as log:
         supervisor = subprocess.Popen(
-            [sys.executable, "-m", "launcher", "supervise", "--name", store.name],
+            [
+                *(sys.executable, "-m", "launcher", "supervise", "--name", store.name),
+                *(["--adopt"] if adopt else []),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=log,

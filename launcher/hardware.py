@@ -74,6 +74,26 @@ def free_disk_bytes(path: Path) -> int:
     return shutil.disk_usage(existing).free
 
 
+def gpu_pids() -> frozenset[int]:
+    """The processes that hold memory of a GPU, as the driver counts them; none without a driver.
+
+    In a container the driver may number them as the host does.
+    """
+    import pynvml  # noqa: PLC0415
+
+    found: set[int] = set()
+    with contextlib.suppress(pynvml.NVMLError):
+        pynvml.nvmlInit()
+        try:
+            for index in range(pynvml.nvmlDeviceGetCount()):
+                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+                processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+                found |= {int(process.pid) for process in processes}
+        finally:
+            pynvml.nvmlShutdown()
+    return frozenset(found)
+
+
 def _probe_gpus() -> tuple[tuple[Gpu, ...], str]:
     # Imported here: `status` and `down` must not pay for NVML.
     import pynvml  # noqa: PLC0415

@@ -1,32 +1,62 @@
-"""The keys of a server that has them: read from a private file, handed on by a private file."""
+"""The keys of a server: from a private file or the environment, handed on by a private file."""
 
 from __future__ import annotations
 
 import re
 import secrets
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from launcher.config import ServerConfig
 from launcher.errors import InvalidValueError
+from launcher.names import API_KEY_VARIABLE
 
 SHORTEST_KEY: Final = 16
 # What a Bearer token may hold (RFC 6750, section 2.1), less a leading dash, which SGLang would take
 # for an option. None of it changes when a log line quotes it, so that it can be found there.
 _KEY: Final = re.compile(r"(?!-)[A-Za-z0-9._~+/-]+=*")
 
+_EXPORT: Final = f"Make one: `export {API_KEY_VARIABLE}=$(openssl rand -hex 32)`."
 
-def read_keys(file: Path) -> dict[str, str]:
-    """The keys for SGLang: the user's for inference, and a fresh one for the admin routes.
 
-    Without an admin key of its own, SGLang lets every holder of the API key use the admin routes
-    (sglang 0.5.23, srt/utils/auth.py).
+def read_keys(config: ServerConfig, environment: Mapping[str, str]) -> dict[str, str]:
+    """The keys for SGLang: the user's for inference, and one for the admin routes.
+
+    Without an admin key of its own, SGLang lets every holder of the API key use the admin routes,
+    and without both everybody (sglang 0.5.23, srt/utils/auth.py). So there always is one; nobody
+    knows the one that is made here.
+
+    Args:
+        config: names the files, and says who can reach the server.
+        environment: may hold the API key, for a service that gets it so; a file is stronger.
+
+    Returns:
+        `admin-api-key`, and `api-key` where there is one.
 
     Raises:
         InvalidValueError: no file, readable by others, or a key that SGLang would misread: empty
             (which turns authentication off), "None", with a leading dash, or with a character
-            that a Bearer token has not. The key is never part of the message.
+            that a Bearer token has not. Or other machines could reach a server without a key.
+            The key is never part of the message.
     """
+    keys = {"admin-api-key": secrets.token_hex(32)}
+    if config.admin_key_file is not None:
+        keys["admin-api-key"] = _read_file(config.admin_key_file, environment)
+    if config.api_key_file is not None:
+        keys["api-key"] = _read_file(config.api_key_file, environment)
+    elif API_KEY_VARIABLE in environment:
+        keys["api-key"] = _checked(environment[API_KEY_VARIABLE], API_KEY_VARIABLE, _EXPORT)
+    if "api-key" not in keys and not config.is_loopback and not config.insecure:
+        raise InvalidValueError(
+            f"Other machines can reach host {config.host}, and there is no API key.",
+            action=f"Set --api-key-file or {API_KEY_VARIABLE}; --insecure serves without a key.",
+        )
+    return keys
+
+
+def _read_file(file: Path, environment: Mapping[str, str]) -> str:
     try:
         mode = file.stat().st_mode
         text = file.read_text(encoding="utf-8")
@@ -35,24 +65,33 @@ def read_keys(file: Path) -> dict[str, str]:
         raise InvalidValueError(
             f"The key file {file} cannot be read: {why}.", action=_how_to_make(file)
         ) from None
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+    others = stat.S_IRWXG | stat.S_IRWXO
+    credentials = environment.get("CREDENTIALS_DIRECTORY")
+    if credentials and file.parent == Path(credentials):
+        # systemd shows the rights of its access list there: issue 29435 of systemd.
+        others &= ~stat.S_IRGRP
+    if mode & others:
         raise InvalidValueError(
             f"The key file {file} has mode {stat.S_IMODE(mode):04o}, so others can read it.",
             action=f"Run `chmod 600 {file}`.",
         )
+    return _checked(text, str(file), _how_to_make(file))
+
+
+def _checked(text: str, source: str, how_to_make: str) -> str:
     key = text.strip()
     if len(key) < SHORTEST_KEY:
         raise InvalidValueError(
-            f"The key in {file} has {len(key)} characters; at least {SHORTEST_KEY} are needed.",
-            action=_how_to_make(file),
+            f"The key in {source} has {len(key)} characters; at least {SHORTEST_KEY} are needed.",
+            action=how_to_make,
         )
     if not _KEY.fullmatch(key):
         raise InvalidValueError(
-            f"The key in {file} has a leading dash, or something else than letters, digits and "
+            f"The key in {source} has a leading dash, or something else than letters, digits and "
             "any of `-._~+/`, with `=` at the end.",
-            action=_how_to_make(file),
+            action=how_to_make,
         )
-    return {"api-key": key, "admin-api-key": secrets.token_hex(32)}
+    return key
 
 
 def _how_to_make(file: Path) -> str:

@@ -14,7 +14,8 @@ from launcher.config import ServerConfig
 class Launch:
     """A server that passed every check.
 
-    `keys` are what SGLang reads from the secrets file: `api-key` and `admin-api-key`, or nothing.
+    `keys` are what SGLang reads from the secrets file: `admin-api-key`, and `api-key` where clients
+    need one. `history_key` says which earlier starts took about as long.
     """
 
     config: ServerConfig
@@ -22,6 +23,7 @@ class Launch:
     keys: dict[str, str]
     versions: dict[str, str]
     detached: bool
+    history_key: str = ""
 
     def to_json(self) -> str:
         """For the standard input of a detached supervisor: it holds the keys, so never a file."""
@@ -32,6 +34,7 @@ class Launch:
                 "environment": dict(self.command.environment),
                 "keys": self.keys,
                 "versions": self.versions,
+                "history_key": self.history_key,
             }
         )
 
@@ -45,4 +48,5 @@ class Launch:
             keys=fields["keys"],
             versions=fields["versions"],
             detached=True,
+            history_key=fields["history_key"],
         )

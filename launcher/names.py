@@ -7,3 +7,9 @@ SERVER_NAME_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 # Set to 1 for a server with keys: launcher/redaction.py then keeps them out of `/server_info`.
 REDACT_VARIABLE: Final = "SPECSERVE_REDACT"
+
+# In the environment of each process of a server.
+RUN_ID_VARIABLE: Final = "SPECSERVE_RUN_ID"
+
+# The key that clients must send, where no file holds it.
+API_KEY_VARIABLE: Final = "LAUNCHER_API_KEY"

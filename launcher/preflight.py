@@ -25,8 +25,10 @@ from launcher.hardware import GIB, Gpu, Hardware, free_disk_bytes
 from launcher.keys import read_keys
 from launcher.launch import Launch
 from launcher.model_folder import ModelFolder, check_model_folder
+from launcher.phase_history import history_key, read_cpu_model
 from launcher.ports import check_port_is_free
 from launcher.presets import PRESETS, Preset, describe_gpus, needs_gpus, roomy_gpus
+from launcher.run_store import RunRecord
 from launcher.text import human_bytes
 
 PINNED_SGLANG: Final = "0.5.23"
@@ -51,7 +53,7 @@ def plan_command(config: ServerConfig, hardware: Hardware, *, secrets_file: Path
         upstream_cpu_kernels=cpu_settings.upstream_kernels_installed(),
         python_path=os.environ.get("PYTHONPATH", ""),
         gpus=chosen_gpus(config, hardware),
-        secrets_file=secrets_file if config.api_key_file else None,
+        secrets_file=secrets_file,
     )
     try:
         version = installed_sglang_version()
@@ -80,7 +82,7 @@ def prepare(
     installed_sglang_version()
     if config.device == "cpu":
         _check_speculation_on_cpu(config)
-    keys = read_keys(config.api_key_file) if config.api_key_file else {}
+    keys = read_keys(config, os.environ)
     command = plan_command(config, hardware, secrets_file=secrets_file)
     check_port_is_free(config.host, config.port)
     if config.device == "cuda":
@@ -91,7 +93,42 @@ def prepare(
         folder = check_model_folder(Path(config.model_path))
         if config.device == "cpu":
             _check_memory(config, hardware, folder)
-    return Launch(config, command, keys, installed_versions(), detached)
+    return Launch(
+        config,
+        command,
+        keys,
+        installed_versions(),
+        detached,
+        history_key=_history_key(config, hardware, installed_sglang_version()),
+    )
+
+
+def prepare_adoption(record: RunRecord, hardware: Hardware, *, detached: bool) -> Launch:
+    """What a supervisor needs to take over a server that runs, and to start it again some day.
+
+    Raises:
+        StateError: another version of this project wrote the record.
+        InvalidValueError: the key file is no longer what it was.
+    """
+    config = record.read_config()
+    return Launch(
+        config,
+        Command(record.command, record.environment),
+        read_keys(config, os.environ),
+        record.versions,
+        detached,
+        history_key=_history_key(config, hardware, record.versions.get("sglang", PINNED_SGLANG)),
+    )
+
+
+def _history_key(config: ServerConfig, hardware: Hardware, engine_version: str) -> str:
+    return history_key(
+        config,
+        gpu_names=[gpu.name for gpu in hardware.gpus],
+        cpu_model=read_cpu_model(),
+        cpus=len(hardware.cpus),
+        engine_version=engine_version,
+    )
 
 
 def check_files(config: ServerConfig) -> None:
@@ -103,8 +140,7 @@ def check_files(config: ServerConfig) -> None:
         ModelNotFoundError, ModelIncompleteError, InvalidValueError: the model or the key file is
             no longer what it was.
     """
-    if config.api_key_file:
-        read_keys(config.api_key_file)
+    read_keys(config, os.environ)
     if not config.is_repository:
         check_model_folder(Path(config.model_path))
 

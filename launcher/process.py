@@ -1,27 +1,29 @@
-"""Processes that are ours: how to tell, how to spawn them, how to end them all.
+"""Processes that cannot be mistaken for others, and the first process of a server. Linux only.
 
-A process is ours by pid *and* start time *and* boot, so that a reused pid is never signalled; the
-members of a server are found by its run id in their environment and by its session.
-Nothing is ever found by name. Linux only.
+A process is ours by pid *and* start time *and* boot, so that a reused pid is never signalled.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict
+
+from launcher import bind
+from launcher.names import API_KEY_VARIABLE, RUN_ID_VARIABLE
 
 if TYPE_CHECKING:
     from launcher.command import Command
 
-RUN_ID_VARIABLE: Final = "SPECSERVE_RUN_ID"
 _POLL_SECONDS: Final = 0.02
 # Where in /proc/PID/stat, counted after the command's closing parenthesis, the start time stands
 # (field 22 of proc(5), whose first field after the parenthesis is 3).
@@ -48,14 +50,14 @@ class ProcessIdentity(BaseModel):
         Raises:
             ProcessLookupError: there is none.
         """
-        ticks = _start_ticks(pid)
+        ticks = start_ticks_of(pid)
         if ticks is None:
             raise ProcessLookupError(pid)
         return cls(pid=pid, start_ticks=ticks, boot_id=boot_id())
 
     def is_alive(self) -> bool:
         """Whether this very process still runs. A zombie does not."""
-        return boot_id() == self.boot_id and _start_ticks(self.pid) == self.start_ticks
+        return boot_id() == self.boot_id and start_ticks_of(self.pid) == self.start_ticks
 
     def send_signal(self, number: signal.Signals) -> bool:
         """Signal this very process, or nobody; says whether it was there to be signalled."""
@@ -74,124 +76,77 @@ class ProcessIdentity(BaseModel):
         return False
 
 
+class ServerProcess(Protocol):
+    """The first process of a server."""
+
+    @property
+    def identity(self) -> ProcessIdentity:
+        """Which it is."""
+
+    def wait(self) -> int | None:
+        """Wait for its end; returns the code as in `subprocess`, or None where nobody may know."""
+
+
 @dataclass(frozen=True, slots=True)
-class Spawned:
-    """A server process with the pipe that holds its output."""
+class ChildProcess:
+    """A server that this process started."""
 
     popen: subprocess.Popen[bytes]
     identity: ProcessIdentity
 
-    @property
-    def output(self) -> int:
-        """Descriptor of the pipe."""
-        return self._pipe.fileno()
-
-    def close(self) -> None:
-        """Reap the process and close the pipe; the process has ended."""
-        self.popen.wait()
-        self._pipe.close()
-
-    @property
-    def _pipe(self) -> IO[bytes]:
-        assert self.popen.stdout is not None  # noqa: S101  # we asked for a pipe
-        return self.popen.stdout
+    def wait(self) -> int:
+        """Wait for its end and reap it."""
+        return self.popen.wait()
 
 
-def spawn(command: Command, *, run_id: str, cwd: Path) -> Spawned:
-    """Start the server in a session, and so a process group, of its own."""
+@dataclass(frozen=True, slots=True)
+class AdoptedProcess:
+    """A server that a supervisor started which has died since; its exit code goes to `init`."""
+
+    identity: ProcessIdentity
+
+    def wait(self) -> None:
+        """Wait for its end."""
+        with contextlib.suppress(ProcessLookupError):
+            descriptor = os.pidfd_open(self.identity.pid)
+            try:
+                # The descriptor pins whatever has the pid now; only the server is waited for.
+                if self.identity.is_alive():
+                    select.select([descriptor], [], [])
+            finally:
+                os.close(descriptor)
+
+
+def spawn(
+    command: Command, *, run_id: str, cwd: Path, output: int, die_with_parent: bool
+) -> ChildProcess:
+    """Start the server in a session, and so a process group, of its own.
+
+    Args:
+        command: what to run.
+        run_id: goes into the environment of each of its processes, and says whose they are.
+        cwd: its working folder.
+        output: descriptor that takes what it prints.
+        die_with_parent: let the kernel kill it as soon as the calling thread has ended, however
+            that ends.
+    """
+    environment = {**os.environ, **command.environment, RUN_ID_VARIABLE: run_id}
+    # It comes to the server by a file, and is nobody else's.
+    environment.pop(API_KEY_VARIABLE, None)
+    bound = [sys.executable, "-I", "-S", bind.__file__, str(os.getpid())] if die_with_parent else []
     popen = subprocess.Popen(
-        command.argv,
-        env={**os.environ, **command.environment, RUN_ID_VARIABLE: run_id},
+        [*bound, *command.argv],
+        env=environment,
         cwd=cwd,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
     # It may have ended already; being ours to reap, it still has its place in /proc.
     _, ticks = _read_stat(popen.pid)
     identity = ProcessIdentity(pid=popen.pid, start_ticks=ticks, boot_id=boot_id())
-    return Spawned(popen, identity)
-
-
-def find_members(leader: ProcessIdentity, run_id: str) -> list[ProcessIdentity]:
-    """Every living process of a server, its leader included where it still lives.
-
-    A member is proven by the run id in its environment, and then so is its session: the kernel
-    gives the number of a session to nobody else while a process is left in it. SGLang names its
-    children by setproctitle, which writes blanks over their environment; those count where their
-    session is the leader's and nothing speaks against it.
-
-    Args:
-        leader: the server's first process, dead or alive, which made the session.
-        run_id: what the server was started with.
-    """
-    if leader.boot_id != boot_id():
-        return []
-    marker = f"{RUN_ID_VARIABLE}={run_id}".encode()
-    proven: list[ProcessIdentity] = []
-    blank: list[ProcessIdentity] = []
-    others: list[ProcessIdentity] = []
-    session_is_proven = False
-    for pid in _all_pids():
-        with contextlib.suppress(OSError):
-            environment = Path(f"/proc/{pid}/environ").read_bytes()
-            in_session = os.getsid(pid) == leader.pid
-            if marker in environment.split(b"\0"):
-                session_is_proven = session_is_proven or in_session
-                proven.append(ProcessIdentity.of(pid))
-            elif in_session:
-                overwritten = environment[:1] in {b"", b"\0", b" "}
-                (blank if overwritten else others).append(ProcessIdentity.of(pid))
-    if session_is_proven:
-        members = proven + blank + others
-    elif _may_be_session_of(leader):
-        members = proven + [one for one in blank if one.start_ticks >= leader.start_ticks]
-    else:
-        members = proven
-    return [member for member in members if member.pid != os.getpid()]
-
-
-def _may_be_session_of(leader: ProcessIdentity) -> bool:
-    """Whether the session with this number may still be the leader's: nobody reused its pid."""
-    return _start_ticks(leader.pid) in {None, leader.start_ticks}
-
-
-def _all_pids() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
-
-
-def kill_members(
-    leader: ProcessIdentity, run_id: str, *, timeout_seconds: float
-) -> list[ProcessIdentity]:
-    """SIGKILL every process of a server until none is left.
-
-    Returns:
-        Those that are still there when the time is over: empty where all went well.
-    """
-    deadline = time.monotonic() + timeout_seconds
-    seen_empty = False
-    while True:
-        members = find_members(leader, run_id)
-        # One look may miss a process that is handing over to a child just then.
-        if not members and seen_empty:
-            return []
-        seen_empty = not members
-        if members and time.monotonic() > deadline:
-            return members
-        _kill(members)
-        time.sleep(_POLL_SECONDS)
-
-
-def _kill(members: list[ProcessIdentity]) -> None:
-    """SIGKILL processes, and at once all of their process groups: no fork escapes that."""
-    for member in members:
-        with contextlib.suppress(ProcessLookupError):
-            group = os.getpgid(member.pid)
-            # Only a member, or a child of one, can have joined a group in a member's session.
-            if group != os.getpgid(0) and member.is_alive():
-                os.killpg(group, signal.SIGKILL)
-        member.send_signal(signal.SIGKILL)
+    return ChildProcess(popen, identity)
 
 
 def wait_until_gone(identity: ProcessIdentity, *, timeout_seconds: float) -> bool:
@@ -218,7 +173,8 @@ def describe_exit(returncode: int) -> str:
     return f"killed by signal {-returncode}"
 
 
-def _start_ticks(pid: int) -> int | None:
+def start_ticks_of(pid: int) -> int | None:
+    """When a process started, in clock ticks since the boot; None for a zombie and for nobody."""
     try:
         state, ticks = _read_stat(pid)
     except (FileNotFoundError, ProcessLookupError):

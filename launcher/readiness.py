@@ -15,9 +15,11 @@ from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 PROBE_TIMEOUT_SECONDS: Final = 120.0  # kernels may compile during the first token
-# The first token comes from the prefill; a draft and a verify follow only after it.
+# As many as SGLang's own warm-up asks for: the first token comes from the prefill, and a draft and
+# a verify follow only after it.
 PROBE_TOKENS: Final = 8
 STATUS_TIMEOUT_SECONDS: Final = 1.0
+ABORT_TIMEOUT_SECONDS: Final = 2.0
 REFUSAL_BYTES: Final = 200
 POLL_SECONDS: Final = 0.25
 
@@ -30,19 +32,23 @@ class Prober(Protocol):
     def is_up(self) -> bool:
         """Whether the server says of itself that it takes requests."""
 
-    def generate_token(self) -> bool:
-        """Whether the server generated a token; blocks until it did or failed."""
+    def generate(self, tokens: int, *, timeout_seconds: float) -> bool:
+        """Whether the server generated tokens; blocks until it did or failed."""
+
+    def abort_requests(self) -> bool:
+        """Ask the server to end every request that it has; says whether it took that."""
 
 
 @dataclass(slots=True)
 class HttpProber:
     """Asks a server over HTTP, past any proxy, without redirects.
 
-    `api_key` is sent where the server wants one.
+    `api_key` is sent where the server wants one, `admin_key` to its admin routes.
     """
 
     base_url: str
     api_key: str | None = None
+    admin_key: str | None = None
     last_refusal: str | None = None
 
     def is_up(self) -> bool:
@@ -53,18 +59,18 @@ class HttpProber:
             return False
         return status == http.client.OK
 
-    def generate_token(self) -> bool:
-        """`POST /generate` for as many tokens as SGLang's own warm-up asks for."""
+    def generate(self, tokens: int, *, timeout_seconds: float) -> bool:
+        """`POST /generate`. SGLang aborts it when the connection closes at the time-out."""
         request = {
             "text": "1",
             "sampling_params": {
-                "max_new_tokens": PROBE_TOKENS,
+                "max_new_tokens": tokens,
                 "temperature": 0,
                 "ignore_eos": True,
             },
         }
         try:
-            status, body = self._request("POST", "/generate", request, PROBE_TIMEOUT_SECONDS)
+            status, body = self._request("POST", "/generate", request, timeout_seconds)
         except (OSError, http.client.HTTPException) as error:
             self.last_refusal = f"{type(error).__name__}: {error}"
             return False
@@ -77,8 +83,24 @@ class HttpProber:
         self.last_refusal = f"status {status}: {body[:REFUSAL_BYTES].decode('utf-8', 'replace')}"
         return False
 
+    def abort_requests(self) -> bool:
+        """`POST /abort_request` for all. It wants the admin key where the server has one."""
+        try:
+            status, _ = self._request(
+                "POST", "/abort_request", {"abort_all": True}, ABORT_TIMEOUT_SECONDS, admin=True
+            )
+        except (OSError, http.client.HTTPException):
+            return False
+        return status == http.client.OK
+
     def _request(
-        self, method: str, path: str, body: dict[str, Any] | None, timeout_seconds: float
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+        timeout_seconds: float,
+        *,
+        admin: bool = False,
     ) -> tuple[int, bytes]:
         parts = urlsplit(self.base_url)
         # Named separately: the connection's time-out covers connect and each read.
@@ -86,8 +108,8 @@ class HttpProber:
             parts.hostname or "", parts.port, timeout=timeout_seconds
         )
         headers = {"Content-Type": "application/json"}
-        if self.api_key:
-            headers["Authorization"] = f"Bearer {self.api_key}"
+        if key := self.admin_key if admin else self.api_key:
+            headers["Authorization"] = f"Bearer {key}"
         try:
             connection.request(method, path, json.dumps(body) if body else None, headers)
             response = connection.getresponse()
@@ -128,7 +150,9 @@ class ReadinessWatch:
             hurried = self._wake.wait(POLL_SECONDS)
             if self._stopped.is_set():
                 return
-            if (hurried or self._prober.is_up()) and self._prober.generate_token():
+            if (hurried or self._prober.is_up()) and self._prober.generate(
+                PROBE_TOKENS, timeout_seconds=PROBE_TIMEOUT_SECONDS
+            ):
                 if not self._stopped.is_set():
                     self._on_ready()
                 return

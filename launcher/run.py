@@ -1,77 +1,112 @@
-"""One run of a server, from its spawn to the proof that nothing of it is left.
+"""One run of a server, from its spawn, or its adoption, to the proof that nothing of it is left.
 
-Everything that happens arrives as a value in one queue: lines of output, the end of the process,
-the first token, requests of a person or of a signal. Threads and signal handlers only append; the
-loop acts, and it alone writes the run record.
+Everything that happens arrives as a value in one mailbox. Threads and signal handlers only put
+something in; the loop acts.
 """
 
 from __future__ import annotations
 
-import contextlib
-import enum
 import os
-import queue
 import secrets
 import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import BinaryIO, Final, TypeAlias
+from enum import Enum, auto
+from typing import Final
 
-from launcher import diagnosis
+from launcher import causes, diagnosis, log_files
+from launcher.activity import MemberWatch, engine_children, read_activity
+from launcher.causes import Retry
 from launcher.config import ServerConfig
-from launcher.errors import (
-    LauncherError,
-    SpawnError,
-    StateError,
-)
+from launcher.errors import LauncherError
 from launcher.events import (
-    Event,
     PhaseProgress,
-    ServerFailed,
+    ProbeFailed,
+    ProcessLost,
+    ServerAdopted,
     ServerReady,
-    ServerStopped,
-    StateChanged,
+    StartSlow,
 )
+from launcher.hardware import gpu_pids
+from launcher.health import Advance, Health, HealthJudge, HealthWatch, ProbeResult
+from launcher.journal import Journal
 from launcher.launch import Launch
-from launcher.output import OutputDrain
+from launcher.mailbox import Happening, Mailbox, Request, Timer
+from launcher.members import dump_stacks, find_members, kill_members, reap_orphans
+from launcher.memory_events import oom_kill_count
+from launcher.output import AdoptedOutput, Output, ServerOutput
+from launcher.phase_history import PhaseHistory, history_file
 from launcher.phases import Phase, Progress, StartLog
 from launcher.ports import describe_listener, is_listening
-from launcher.private_files import cannot_write, open_private
-from launcher.process import ProcessIdentity, Spawned, describe_exit, kill_members
-from launcher.readiness import Prober, ReadinessWatch
+from launcher.process import AdoptedProcess, ProcessIdentity, ServerProcess, describe_exit, spawn
+from launcher.readiness import HttpProber, Prober, ReadinessWatch
 from launcher.run_store import RunRecord, RunStore
-from launcher.states import ServerState, check_transition
+from launcher.shared_memory import remove_dead, segments_of
+from launcher.start_watch import StartWatch
+from launcher.states import SERVING_STATES, ServerState
 
 KILL_TIMEOUT_SECONDS: Final = 10.0
-
-
-class Request(enum.Enum):
-    """What somebody wants of the supervisor."""
-
-    STOP = "stop"
-    RESTART = "restart"
-
-
-class Outcome(enum.Enum):
-    """How a server ended that did not fail."""
-
-    STOPPED = "stopped"  # by request, after it was ready
-    CANCELLED = "cancelled"  # by request, before it was ready
-
-
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """Base of what the threads of one run report. Those of an earlier run are not looked at."""
-
-    run_id: str
+# SGLang looks after its children once a second, and then ends itself. What it would still say of a
+# process that was killed is worth less than that second; a crash dump, where one is asked for, is
+# worth more.
+FALLOUT_SECONDS: Final = 0.5
+CRASH_DUMP_SECONDS: Final = 5.0
+START_LOOK_SECONDS: Final = 5.0
+SERVING_LOOK_SECONDS: Final = 60.0
+SLOW_REPEAT_SECONDS: Final = 60.0
+ABORT_REPEAT_SECONDS: Final = 1.0
+STACKS_SECONDS: Final = 3.0
+# A driver takes a while to give back the memory of a process that was killed.
+RELEASE_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.05
+MIB: Final = 1024**2
 
 
 @dataclass(frozen=True, slots=True)
-class _LineRead(Happening):
-    text: str
+class Stopped:
+    """How a run ended that was asked to."""
+
+    killed: bool
+    restart: bool
+    served: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """How a run ended that nobody asked to. Nothing of it is left, unless `error` is a StopError.
+
+    `clean` says that the server ended itself as after a request to stop: exit code 0 or SIGTERM.
+    """
+
+    error: LauncherError
+    retry: Retry
+    cause: str | None = None
+    clean: bool = False
+    served_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """Where tests put something else."""
+
+    spawner: Callable[..., ServerProcess] = spawn
+    make_prober: Callable[[ServerConfig, dict[str, str]], Prober] = lambda config, keys: HttpProber(
+        config.base_url, keys.get("api-key"), keys.get("admin-api-key")
+    )
+    history: PhaseHistory = field(default_factory=lambda: PhaseHistory(history_file()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Progressed(Happening):
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class _CollectorReplaced(Happening):
+    collector: ProcessIdentity
 
 
 class _ProcessEnded(Happening):
@@ -83,303 +118,520 @@ class _TokenGenerated(Happening):
 
 
 @dataclass(frozen=True, slots=True)
-class _Stopped:
-    """Somebody asked for it."""
-
-    killed: bool
-    restart: bool
+class _MemberEnded(Happening):
+    identity: ProcessIdentity
+    title: str
 
 
-class _Ending(enum.Enum):
-    """How a server ended that nobody asked to."""
-
-    EXITED = enum.auto()
-    TIMED_OUT = enum.auto()
+@dataclass(frozen=True, slots=True)
+class _Probed(Happening):
+    result: ProbeResult
 
 
-Inbox: TypeAlias = "queue.SimpleQueue[Happening | Request]"
+class _Ending(Enum):
+    """How a server ended, or why it is ended."""
+
+    EXITED = auto()
+    KILLED = auto()  # it did not end in time after it was asked to
+    TIMED_OUT = auto()
+    START_HUNG = auto()
+    HUNG = auto()
+    PROCESS_LOST = auto()
 
 
 class Run:
-    """One start of the server, from STARTING to an end."""
+    """One start of the server, from STARTING to an end.
+
+    Args:
+        launch: what to run.
+        store: its folder; the caller holds the lock.
+        journal: takes the record and the events.
+        mailbox: brings everything that happens.
+        seams: for tests.
+        adopted: the record of a server that already serves, and whose supervisor was killed.
+        restarts: how often this supervisor has started the server before.
+    """
 
     def __init__(
         self,
         launch: Launch,
         store: RunStore,
-        emit: Callable[[Event], None],
-        inbox: Inbox,
-        make_prober: Callable[[ServerConfig, str | None], Prober],
+        journal: Journal,
+        mailbox: Mailbox,
+        seams: Seams,
+        *,
+        adopted: RunRecord | None = None,
+        restarts: int = 0,
     ) -> None:
         self._launch = launch
+        self._config = launch.config
         self._store = store
-        self._emit_event = emit
-        self._inbox = inbox
-        self._prober = make_prober(launch.config, launch.keys.get("api-key"))
-        self._run_id = secrets.token_hex(8)
-        self._began = time.monotonic()
+        self._journal = journal
+        self._mailbox = mailbox
+        self._seams = seams
+        self._adopted = adopted
+        self._restarts = restarts
+        self._run_id = adopted.run_id if adopted else secrets.token_hex(8)
+        self._prober = seams.make_prober(launch.config, launch.keys)
         self._log = StartLog()
-        self._was_ready = False
-        self._watch = ReadinessWatch(
-            self._prober, on_ready=lambda: self._inbox.put(_TokenGenerated(self._run_id))
+        self._start = StartWatch(
+            seams.history.usual(launch.history_key),
+            hang_seconds=launch.config.hang_timeout_seconds,
         )
-        config = launch.config
-        self._record = RunRecord(
-            name=store.name,
+        self._slow_told_at: float | None = None
+        self._ready_at: float | None = None
+        self._stopping: Request | None = None
+        self._last_words: str = ""
+        self._segments = frozenset(adopted.segments) if adopted else frozenset()
+        self._advance = Advance()
+        self._judge = HealthJudge(launch.config.health_failures)
+        self._readiness = ReadinessWatch(
+            self._prober, on_ready=lambda: mailbox.put(_TokenGenerated(self._run_id))
+        )
+        self._health = HealthWatch(
+            self._prober,
+            self._advance,
+            interval_seconds=launch.config.health_interval_seconds,
+            timeout_seconds=launch.config.health_timeout_seconds,
+            on_result=lambda result: mailbox.put(_Probed(self._run_id, result)),
+        )
+        self._member_watch: MemberWatch | None = None
+        self._oom_kills = oom_kill_count() or 0
+
+    def supervise(self) -> Stopped | Failed:
+        """Start, or adopt, watch, end, and see that nothing is left.
+
+        Raises:
+            StateError: the first record cannot be written.
+        """
+        self._mailbox.clear()
+        self._journal.begin(self._first_record())
+        try:
+            process, output = self._take_over() if self._adopted else self._launch_server()
+        except LauncherError as error:
+            self._store.remove_secrets()
+            return Failed(error, Retry.ONCE_SERVED)
+        try:
+            try:
+                ending = self._attend(process)
+            finally:
+                # Whatever happened, nothing of the server outlives its supervisor's care.
+                self._end_watches()
+                try:
+                    self._clean_up(process)
+                finally:
+                    output.join(KILL_TIMEOUT_SECONDS)
+            returncode = process.wait()
+            return self._conclude(ending, returncode, output)
+        except LauncherError as error:
+            return Failed(error, Retry.NEVER, served_seconds=self._served_seconds)
+        finally:
+            self._store.remove_secrets()
+
+    # Beginning
+
+    def _first_record(self) -> RunRecord:
+        own = ProcessIdentity.of(os.getpid())
+        if self._adopted is not None:
+            return self._adopted.model_copy(
+                update={"supervisor": own, "detached": self._launch.detached}
+            )
+        config = self._config
+        return RunRecord(
+            name=self._store.name,
             run_id=self._run_id,
             state=ServerState.STARTING,
-            detached=launch.detached,
+            detached=self._launch.detached,
             base_url=config.base_url,
             served_model_name=config.served_model_name,
             model_path=config.model_path,
             api_key_file=config.api_key_file,
             started_at=datetime.now(UTC),
-            supervisor=ProcessIdentity.of(os.getpid()),
-            command=launch.command.argv,
-            environment=dict(launch.command.environment),
-            versions=launch.versions,
+            restarts=self._restarts,
+            supervisor=own,
+            command=self._launch.command.argv,
+            environment=dict(self._launch.command.environment),
+            versions=self._launch.versions,
             config=config.model_dump(mode="json"),
-            log_file=store.log_file,
-            events_file=store.events_file,
+            log_file=self._store.log_file,
+            events_file=self._store.events_file,
         )
 
-    def supervise(self, spawner: Callable[..., Spawned]) -> tuple[Outcome, bool]:
-        """Start, watch, end. Returns the outcome and whether to start again.
-
-        Raises:
-            LauncherError: the server failed; nothing of it is left, unless it is a StopError, and
-                the record and the events say so.
-        """
-        self._store.write(self._record)
-        self._announce(ServerState.STARTING)
+    def _launch_server(self) -> tuple[ServerProcess, Output]:
+        config = self._config
+        self._store.write_secrets(self._launch.keys)
+        log_files.begin(self._store.log_file, config.log_keep_files)
         try:
-            if self._launch.keys:
-                self._store.write_secrets(self._launch.keys)
-            log = self._open_log()
-            spawned = self._spawn(spawner, log)
-            drain = OutputDrain(
-                spawned.output,
-                log=log,
+            output = ServerOutput.start(
+                log_file=self._store.log_file,
                 secrets=self._launch.keys.values(),
                 on_line=self._pass_on,
+                on_restart=lambda new: self._mailbox.put(_CollectorReplaced(self._run_id, new)),
+                rotate_bytes=config.log_rotate_mib * MIB,
+                keep_files=config.log_keep_files,
             )
-            try:
-                ending = self._attend(spawned, drain)
-            finally:
-                # Whatever happened, nothing of the server outlives its supervisor's care.
-                self._watch.stop()
-                self._sweep(spawned)
-                drain.join(KILL_TIMEOUT_SECONDS)
-                spawned.close()
-            return self._conclude(ending, spawned, drain)
-        except LauncherError as error:
-            self._record_failure(error)
-            raise
-        finally:
-            self._store.remove_secrets()
-
-    def _open_log(self) -> BinaryIO:
-        try:
-            self._store.keep_former_log()
-            return open_private(self._store.log_file)
         except OSError as error:
-            raise cannot_write(self._store.log_file, error) from error
-
-    def _spawn(self, spawner: Callable[..., Spawned], log: BinaryIO) -> Spawned:
+            raise diagnosis.not_spawned(error) from error
         try:
-            return spawner(self._launch.command, run_id=self._run_id, cwd=self._store.folder)
+            process = self._seams.spawner(
+                self._launch.command,
+                run_id=self._run_id,
+                cwd=self._store.folder,
+                output=output.write_end,
+                die_with_parent=self._dies_with_launcher,
+            )
         except OSError as error:
-            log.close()
-            raise SpawnError(
-                f"The server's process cannot be started: {error.strerror}.",
-                action="Look at the limits on processes and open files: `ulimit -u -n`.",
-            ) from error
+            output.close_write_end()
+            output.join(KILL_TIMEOUT_SECONDS)
+            raise diagnosis.not_spawned(error) from error
+        output.close_write_end()
+        self._journal.update(server=process.identity, collector=output.collector)
+        self._show(Progress(Phase.IMPORTING))
+        self._readiness.start()
+        self._mailbox.set(Timer.START, config.start_timeout_seconds)
+        self._mailbox.set(Timer.LOOK, self._start_look_seconds)
+        return process, output
 
-    def _attend(self, spawned: Spawned, drain: OutputDrain) -> _Stopped | _Ending:
+    @property
+    def _start_look_seconds(self) -> float:
+        return min(START_LOOK_SECONDS, self._config.hang_timeout_seconds / 4)
+
+    @property
+    def _dies_with_launcher(self) -> bool:
+        wanted = self._config.die_with_launcher
+        return not self._launch.detached if wanted is None else wanted
+
+    def _take_over(self) -> tuple[ServerProcess, Output]:
+        record = self._journal.record
+        assert record.server is not None  # noqa: S101  # it is alive, so it has been recorded
+        output = AdoptedOutput(record.log_file, record.collector, on_line=self._pass_on)
+        self._journal.tell(ServerAdopted, pid=record.server.pid)
+        self._watch_serving(record.server)
+        self._tell_ready()
+        return AdoptedProcess(record.server), output
+
+    # Serving
+
+    def _attend(self, process: ServerProcess) -> _Ending:
         """Listen to everything that reports on the server, until it ends or has to."""
-        drain.start()
-        threading.Thread(target=self._await_end, args=(spawned,), daemon=True).start()
-        self._watch.start()
-        self._record = self._record.model_copy(update={"server": spawned.identity})
-        self._store.write(self._record)
-        self._progress(Progress(Phase.IMPORTING))
-        deadline = self._began + self._launch.config.start_timeout_seconds
+        threading.Thread(target=self._await_end, args=(process,), daemon=True).start()
         while True:
-            match self._next(None if self._was_ready else deadline):
-                case _LineRead(text=text):
-                    self._read_line(text)
+            item = self._mailbox.next()
+            if isinstance(item, Happening) and item.run_id != self._run_id:
+                continue
+            ending = None
+            match item:
+                case _Progressed(progress=progress):
+                    self._show(progress)
+                case _CollectorReplaced(collector=collector):
+                    self._journal.update(collector=collector)
                 case _TokenGenerated():
-                    self._become_ready()
+                    self._become_ready(process.identity)
                 case _ProcessEnded():
                     return _Ending.EXITED
-                case Request() as request:
-                    return self._stop(spawned, request)
-                case None:
-                    return _Ending.TIMED_OUT
+                case _MemberEnded():
+                    self._lose(item)
+                case _Probed(result=result):
+                    ending = self._judge_health(result)
+                case Request():
+                    ending = self._stop(process, item)
+                case Timer():
+                    ending = self._ring(item, process)
+            if ending is not None:
+                return ending
 
-    def _conclude(
-        self, ending: _Stopped | _Ending, spawned: Spawned, drain: OutputDrain
-    ) -> tuple[Outcome, bool]:
-        how = describe_exit(spawned.popen.returncode)
-        self._record = self._record.model_copy(update={"exit": how})
-        evidence = drain.tail[-diagnosis.EVIDENCE_LINES :]
-        if ending is _Ending.EXITED:
-            raise diagnosis.exited(
-                how,
-                self._log.progress.phase,
-                served=self._was_ready,
-                seconds=self._elapsed(),
-                name=self._store.name,
-                evidence=evidence,
-            )
-        if ending is _Ending.TIMED_OUT:
-            raise diagnosis.timed_out(
-                self._log.progress.phase,
-                seconds=self._elapsed(),
-                allowed_seconds=self._launch.config.start_timeout_seconds,
-                refusal=self._prober.last_refusal,
-                evidence=evidence,
-            )
-        self._check_port_is_free()
-        self._move(ServerState.STOPPED)
-        self._emit_event(
-            ServerStopped(
-                run_id=self._run_id,
-                elapsed_seconds=self._elapsed(),
-                killed=ending.killed,
-                restarting=ending.restart,
-            )
-        )
-        return (Outcome.STOPPED if self._was_ready else Outcome.CANCELLED), ending.restart
-
-    def _next(self, deadline: float | None) -> Happening | Request | None:
-        """What happened next, or None where nothing did before the deadline."""
-        while True:
-            timeout = None if deadline is None else deadline - time.monotonic()
-            # Looked at first: a server that prints without end must not outrun its deadline.
-            if timeout is not None and timeout <= 0:
-                return None
-            try:
-                item = self._inbox.get(timeout=timeout)
-            except queue.Empty:
-                return None
-            if isinstance(item, Request) or item.run_id == self._run_id:
-                return item
+    def _ring(self, timer: Timer, process: ServerProcess) -> _Ending | None:
+        match timer:
+            case Timer.START:
+                return _Ending.TIMED_OUT
+            case Timer.FALLOUT:
+                return _Ending.PROCESS_LOST
+            case Timer.KILL:
+                return _Ending.KILLED
+            case Timer.DRAIN:
+                # It may take new requests until it ends, so they are aborted again and again.
+                threading.Thread(target=self._prober.abort_requests, daemon=True).start()
+                self._mailbox.set(Timer.DRAIN, ABORT_REPEAT_SECONDS)
+            case Timer.LOOK:
+                return self._look(process)
+            case Timer.RESTART:
+                pass
+        return None
 
     def _pass_on(self, text: str) -> None:
-        """A line of output, in the drain's thread. Nothing is read from it once it is ready."""
-        if not self._was_ready:
-            self._inbox.put(_LineRead(self._run_id, text))
-
-    def _read_line(self, text: str) -> None:
-        if self._was_ready:
+        """A line of output, in the reader's thread. Phases are read from it until it is ready."""
+        if self._ready_at is not None:
+            self._advance.see(text)
             return
+        self._start.saw_output(time.monotonic())
         progress = self._log.feed(text)
         if progress is not None:
-            self._progress(progress)
+            self._mailbox.put(_Progressed(self._run_id, progress))
         if self._log.fired_up:
-            self._watch.hurry()
+            self._readiness.hurry()
 
-    def _become_ready(self) -> None:
-        self._was_ready = True
-        # SGLang read the keys when it started, and does not look again.
-        self._store.remove_secrets()
-        elapsed = self._elapsed()
-        facts = {
-            "context_length_tokens": self._log.context_length_tokens,
-            "kv_cache_tokens": self._log.kv_cache_tokens,
-            "max_running_requests": self._log.max_running_requests,
-        }
-        self._move(ServerState.READY, ready_seconds=round(elapsed, 3), **facts)
-        self._emit_event(
-            ServerReady(
-                run_id=self._run_id,
-                elapsed_seconds=elapsed,
-                base_url=self._record.base_url,
-                served_model_name=self._record.served_model_name,
-                speculation=describe_speculation(self._launch.config),
-                **facts,
-            )
+    def _show(self, progress: Progress) -> None:
+        if self._ready_at is not None:
+            return
+        self._start.enter(progress.phase, time.monotonic())
+        self._journal.tell(
+            PhaseProgress,
+            phase=progress.phase.value,
+            done=progress.done,
+            total=progress.total,
         )
 
-    def _stop(self, spawned: Spawned, request: Request) -> _Stopped:
-        """TERM to the server's first process, which drains, until it ends or the time is over.
+    def _look(self, process: ServerProcess) -> _Ending | None:
+        """What the processes do, and which shared memory they hold."""
+        members = find_members(process.identity, self._run_id)
+        self._remember_segments(members)
+        if self._ready_at is not None or self._stopping is not None:
+            self._mailbox.set(Timer.LOOK, SERVING_LOOK_SECONDS)
+            return None
+        self._mailbox.set(Timer.LOOK, self._start_look_seconds)
+        now = time.monotonic()
+        self._start.saw_activity(read_activity(members, now=now))
+        verdict = self._start.judge(now)
+        if verdict.kind == "hung":
+            self._last_words = verdict.evidence
+            dump_stacks(members, wait_seconds=STACKS_SECONDS)
+            return _Ending.START_HUNG
+        if verdict.kind == "slow" and (
+            self._slow_told_at is None or now - self._slow_told_at >= SLOW_REPEAT_SECONDS
+        ):
+            self._slow_told_at = now
+            self._journal.tell(
+                StartSlow,
+                phase=verdict.phase.value,
+                phase_seconds=verdict.seconds_in_phase,
+                usual_seconds=verdict.usual_seconds,
+                work=verdict.evidence,
+            )
+        return None
+
+    def _remember_segments(self, members: list[ProcessIdentity]) -> None:
+        found = self._segments | segments_of(members)
+        if found != self._segments:
+            self._segments = found
+            self._journal.update(segments=tuple(sorted(found, key=lambda one: one.name)))
+
+    def _become_ready(self, leader: ProcessIdentity) -> None:
+        if self._stopping is not None:
+            return
+        now = time.monotonic()
+        self._seams.history.add(self._launch.history_key, self._start.durations(now))
+        # SGLang read the keys when it started, and does not look again.
+        self._store.remove_secrets()
+        self._mailbox.clear(Timer.START)
+        self._journal.move(
+            ServerState.READY,
+            ready_seconds=round(self._journal.elapsed_seconds, 3),
+            context_length_tokens=self._log.context_length_tokens,
+            kv_cache_tokens=self._log.kv_cache_tokens,
+            max_running_requests=self._log.max_running_requests,
+        )
+        self._watch_serving(leader)
+        self._tell_ready()
+
+    def _watch_serving(self, leader: ProcessIdentity) -> None:
+        self._ready_at = time.monotonic()
+        members = find_members(leader, self._run_id)
+        self._remember_segments(members)
+        self._member_watch = MemberWatch(
+            engine_children(members),
+            on_end=lambda identity, title: self._mailbox.put(
+                _MemberEnded(self._run_id, identity, title)
+            ),
+        )
+        self._member_watch.start()
+        self._health.start()
+        self._mailbox.set(Timer.LOOK, SERVING_LOOK_SECONDS)
+
+    def _tell_ready(self) -> None:
+        record = self._journal.record
+        self._journal.tell(
+            ServerReady,
+            base_url=record.base_url,
+            served_model_name=record.served_model_name,
+            context_length_tokens=record.context_length_tokens,
+            kv_cache_tokens=record.kv_cache_tokens,
+            max_running_requests=record.max_running_requests,
+            speculation=describe_speculation(self._config),
+        )
+
+    def _lose(self, lost: _MemberEnded) -> None:
+        if self._stopping is not None:
+            return
+        self._last_words = f"{lost.title} (process {lost.identity.pid}) ended"
+        self._journal.tell(ProcessLost, pid=lost.identity.pid, title=lost.title)
+        dumps = any(one.startswith("--crash-dump-folder") for one in self._config.extra_args)
+        self._mailbox.set(Timer.FALLOUT, CRASH_DUMP_SECONDS if dumps else FALLOUT_SECONDS)
+
+    def _judge_health(self, result: ProbeResult) -> _Ending | None:
+        state = self._journal.record.state
+        if state not in SERVING_STATES:
+            return None
+        health = self._judge.take(result, advanced_at=self._advance.at)
+        if health is Health.HEALTHY:
+            if state is ServerState.UNHEALTHY:
+                self._journal.move(ServerState.READY)
+            return None
+        self._last_words = f"health probe: {result.refusal}"
+        self._journal.tell(
+            ProbeFailed,
+            failures=self._judge.failures,
+            allowed=self._config.health_failures,
+            reason=result.refusal or "",
+        )
+        if state is ServerState.READY:
+            self._journal.move(ServerState.UNHEALTHY)
+        if health is Health.UNHEALTHY:
+            return None
+        assert self._journal.record.server is not None  # noqa: S101  # it is being probed
+        members = find_members(self._journal.record.server, self._run_id)
+        activity = read_activity(members, now=time.monotonic())
+        if activity.stopped:
+            pids = ", ".join(map(str, activity.stopped))
+            self._last_words += f"; stopped by a signal (SIGSTOP): process {pids}"
+        dump_stacks(members, wait_seconds=STACKS_SECONDS)
+        return _Ending.HUNG
+
+    # Ending
+
+    def _stop(self, process: ServerProcess, request: Request) -> _Ending | None:
+        """TERM to the server's first process, which drains; a second request ends it at once.
 
         Only the first process gets the TERM: SGLang treats children that die before it as a crash.
         """
-        self._watch.stop()
-        self._move(ServerState.STOPPING)
-        spawned.identity.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + self._launch.config.stop_timeout_seconds
-        restart = request is Request.RESTART
-        while True:
-            happening = self._next(deadline)
-            if isinstance(happening, _ProcessEnded):
-                return _Stopped(killed=False, restart=restart)
-            if happening is None:
-                return _Stopped(killed=True, restart=restart)
-            if happening is Request.STOP:
+        if self._stopping is not None:
+            if request is Request.STOP:
                 # A stop after a restart means stop.
-                return _Stopped(killed=True, restart=False)
+                self._stopping = Request.STOP
+                return _Ending.KILLED
+            return None
+        self._stopping = request
+        self._end_watches()
+        # systemd would end the whole unit at its own deadline, a restarted server included.
+        if request is Request.STOP:
+            self._journal.say_goodbye()
+        self._journal.move(ServerState.STOPPING)
+        self._remember_segments(find_members(process.identity, self._run_id))
+        process.identity.send_signal(signal.SIGTERM)
+        self._mailbox.clear()
+        self._mailbox.set(Timer.DRAIN, self._config.drain_timeout_seconds)
+        self._mailbox.set(Timer.KILL, self._config.stop_seconds)
+        return None
 
-    def _record_failure(self, error: LauncherError) -> None:
-        served = self._record.state is ServerState.READY
-        self._move(ServerState.EXITED if served else ServerState.FATAL)
-        self._emit_event(
-            ServerFailed(
-                run_id=self._run_id,
-                elapsed_seconds=self._elapsed(),
-                error=type(error).__name__,
-                exit_code=error.exit_code,
-                problem=error.problem,
-                action=error.action,
-                evidence=error.evidence,
-            )
-        )
+    def _end_watches(self) -> None:
+        self._readiness.stop()
+        self._health.stop()
+        if self._member_watch is not None:
+            self._member_watch.stop()
 
-    def _sweep(self, spawned: Spawned) -> None:
-        """End every process of the server, at once."""
-        left = kill_members(spawned.identity, self._run_id, timeout_seconds=KILL_TIMEOUT_SECONDS)
+    def _clean_up(self, process: ServerProcess) -> None:
+        """End every process of the server at once, and take back what they held.
+
+        Raises:
+            StopError: something is left.
+        """
+        before = find_members(process.identity, self._run_id)
+        self._remember_segments(before)
+        left = kill_members(process.identity, self._run_id, timeout_seconds=KILL_TIMEOUT_SECONDS)
+        reap_orphans(process.identity)
         if left:
             pids = [member.pid for member in left]
             raise diagnosis.survived(pids, seconds=KILL_TIMEOUT_SECONDS)
-        spawned.popen.wait()
+        remove_dead(self._segments)
+        self._await_release({member.pid for member in before})
 
-    def _check_port_is_free(self) -> None:
-        config = self._launch.config
-        if is_listening(config.host, config.port):
-            raise diagnosis.port_still_open(config.port, describe_listener(config.port))
+    def _await_release(self, pids: set[int]) -> None:
+        """Wait until the port is free and, with GPUs, their memory.
 
-    def _move(self, state: ServerState, **changes: object) -> None:
-        check_transition(self._record.state, state)
-        self._record = self._record.model_copy(update={"state": state, **changes})
-        # A disk that is full now must not end a server that serves; the next move writes again.
-        with contextlib.suppress(StateError):
-            self._store.write(self._record)
-        self._announce(state)
+        Raises:
+            StopError: they are not.
+        """
+        config = self._config
+        deadline = time.monotonic() + RELEASE_SECONDS
+        while True:
+            port_open = is_listening(config.host, config.port)
+            holders = gpu_pids() & pids if config.device == "cuda" else frozenset()
+            if not port_open and not holders:
+                return
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_POLL_SECONDS)
+        if holders:
+            raise diagnosis.gpu_still_held(sorted(holders), seconds=RELEASE_SECONDS)
+        raise diagnosis.port_still_open(config.port, describe_listener(config.port))
 
-    def _announce(self, state: ServerState) -> None:
-        self._emit_event(
-            StateChanged(run_id=self._run_id, elapsed_seconds=self._elapsed(), state=state)
-        )
-
-    def _progress(self, progress: Progress) -> None:
-        self._emit_event(
-            PhaseProgress(
-                run_id=self._run_id,
-                elapsed_seconds=self._elapsed(),
-                phase=progress.phase.value,
-                done=progress.done,
-                total=progress.total,
+    def _conclude(
+        self, ending: _Ending, returncode: int | None, output: Output
+    ) -> Stopped | Failed:
+        how = "an unknown exit code" if returncode is None else describe_exit(returncode)
+        self._journal.update(exit=how, dropped_lines=output.dropped_lines)
+        if self._stopping is not None:
+            return Stopped(
+                killed=ending is _Ending.KILLED,
+                restart=self._stopping is Request.RESTART,
+                served=self._ready_at is not None,
+            )
+        cause = causes.find_cause(
+            causes.Ending(
+                # What we killed ourselves tells nothing by its exit.
+                returncode=returncode if ending is _Ending.EXITED else None,
+                phase=self._log.progress.phase,
+                served=self._ready_at is not None,
+                lines=output.tail,
+                oom_kills=max(0, (oom_kill_count() or 0) - self._oom_kills),
+                config=self._config,
             )
         )
+        facts = diagnosis.Facts(
+            name=self._store.name,
+            how=how,
+            phase=self._log.progress.phase,
+            served=self._ready_at is not None,
+            seconds=self._journal.elapsed_seconds,
+            evidence=output.tail[-diagnosis.EVIDENCE_LINES :],
+            last_words=self._last_words,
+        )
+        match ending:
+            case _Ending.TIMED_OUT:
+                error: LauncherError = diagnosis.timed_out(
+                    facts,
+                    allowed_seconds=self._config.start_timeout_seconds,
+                    refusal=self._prober.last_refusal,
+                )
+                return Failed(error, Retry.ONCE_SERVED, "start-timeout")
+            case _Ending.START_HUNG:
+                error = diagnosis.start_hung(
+                    facts, allowed_seconds=self._config.hang_timeout_seconds
+                )
+                return Failed(error, Retry.ONCE_SERVED, "start-hung")
+            case _Ending.HUNG:
+                error = diagnosis.hung(facts, failures=self._judge.failures)
+                return Failed(error, Retry.ALWAYS, "hung", served_seconds=self._served_seconds)
+            case _Ending.PROCESS_LOST if cause is None:
+                error = diagnosis.lost(facts)
+                return Failed(
+                    error, Retry.ALWAYS, "process-lost", served_seconds=self._served_seconds
+                )
+        error = diagnosis.exited(facts, cause)
+        return Failed(
+            error,
+            cause.retry if cause else Retry.ONCE_SERVED,
+            cause.name if cause else None,
+            clean=returncode in {0, -signal.SIGTERM} and self._ready_at is not None,
+            served_seconds=self._served_seconds,
+        )
 
-    def _elapsed(self) -> float:
-        return time.monotonic() - self._began
+    @property
+    def _served_seconds(self) -> float:
+        return 0.0 if self._ready_at is None else time.monotonic() - self._ready_at
 
-    def _await_end(self, spawned: Spawned) -> None:
-        spawned.popen.wait()
-        self._inbox.put(_ProcessEnded(self._run_id))
+    def _await_end(self, process: ServerProcess) -> None:
+        process.wait()
+        self._mailbox.put(_ProcessEnded(self._run_id))
 
 
 def describe_speculation(config: ServerConfig) -> str:

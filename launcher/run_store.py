@@ -2,12 +2,13 @@
 
     servers/NAME/run.json      the run record, replaced atomically; clients and benchmarks read it
     servers/NAME/events.jsonl  one event a line, of all runs
-    servers/NAME/server.log    what the server of the last run printed, keys removed; .1: before it
+    servers/NAME/server.log    what the server printed, keys removed; .1 and up: before that
     servers/NAME/secrets.yaml  the keys, for SGLang; there only until the server is ready
     servers/NAME/supervisor.log  what a detached supervisor itself printed
     servers/NAME/lock          held by the supervisor for as long as it lives
 
-The supervisor writes the record; `down` closes that of a server whose supervisor was killed.
+The supervisor writes the record; `down` closes that of a server whose supervisor was killed, and
+`up` takes that server over.
 Folders are 0700, files 0600.
 """
 
@@ -26,10 +27,12 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from launcher.errors import AlreadyRunningError, InvalidValueError, StateError
+from launcher.members import find_members
 from launcher.names import SERVER_NAME_PATTERN
 from launcher.private_files import cannot_write, make_private_folder, write_atomically
-from launcher.process import ProcessIdentity, find_members
-from launcher.states import RUNNING_STATES, ServerState
+from launcher.process import ProcessIdentity
+from launcher.shared_memory import Segment
+from launcher.states import RUNNING_STATES, SERVING_STATES, ServerState
 
 if TYPE_CHECKING:
     from launcher.config import ServerConfig
@@ -57,8 +60,14 @@ class RunRecord(BaseModel):
     context_length_tokens: int | None = None
     kv_cache_tokens: int | None = None
     max_running_requests: int | None = None
+    restarts: int = 0
+    last_failure: str | None = None
+    next_start_at: datetime | None = None
     supervisor: ProcessIdentity
     server: ProcessIdentity | None = None
+    collector: ProcessIdentity | None = None
+    segments: tuple[Segment, ...] = ()
+    dropped_lines: int = 0
     exit: str | None = None
     command: tuple[str, ...]
     environment: dict[str, str]
@@ -97,12 +106,25 @@ class RunRecord(BaseModel):
 
     @property
     def is_orphaned(self) -> bool:
-        """Whether a process of the server lives on although its supervisor was killed."""
+        """Whether a process of the server lives on without its supervisor.
+
+        That was killed, or has given up on a process that did not die.
+        """
         return (
-            self.state in RUNNING_STATES
+            self.state in RUNNING_STATES | {ServerState.FATAL}
             and self.server is not None
             and not self.supervisor.is_alive()
             and (self.server.is_alive() or bool(find_members(self.server, self.run_id)))
+        )
+
+    @property
+    def can_be_adopted(self) -> bool:
+        """Whether another supervisor can take the server over: it has been ready, and serves."""
+        return (
+            self.state in SERVING_STATES
+            and self.server is not None
+            and not self.supervisor.is_alive()
+            and self.server.is_alive()
         )
 
     @property
@@ -196,11 +218,6 @@ class RunStore:
         """Write the keys for SGLang's `--config`."""
         # JSON is YAML, and quotes every key: "123" stays text, "null" a word.
         write_atomically(self.secrets_file, json.dumps(keys) + "\n")
-
-    def keep_former_log(self) -> None:
-        """Make room for the log of a new run; the one before it stays, an older one goes."""
-        if self.log_file.exists():
-            self.log_file.replace(self.log_file.with_suffix(".log.1"))
 
     def remove_secrets(self) -> None:
         """Forget the keys: the server has read them, or has ended."""

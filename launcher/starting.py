@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import click
 
@@ -17,10 +18,9 @@ from launcher.events import Event, ServerFailed, ServerReady, ServerStopped
 from launcher.follow import EventReader, failure_of, start_detached, supervisor_died
 from launcher.launch import Launch
 from launcher.phases import Phase
-from launcher.run import Outcome
 from launcher.run_store import RunRecord, RunStore
 from launcher.stop import SUPERVISOR_MARGIN_SECONDS
-from launcher.supervisor import Supervisor
+from launcher.supervisor import Outcome, Supervisor
 
 
 def events_writer(store: RunStore) -> Callable[[Event], None]:
@@ -47,8 +47,23 @@ def events_writer(store: RunStore) -> Callable[[Event], None]:
     return write
 
 
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a start is shown, and whether it is one.
+
+    Args:
+        as_json: print events for a program on standard output.
+        log_json: print them on standard error, instead of the picture for people.
+        adopted: the record of a server that runs, whose supervisor was killed.
+    """
+
+    as_json: bool = False
+    log_json: bool = False
+    adopted: RunRecord | None = None
+
+
 def run_in_foreground(
-    config: ServerConfig, store: RunStore, check: Callable[[], Launch], *, as_json: bool
+    config: ServerConfig, store: RunStore, check: Callable[[], Launch], how: How
 ) -> bool:
     """Check, then supervise in this process until the server ends.
 
@@ -56,7 +71,7 @@ def run_in_foreground(
         config: what `check` will check.
         store: where its state goes; untouched if the check fails.
         check: returns what to launch, or raises why it cannot be.
-        as_json: print events for a program.
+        how: to show it, and what to take over.
 
     Returns:
         False if it was cancelled before it was ready.
@@ -64,7 +79,7 @@ def run_in_foreground(
     Raises:
         LauncherError: the check failed, or the server did; see `Supervisor.run`.
     """
-    shown = _Shown(config, store, as_json=as_json, hint="Ctrl-C stops it.")
+    shown = _Shown(config, store, how, hint="Ctrl-C stops it.")
     write = events_writer(store)
 
     def emit(event: Event) -> None:
@@ -75,13 +90,13 @@ def run_in_foreground(
         launch = shown.check(check)
         store.create()
         with store.lock():
-            supervisor = Supervisor(launch, store, emit)
+            supervisor = Supervisor(launch, store, emit, adopted=how.adopted)
             supervisor.handle_signals()
             return supervisor.run() is not Outcome.CANCELLED
 
 
 def run_detached(
-    config: ServerConfig, store: RunStore, check: Callable[[], Launch], *, as_json: bool
+    config: ServerConfig, store: RunStore, check: Callable[[], Launch], how: How
 ) -> None:
     """Check, start a supervisor in the background, and wait until its server is ready.
 
@@ -89,7 +104,7 @@ def run_detached(
         LauncherError: the check or the start failed; nothing is left running.
         KeyboardInterrupt: the person cancelled; the server is stopped.
     """
-    shown = _Shown(config, store, as_json=as_json, hint=_stop_hint(store))
+    shown = _Shown(config, store, how, hint=_stop_hint(store))
     with shown.display.show():
         launch = shown.check(check)
         store.create()
@@ -97,7 +112,7 @@ def run_detached(
         supervisor = None
         try:
             with store.lock() as lock:
-                supervisor = start_detached(launch, store, lock)
+                supervisor = start_detached(launch, store, lock, adopt=how.adopted is not None)
             shown.wait_until_ready(
                 reader.follow(
                     lambda: supervisor.poll() is None, dead=lambda: supervisor_died(store)
@@ -112,7 +127,7 @@ def run_detached(
 
 def _cancel(supervisor: subprocess.Popen[bytes], config: ServerConfig) -> None:
     """Stop a detached start; a second Ctrl-C ends it at once, as in the foreground."""
-    patience_seconds = config.stop_timeout_seconds + SUPERVISOR_MARGIN_SECONDS
+    patience_seconds = config.stop_seconds + SUPERVISOR_MARGIN_SECONDS
     while supervisor.poll() is None:
         supervisor.send_signal(signal.SIGINT)
         try:
@@ -131,7 +146,7 @@ def restart_supervised(
     Raises:
         LauncherError: the new start failed.
     """
-    shown = _Shown(config, store, as_json=as_json, hint=_stop_hint(store))
+    shown = _Shown(config, store, How(as_json=as_json), hint=_stop_hint(store))
     reader = EventReader(store.events_file)
     record.supervisor.send_signal(signal.SIGUSR1)
     events = reader.follow(record.supervisor.is_alive, dead=lambda: supervisor_died(store))
@@ -146,13 +161,14 @@ def _stop_hint(store: RunStore) -> str:
 class _Shown:
     """Events as JSON lines for programs, or as a picture for people."""
 
-    def __init__(self, config: ServerConfig, store: RunStore, *, as_json: bool, hint: str) -> None:
-        self.display = StartDisplay(consoles.err(), quiet=as_json)
+    def __init__(self, config: ServerConfig, store: RunStore, how: How, *, hint: str) -> None:
+        self.display = StartDisplay(consoles.err(), quiet=how.as_json or how.log_json)
         self._config = config
         self._log_file = store.log_file
-        self._as_json = as_json
+        self._how = how
         self._hint = hint
         self._is_read = True
+        self._was_ready = False
 
     def feed(self, event: Event) -> None:
         """Show an event; whoever closed the terminal or the pipe is not told any more.
@@ -168,11 +184,15 @@ class _Shown:
             self._is_read = False
 
     def _show(self, event: Event) -> None:
-        if self._as_json:
+        if self._how.log_json:
+            click.echo(event.to_json(), err=True)
+        if self._how.as_json:
             click.echo(event.to_json())
             return
         self.display.feed(event)
-        if isinstance(event, ServerReady):
+        # A server that comes back needs no second introduction.
+        if isinstance(event, ServerReady) and not self._was_ready:
+            self._was_ready = True
             show_ready(
                 consoles.out(),
                 event,

@@ -13,22 +13,55 @@ class ServerState(StrEnum):
 
     STARTING = "STARTING"
     READY = "READY"  # it has generated a token
+    UNHEALTHY = "UNHEALTHY"  # it lives, and did not answer the last probe
     STOPPING = "STOPPING"
     STOPPED = "STOPPED"  # it was asked to stop, and every process is gone
-    EXITED = "EXITED"  # it ended by itself after it was ready
-    FATAL = "FATAL"  # it ended, or timed out, before it was ready; or it could not be stopped
+    BACKOFF = "BACKOFF"  # it failed, nothing of it is left, and it will be started again
+    EXITED = "EXITED"  # it ended by itself, and --restart says to leave it at that
+    FATAL = "FATAL"  # given up: starting it again is no use, or something of it is left
 
 
 TRANSITIONS: dict[ServerState, frozenset[ServerState]] = {
-    ServerState.STARTING: frozenset({ServerState.READY, ServerState.STOPPING, ServerState.FATAL}),
-    ServerState.READY: frozenset({ServerState.STOPPING, ServerState.EXITED}),
+    ServerState.STARTING: frozenset(
+        {ServerState.READY, ServerState.STOPPING, ServerState.BACKOFF, ServerState.FATAL}
+    ),
+    ServerState.READY: frozenset(
+        {
+            ServerState.UNHEALTHY,
+            ServerState.STOPPING,
+            ServerState.BACKOFF,
+            ServerState.EXITED,
+            ServerState.FATAL,
+        }
+    ),
+    ServerState.UNHEALTHY: frozenset(
+        {
+            ServerState.READY,
+            ServerState.STOPPING,
+            ServerState.BACKOFF,
+            ServerState.EXITED,
+            ServerState.FATAL,
+        }
+    ),
     ServerState.STOPPING: frozenset({ServerState.STOPPED, ServerState.FATAL}),
     ServerState.STOPPED: frozenset({ServerState.STARTING}),
+    ServerState.BACKOFF: frozenset({ServerState.STARTING, ServerState.STOPPED, ServerState.FATAL}),
     ServerState.EXITED: frozenset(),
     ServerState.FATAL: frozenset(),
 }
 
-RUNNING_STATES = frozenset({ServerState.STARTING, ServerState.READY, ServerState.STOPPING})
+# The supervisor is at work.
+RUNNING_STATES = frozenset(
+    {
+        ServerState.STARTING,
+        ServerState.READY,
+        ServerState.UNHEALTHY,
+        ServerState.STOPPING,
+        ServerState.BACKOFF,
+    }
+)
+# It has been ready in this run.
+SERVING_STATES = frozenset({ServerState.READY, ServerState.UNHEALTHY})
 
 
 class IllegalTransitionError(RuntimeError):

@@ -10,14 +10,17 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from launcher import diagnosis
+from launcher.members import find_members, kill_members
 from launcher.ports import describe_listener, is_listening
-from launcher.process import find_members, kill_members, wait_until_gone
+from launcher.process import wait_until_gone
 from launcher.run import KILL_TIMEOUT_SECONDS
 from launcher.run_store import RunRecord, RunStore
+from launcher.shared_memory import remove_dead
 from launcher.states import ServerState
 
-# The supervisor may need its kill time-out twice: before and after the pipe is drained.
-SUPERVISOR_MARGIN_SECONDS: Final = 2 * KILL_TIMEOUT_SECONDS + 5.0
+# The supervisor may need its kill time-out three times: to kill, to see what is released, and for
+# the end of the output.
+SUPERVISOR_MARGIN_SECONDS: Final = 3 * KILL_TIMEOUT_SECONDS + 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,13 @@ class _Served(BaseModel):
 
     host: str
     port: int
+    drain_timeout_seconds: float = 30.0
     stop_timeout_seconds: float
+
+    @property
+    def stop_seconds(self) -> float:
+        """The longest time from SIGTERM to SIGKILL."""
+        return self.drain_timeout_seconds + self.stop_timeout_seconds
 
 
 def stop_server(store: RunStore) -> StopReport:
@@ -56,7 +65,7 @@ def stop_server(store: RunStore) -> StopReport:
         # A second signal would end the requests that another `down` lets finish.
         if record.state is not ServerState.STOPPING:
             record.supervisor.send_signal(signal.SIGTERM)
-        patience = config.stop_timeout_seconds + SUPERVISOR_MARGIN_SECONDS
+        patience = config.stop_seconds + SUPERVISOR_MARGIN_SECONDS
         if not wait_until_gone(record.supervisor, timeout_seconds=patience):
             raise diagnosis.supervisor_stays(record.supervisor.pid, seconds=patience)
     elif record.is_orphaned:
@@ -75,10 +84,17 @@ def stop_server(store: RunStore) -> StopReport:
 
 
 def _stop_orphan(record: RunRecord, config: _Served) -> None:
-    if record.server is not None and record.server.send_signal(signal.SIGTERM):
-        wait_until_gone(record.server, timeout_seconds=config.stop_timeout_seconds)
-    if record.server is not None:
-        kill_members(record.server, record.run_id, timeout_seconds=KILL_TIMEOUT_SECONDS)
+    if record.server is None:
+        return
+    if record.server.send_signal(signal.SIGTERM):
+        wait_until_gone(record.server, timeout_seconds=config.stop_seconds)
+    kill_members(record.server, record.run_id, timeout_seconds=KILL_TIMEOUT_SECONDS)
+    remove_dead(frozenset(record.segments))
+    # It ends by itself when nobody can print any more.
+    if record.collector is not None and not wait_until_gone(
+        record.collector, timeout_seconds=KILL_TIMEOUT_SECONDS
+    ):
+        record.collector.send_signal(signal.SIGKILL)
 
 
 def _check_nothing_is_left(record: RunRecord, config: _Served) -> None:

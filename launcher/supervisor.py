@@ -1,28 +1,46 @@
-"""Runs a server until it is stopped or fails, and again where a restart is asked for."""
+"""Keeps a server up: runs it, and after a failure waits and runs it again, or gives up."""
 
 from __future__ import annotations
 
-import queue
+import enum
+import os
 import signal
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
-from launcher.config import ServerConfig
-from launcher.events import Event
+from launcher import diagnosis
+from launcher.causes import Retry
+from launcher.errors import LauncherError, StopError
+from launcher.events import Event, ServerCrashed, ServerFailed, ServerStopped
+from launcher.journal import Journal
 from launcher.launch import Launch
-from launcher.process import Spawned, spawn
-from launcher.readiness import HttpProber, Prober
-from launcher.run import Inbox, Outcome, Request, Run
-from launcher.run_store import RunStore
+from launcher.mailbox import Mailbox, Request, Timer
+from launcher.members import adopt_orphans
+from launcher.notify import Notifier
+from launcher.restarts import RestartBudget
+from launcher.run import Failed, Run, Seams, Stopped
+from launcher.run_store import RunRecord, RunStore
+from launcher.states import SERVING_STATES, ServerState
+
+
+class Outcome(enum.Enum):
+    """How a server ended that did not fail."""
+
+    STOPPED = "stopped"  # by request, after it was ready
+    CANCELLED = "cancelled"  # by request, before it was ready
 
 
 class Supervisor:
-    """Runs one server to its end, and again where a restart is asked for.
+    """Runs one server until it is stopped or given up.
 
     Args:
         launch: what to run.
         store: where its state lives; its lock is held by the caller.
         emit: called with each event, in the caller's thread.
-        spawner, make_prober: seams for tests.
+        adopted: the record of a server that serves, and whose supervisor was killed.
+        seams: for tests.
+        clock: monotonic seconds.
     """
 
     def __init__(
@@ -31,28 +49,36 @@ class Supervisor:
         store: RunStore,
         emit: Callable[[Event], None],
         *,
-        spawner: Callable[..., Spawned] = spawn,
-        make_prober: Callable[[ServerConfig, str | None], Prober] | None = None,
+        adopted: RunRecord | None = None,
+        seams: Seams | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._launch = launch
         self._store = store
-        self._emit = emit
-        self._spawner = spawner
-        self._make_prober = make_prober or _http_prober
-        self._inbox: Inbox = queue.SimpleQueue()
+        self._adopted = adopted
+        self._seams = seams or Seams()
+        self._notifier = Notifier.from_environment(os.environ, unset=True)
+        self._journal = Journal(store, emit, self._notifier, clock=clock)
+        self._mailbox = Mailbox(
+            clock=clock,
+            beat_seconds=self._notifier.watchdog_seconds,
+            beat=self._notifier.watchdog,
+        )
+        self._budget = RestartBudget(launch.config)
+        self._has_served = adopted is not None
 
     def request(self, what: Request) -> None:
         """Ask for something. Safe in a signal handler and from any thread.
 
         A second STOP while the server drains kills it at once.
         """
-        self._inbox.put(what)
+        self._mailbox.put(what)
 
     def handle_signals(self) -> None:
         """SIGINT, SIGTERM and SIGHUP stop, SIGQUIT at once; SIGUSR1 restarts. Main thread only.
 
         A detached supervisor has no terminal to lose, so it ignores SIGHUP. SIGTSTP is ignored: a
-        supervisor that stands still no longer drains the server's output.
+        supervisor that stands still restarts nothing.
         """
 
         def stop(*_: object) -> None:
@@ -70,20 +96,104 @@ class Supervisor:
         signal.signal(signal.SIGUSR1, lambda *_: self.request(Request.RESTART))
 
     def run(self) -> Outcome:
-        """Run until the server is stopped or has failed.
+        """Run until the server is stopped or given up.
 
         Raises:
-            ServerExitedError: it ended by itself.
-            StartTimeoutError: it was not ready in time.
+            ServerExitedError, EngineBrokenError: it ended by itself, and is not started again.
+            StartTimeoutError, ServerHungError: it was not ready in time, or nothing moved.
+            CrashLoopError: it failed too often in a row.
+            SpawnError: the system refuses the first process.
             StopError: a process or the port is still there after a stop.
-            StateError: the first run record cannot be written.
+            StateError: the first run record, or the log, cannot be written.
         """
+        adopt_orphans()
+        restarts = 0
         while True:
-            run = Run(self._launch, self._store, self._emit, self._inbox, self._make_prober)
-            outcome, restart = run.supervise(self._spawner)
-            if not restart:
-                return outcome
+            run = Run(
+                self._launch,
+                self._store,
+                self._journal,
+                self._mailbox,
+                self._seams,
+                adopted=self._adopted,
+                restarts=restarts,
+            )
+            self._adopted = None
+            end = run.supervise()
+            if isinstance(end, Stopped):
+                self._tell_stopped(end)
+                if not end.restart:
+                    served = end.served or self._has_served
+                    return Outcome.STOPPED if served else Outcome.CANCELLED
+                self._budget.forgive()
+            elif not self._wait_to_restart(end):
+                return Outcome.STOPPED if self._has_served else Outcome.CANCELLED
+            restarts += 1
 
+    def _tell_stopped(self, end: Stopped) -> None:
+        self._journal.move(ServerState.STOPPED)
+        self._journal.tell(ServerStopped, killed=end.killed, restarting=end.restart)
 
-def _http_prober(config: ServerConfig, api_key: str | None) -> Prober:
-    return HttpProber(config.base_url, api_key)
+    def _wait_to_restart(self, end: Failed) -> bool:
+        """Wait out the pause after a failure; False if somebody stopped the server meanwhile.
+
+        Raises:
+            LauncherError: there is no restart.
+        """
+        self._has_served = self._has_served or end.served_seconds > 0
+        self._refuse_restart(end)
+        pause = self._budget.fail(served_seconds=end.served_seconds)
+        if pause.seconds is None:
+            self._give_up(diagnosis.crash_loop(end.error, failures=pause.failures))
+        else:
+            self._back_off(end, pause.failures, pause.seconds)
+        while True:
+            match self._mailbox.next():
+                case Timer.RESTART | Request.RESTART:
+                    return True
+                case Request.STOP:
+                    self._mailbox.clear()
+                    self._tell_stopped(Stopped(killed=False, restart=False, served=False))
+                    return False
+
+    def _back_off(self, end: Failed, failures: int, seconds: float) -> None:
+        self._journal.move(
+            ServerState.BACKOFF,
+            last_failure=end.error.problem,
+            next_start_at=datetime.now(UTC) + timedelta(seconds=seconds),
+        )
+        self._journal.tell(
+            ServerCrashed,
+            error=type(end.error).__name__,
+            problem=end.error.problem,
+            cause=end.cause,
+            evidence=end.error.evidence,
+            failures=failures,
+            allowed=self._launch.config.restart_limit,
+            restart_in_seconds=round(seconds, 3),
+        )
+        self._mailbox.clear()
+        self._mailbox.set(Timer.RESTART, seconds)
+
+    def _refuse_restart(self, end: Failed) -> None:
+        """Raise the failure where another start would be wrong, or no use."""
+        policy = self._launch.config.restart
+        if isinstance(end.error, StopError) or end.retry is Retry.NEVER:
+            self._give_up(end.error)
+        if end.retry is Retry.ONCE_SERVED and not self._has_served:
+            self._give_up(end.error)
+        if policy == "never" or (policy == "on-failure" and end.clean):
+            served = self._journal.record.state in SERVING_STATES
+            self._give_up(end.error, ServerState.EXITED if served else ServerState.FATAL)
+
+    def _give_up(self, error: LauncherError, state: ServerState = ServerState.FATAL) -> None:
+        self._journal.move(state, last_failure=error.problem)
+        self._journal.tell(
+            ServerFailed,
+            error=type(error).__name__,
+            exit_code=error.exit_code,
+            problem=error.problem,
+            action=error.action,
+            evidence=error.evidence,
+        )
+        raise error

@@ -21,7 +21,7 @@ import pytest
 
 from launcher import cli
 from launcher.ports import is_listening
-from launcher.process import find_members
+from launcher.members import find_members
 from launcher.run_store import RunRecord, RunStore
 
 SERVER_FOLDER = Path(__file__).parent

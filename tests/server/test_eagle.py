@@ -21,7 +21,7 @@ from clients import (
     Usage,
 )
 from launcher.errors import AlreadyRunningError, PortInUseError
-from launcher.process import find_members
+from launcher.members import find_members
 from launcher.run_store import RunRecord, RunStore
 from tests.server.conftest import free_port, record_of, run_cli
 

@@ -14,7 +14,7 @@ import pytest
 
 from clients import AuthenticationError, ChatClient
 from launcher.config import ServerConfig
-from launcher.process import find_members
+from launcher.members import find_members
 from launcher.run_store import RunRecord, RunStore
 from tests.server.conftest import assert_nothing_is_left, in_foreground, record_of, server
 from tests.server.greedy import PROMPT_TOKENS, PROMPTS, Greedy, greedy_texts

@@ -10,7 +10,14 @@ and `/generate`, and then misbehaves as told:
 - `refuse`: up, and generates nothing;
 - `orphan`: leaves a grandchild in the session behind, which ignores SIGTERM;
 - `import-error`: fails as a broken installation does;
-- `print-secret`: prints what its `--config` file holds.
+- `print-secret`: prints what its `--config` file holds;
+- `crash FILE TIMES CODE`: ends by itself soon after it was ready, in its first starts; FILE counts;
+- `fail-to-start FILE TIMES`: ends with a word that no cause is known for, in those starts;
+- `stall FILE`: generates nothing for as long as FILE exists, and says that it is up;
+- `busy FILE`: the same, and its log shows batches that run;
+- `lose-rank`: a child with the title of a scheduler ends, and the server goes on;
+- `hang`: starts, and then nothing moves;
+- `keep-requests`: goes on after SIGTERM until it is told to abort its requests.
 """
 
 from __future__ import annotations
@@ -46,6 +53,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/abort_request":
+            self._answer({})
+            if sys.argv[2] == "keep-requests":
+                print("aborted", flush=True)
+                os._exit(0)
+            return
+        while sys.argv[2] in {"stall", "busy"} and Path(sys.argv[3]).exists():
+            time.sleep(0.05)
         if sys.argv[2] == "refuse":
             self.send_response(400)
             self.end_headers()
@@ -70,6 +85,18 @@ def main() -> None:
         sys.exit("ModuleNotFoundError: No module named 'torch'")
     if behaviour == "ignore-term":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if behaviour == "keep-requests":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if behaviour in {"crash", "fail-to-start"}:
+        with Path(rest[0]).open("a", encoding="ascii") as counter:
+            counter.write("x")
+        misbehaves = Path(rest[0]).stat().st_size <= int(rest[1])
+    if behaviour == "fail-to-start" and misbehaves:
+        sys.exit("RuntimeError: not today")
+    if behaviour == "hang":
+        time.sleep(60)
+    if behaviour == "lose-rank":
+        subprocess.Popen(["sglang::scheduler_TP0", "1"], executable="/bin/sleep")
     if behaviour == "orphan":
         subprocess.Popen(
             [
@@ -91,6 +118,12 @@ def main() -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print("The server is fired up and ready to roll!", flush=True)
+    if behaviour == "crash" and misbehaves:
+        time.sleep(0.5)
+        os._exit(int(rest[2]))
+    while behaviour == "busy":
+        print("[2026-11-23 15:14:22] Decode batch, #running-req: 1", flush=True)
+        time.sleep(0.05)
     if behaviour == "exit-after-ready":
         time.sleep(0.5)
         os._exit(int(rest[0]))

@@ -59,7 +59,9 @@ def test_a_dry_run_prints_the_whole_command_and_starts_nothing(run: Run) -> None
 def test_the_preset_for_two_gpus_is_the_one_the_project_is_named_for(run: Run) -> None:
     done = run("up", "--dry-run", "--preset", "glm-4.5-air-fp8", "--json")
     argv = json.loads(done.out)["argv"]
-    assert argv[2:] == [
+    # The file with the keys, which is there while the server starts.
+    assert argv[3] == "--config"
+    assert [argv[2], *argv[5:]] == [
         *("sglang.launch_server", "--model-path", "zai-org/GLM-4.5-Air-FP8"),
         *("--served-model-name", "glm-4.5-air", "--host", "127.0.0.1", "--port", "8000"),
         *("--device", "cuda", "--tp-size", "2", "--dtype", "auto"),
@@ -106,7 +108,7 @@ REFUSED: list[Case] = [
         "an address that others reach, without a key",
         ["--host", "0.0.0.0"],  # noqa: S104  # it is refused
         errors.InvalidValueError,
-        "set api_key_file",
+        "--insecure",
     ),
     ("a model folder that does not exist", ["--model-path", "/no/such"],
      errors.ModelNotFoundError, "/no/such"),

@@ -49,6 +49,7 @@ def test_the_large_preset_becomes_the_command_that_one_would_type() -> None:
     command = build(ServerConfig.model_validate({**GLM_AIR_FP8.fields, "preset": GLM_AIR_FP8.name}))
 
     assert command.shell() == (
+        "PYTHONFAULTHANDLER=1 \\\n"
         "/env/bin/python -m sglang.launch_server \\\n"
         "  --model-path zai-org/GLM-4.5-Air-FP8 \\\n"
         "  --served-model-name glm-4.5-air \\\n"
@@ -66,7 +67,7 @@ def test_the_large_preset_becomes_the_command_that_one_would_type() -> None:
         "  --reasoning-parser glm45 \\\n"
         "  --enable-metrics"
     )
-    assert command.environment == {}
+    assert command.environment == {"PYTHONFAULTHANDLER": "1"}
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
@@ -124,8 +125,8 @@ def test_keys_are_handed_over_by_a_file_and_never_by_argument() -> None:
 def test_a_model_that_is_here_needs_no_hub() -> None:
     here, there = make_config(), make_config(model_path="owner/name")
 
-    assert build(here).environment == {"HF_HUB_OFFLINE": "1"}
-    assert build(there).environment == {}
+    assert build(here).environment["HF_HUB_OFFLINE"] == "1"
+    assert "HF_HUB_OFFLINE" not in build(there).environment
 
 
 def test_a_server_on_a_cpu_gets_what_the_cpu_engine_says() -> None:
@@ -138,6 +139,7 @@ def test_a_server_on_a_cpu_gets_what_the_cpu_engine_says() -> None:
     assert set(cpu_settings.server_arguments()) <= set(command.server_arguments)
     assert command.environment == {
         "HF_HUB_OFFLINE": "1",
+        "PYTHONFAULTHANDLER": "1",
         **cpu_settings.server_environment((0, 1, 2, 3), 2, python_path="/mine"),
     }
 

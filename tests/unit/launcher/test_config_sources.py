@@ -28,7 +28,7 @@ from launcher.errors import (
     UnknownPresetError,
 )
 from launcher.hardware import GIB, Gpu, Hardware
-from launcher.process import RUN_ID_VARIABLE
+from launcher.names import RUN_ID_VARIABLE
 from tests.unit.launcher.examples import SECRET
 from tests.unit.launcher.test_config import configs
 
@@ -184,11 +184,10 @@ def test_an_invalid_value_is_named_with_its_source_and_not_echoed() -> None:
 
 def test_fields_that_do_not_go_together_are_told_in_words() -> None:
     with pytest.raises(InvalidValueError) as caught:
-        nano(flags={"host": "192.168.1.5"})
+        nano(flags={"speculative_algorithm": "STANDALONE"})
 
     assert caught.value.problem == (
-        "The configuration is not valid: host 192.168.1.5 can be reached from other machines: "
-        "set api_key_file too."
+        "The configuration is not valid: STANDALONE needs speculative_draft_model_path."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -13,9 +14,14 @@ from hypothesis import strategies as st
 from launcher.events import (
     Event,
     PhaseProgress,
+    ProbeFailed,
+    ProcessLost,
+    ServerAdopted,
+    ServerCrashed,
     ServerFailed,
     ServerReady,
     ServerStopped,
+    StartSlow,
     StateChanged,
     parse_event,
 )
@@ -34,6 +40,30 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
         kv_cache_tokens=COUNT,
         max_running_requests=COUNT,
         speculation=st.text(),
+        **COMMON,
+    ),
+    st.builds(
+        StartSlow,
+        phase=st.text(),
+        phase_seconds=st.floats(0, 1e9),
+        usual_seconds=st.none() | st.floats(0, 1e9),
+        work=st.text(),
+        **COMMON,
+    ),
+    st.builds(
+        ProbeFailed, failures=st.integers(), allowed=st.integers(), reason=st.text(), **COMMON
+    ),
+    st.builds(ProcessLost, pid=st.integers(), title=st.text(), **COMMON),
+    st.builds(ServerAdopted, pid=st.integers(), **COMMON),
+    st.builds(
+        ServerCrashed,
+        error=st.text(),
+        problem=st.text(),
+        cause=st.none() | st.text(),
+        evidence=st.lists(st.text()).map(tuple),
+        failures=st.integers(0, 100),
+        allowed=st.integers(0, 100),
+        restart_in_seconds=st.floats(0, 1e6),
         **COMMON,
     ),
     st.builds(ServerStopped, killed=st.booleans(), restarting=st.booleans(), **COMMON),
@@ -70,38 +100,44 @@ def test_a_line_that_is_not_complete_is_no_event(event: Event, data: st.DataObje
 def test_names_and_fields_are_those_that_programs_rely_on() -> None:
     assert json.loads(STOPPED.to_json()) == {
         "event": "server.stopped",
+        "at": STOPPED.at,
         "run_id": "r",
         "elapsed_seconds": 1.5,
         "killed": False,
         "restarting": False,
     }
+    common = {"at", "run_id", "elapsed_seconds"}
     assert {
-        event.kind: sorted(field.name for field in dataclasses.fields(event))
+        event.kind: sorted({field.name for field in dataclasses.fields(event)} - common)
         for event in Event.__subclasses__()
     } == {
-        "server.state": ["elapsed_seconds", "run_id", "state"],
-        "server.phase": ["done", "elapsed_seconds", "phase", "run_id", "total"],
+        "server.state": ["state"],
+        "server.phase": ["done", "phase", "total"],
+        "server.slow": ["phase", "phase_seconds", "usual_seconds", "work"],
         "server.ready": [
             "base_url",
             "context_length_tokens",
-            "elapsed_seconds",
             "kv_cache_tokens",
             "max_running_requests",
-            "run_id",
             "served_model_name",
             "speculation",
         ],
-        "server.stopped": ["elapsed_seconds", "killed", "restarting", "run_id"],
-        "server.failed": [
-            "action",
-            "elapsed_seconds",
+        "server.probe_failed": ["allowed", "failures", "reason"],
+        "server.process_lost": ["pid", "title"],
+        "server.adopted": ["pid"],
+        "server.crashed": [
+            "allowed",
+            "cause",
             "error",
             "evidence",
-            "exit_code",
+            "failures",
             "problem",
-            "run_id",
+            "restart_in_seconds",
         ],
+        "server.stopped": ["killed", "restarting"],
+        "server.failed": ["action", "error", "evidence", "exit_code", "problem"],
     }
+    assert datetime.fromisoformat(STOPPED.at).tzinfo is not None
 
 
 @pytest.mark.parametrize(

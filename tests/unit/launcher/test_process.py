@@ -7,22 +7,24 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
 
 from launcher.command import Command
+from launcher.members import find_members, kill_members
+from launcher.names import RUN_ID_VARIABLE
 from launcher.process import (
-    RUN_ID_VARIABLE,
+    AdoptedProcess,
+    ChildProcess,
     ProcessIdentity,
-    Spawned,
     boot_id,
     describe_exit,
-    find_members,
-    kill_members,
     spawn,
     wait_until_gone,
 )
@@ -34,6 +36,15 @@ RUN_ID = "5ca1ab1e00c0ffee"
 PATIENCE_SECONDS = 30.0
 
 
+@dataclass(frozen=True)
+class Spawned:
+    """A stand-in, and what it prints."""
+
+    popen: subprocess.Popen[bytes]
+    identity: ProcessIdentity
+    output: BinaryIO
+
+
 class Servers:
     """Spawns stand-ins, and sees that none outlives its test."""
 
@@ -43,14 +54,20 @@ class Servers:
 
     def start(self, script: str, *, run_id: str = RUN_ID, **environment: str) -> Spawned:
         command = Command((sys.executable, "-c", script), MappingProxyType(environment))
-        spawned = spawn(command, run_id=run_id, cwd=self._folder)
-        self._started.append((spawned, run_id))
-        return spawned
+        reading, writing = os.pipe()
+        spawned = spawn(
+            command, run_id=run_id, cwd=self._folder, output=writing, die_with_parent=False
+        )
+        os.close(writing)
+        started = Spawned(spawned.popen, spawned.identity, os.fdopen(reading, "rb"))
+        self._started.append((started, run_id))
+        return started
 
     def end(self) -> None:
         for spawned, run_id in self._started:
             kill_members(spawned.identity, run_id, timeout_seconds=PATIENCE_SECONDS)
-            spawned.close()
+            spawned.popen.wait()
+            spawned.output.close()
 
 
 @pytest.fixture
@@ -62,8 +79,7 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
 
 def read_line(spawned: Spawned) -> str:
     """The next line of a stand-in, which says so that it got there."""
-    assert spawned.popen.stdout is not None
-    return spawned.popen.stdout.readline().decode().strip()
+    return spawned.output.readline().decode().strip()
 
 
 def read_pids(spawned: Spawned) -> list[int]:
@@ -226,15 +242,45 @@ def test_a_server_leads_a_session_and_a_group_of_its_own(servers: Servers, tmp_p
     assert os.getsid(0) != spawned.identity.pid
 
 
-def test_closing_reaps_the_server_and_closes_the_pipe(servers: Servers) -> None:
+def test_whoever_waits_for_a_child_learns_its_exit_code(servers: Servers) -> None:
     spawned = servers.start("raise SystemExit(3)")
-    descriptor = spawned.output
+    assert ChildProcess(spawned.popen, spawned.identity).wait() == 3
 
-    spawned.close()
 
-    assert spawned.popen.returncode == 3
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(descriptor)
+def test_whoever_waits_for_an_adopted_process_learns_that_it_ended(servers: Servers) -> None:
+    spawned = servers.start("import time; time.sleep(60)")
+    ended = threading.Thread(target=AdoptedProcess(spawned.identity).wait)
+    ended.start()
+    ended.join(0.1)
+    assert ended.is_alive()
+    spawned.popen.kill()
+    ended.join(PATIENCE_SECONDS)
+    assert not ended.is_alive()
+
+
+def test_nobody_waits_for_a_process_that_has_the_pid_of_another() -> None:
+    own = ProcessIdentity.of(os.getpid())
+    AdoptedProcess(own.model_copy(update={"start_ticks": own.start_ticks - 1})).wait()
+
+
+def test_a_bound_server_dies_with_the_process_that_started_it() -> None:
+    """By SIGKILL too, which no process can see coming."""
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from launcher.command import Command\n"
+        "from launcher.process import spawn\n"
+        "argv = (sys.executable, '-c', 'import time; time.sleep(60)')\n"
+        "one = spawn(Command(argv, {}), run_id='r', cwd=Path(), output=1, die_with_parent=True)\n"
+        "print(one.identity.model_dump_json(), flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, cwd=Path.cwd(), check=False
+    )
+    identity = ProcessIdentity.model_validate_json(done.stdout)
+    assert done.returncode == -signal.SIGKILL
+    assert wait_until_gone(identity, timeout_seconds=PATIENCE_SECONDS)
 
 
 def test_a_server_that_ends_at_once_has_an_identity_all_the_same(
@@ -405,7 +451,7 @@ def test_whoever_looks_is_no_member(monkeypatch: pytest.MonkeyPatch) -> None:
     # As for a launcher that was started from inside a server.
     script = (
         "import os\n"
-        "from launcher.process import ProcessIdentity, find_members\n"
+        "from launcher.members import find_members\nfrom launcher.process import ProcessIdentity\n"
         f"print(find_members(ProcessIdentity.of(os.getsid(0)), {RUN_ID!r}))"
     )
     monkeypatch.setenv(RUN_ID_VARIABLE, RUN_ID)

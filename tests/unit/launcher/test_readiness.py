@@ -101,7 +101,7 @@ def test_a_server_that_answers_is_up_and_one_that_gave_a_token_is_ready(faults: 
     prober = HttpProber(faults.url)
 
     assert prober.is_up()
-    assert prober.generate_token()
+    assert prober.generate(8, timeout_seconds=30)
 
     (get, ready, _, _), (post, generate, headers, request) = faults.asked
     assert (get, ready) == ("GET", "/ready")
@@ -113,7 +113,7 @@ def test_a_server_that_answers_is_up_and_one_that_gave_a_token_is_ready(faults: 
 def test_a_key_is_sent_as_a_bearer_token(faults: Faults) -> None:
     prober = HttpProber(faults.url, api_key=SECRET)
 
-    assert prober.generate_token()
+    assert prober.generate(8, timeout_seconds=30)
 
     assert faults.asked[0][2]["Authorization"] == f"Bearer {SECRET}"
 
@@ -122,7 +122,7 @@ def test_a_port_that_nobody_listens_on_is_not_up() -> None:
     prober = HttpProber(f"http://127.0.0.1:{free_port()}")
 
     assert not prober.is_up()
-    assert not prober.generate_token()
+    assert not prober.generate(8, timeout_seconds=30)
 
 
 @pytest.mark.parametrize("status", [204, 301, 401, 404, 500, 503])
@@ -136,7 +136,7 @@ def test_only_200_means_up(faults: Faults, status: int) -> None:
 def test_only_200_means_ready(faults: Faults, status: int) -> None:
     faults.status = status
 
-    assert not HttpProber(faults.url).generate_token()
+    assert not HttpProber(faults.url).generate(8, timeout_seconds=30)
 
 
 def test_a_redirect_is_not_followed(faults: Faults) -> None:
@@ -144,7 +144,7 @@ def test_a_redirect_is_not_followed(faults: Faults) -> None:
     prober = HttpProber(faults.url)
 
     assert not prober.is_up()
-    assert not prober.generate_token()
+    assert not prober.generate(8, timeout_seconds=30)
     assert faults.paths == ["/ready", "/generate"]
 
 
@@ -175,13 +175,13 @@ def test_a_proxy_is_not_asked(faults: Faults, monkeypatch: pytest.MonkeyPatch) -
 def test_200_without_a_token_is_not_ready(faults: Faults, body: bytes) -> None:
     faults.body = body
 
-    assert not HttpProber(faults.url).generate_token()
+    assert not HttpProber(faults.url).generate(8, timeout_seconds=30)
 
 
 def test_an_answer_that_breaks_off_is_not_ready(faults: Faults) -> None:
     faults.promised_bytes = len(TOKEN) + 10
 
-    assert not HttpProber(faults.url).generate_token()
+    assert not HttpProber(faults.url).generate(8, timeout_seconds=30)
 
 
 def test_what_answers_with_something_else_than_http_is_not_up() -> None:
@@ -201,11 +201,10 @@ def test_what_answers_with_something_else_than_http_is_not_up() -> None:
         thread.join()
 
 
-def test_a_server_that_hangs_is_given_up(faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "PROBE_TIMEOUT_SECONDS", 0.05)
+def test_a_server_that_hangs_is_given_up(faults: Faults) -> None:
     faults.hang = threading.Event()
 
-    assert not HttpProber(faults.url).generate_token()
+    assert not HttpProber(faults.url).generate(8, timeout_seconds=0.05)
     faults.hang.set()
 
 

@@ -34,7 +34,7 @@ from launcher.follow import EventReader, failure_of, start_detached, supervisor_
 from launcher.launch import Launch
 from launcher.process import wait_until_gone
 from launcher.run_store import RunRecord, RunStore
-from launcher.starting import run_detached, run_in_foreground
+from launcher.starting import How, run_detached, run_in_foreground
 from launcher.stop import stop_server
 from tests.unit.launcher.test_run import STANDIN, free_port
 
@@ -59,7 +59,7 @@ def store() -> Iterator[RunStore]:
 
 def start(store: RunStore, *behaviour: str, **fields: Any) -> Launch:
     launch = make_launch(*behaviour, **fields)
-    run_detached(launch.config, store, lambda: launch, as_json=True)
+    run_detached(launch.config, store, lambda: launch, How(as_json=True))
     return launch
 
 
@@ -116,9 +116,9 @@ def test_a_failed_check_starts_and_writes_nothing(store: RunStore) -> None:
 
     config = make_launch("serve").config
     with pytest.raises(StateError):
-        run_detached(config, store, check, as_json=True)
+        run_detached(config, store, check, How(as_json=True))
     with pytest.raises(StateError):
-        run_in_foreground(config, store, check, as_json=True)
+        run_in_foreground(config, store, check, How(as_json=True))
     assert not store.folder.exists()
 
 
@@ -323,7 +323,7 @@ def in_foreground(
 
     threading.Thread(target=watch).start()
     try:
-        ended_well = run_in_foreground(launch.config, store, lambda: launch, as_json=True)
+        ended_well = run_in_foreground(launch.config, store, lambda: launch, How(as_json=True))
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -17,9 +17,18 @@ from launcher.states import (
 LEGAL = {
     ("STARTING", "READY"),
     ("STARTING", "STOPPING"),
+    ("STARTING", "BACKOFF"),
     ("STARTING", "FATAL"),
-    ("READY", "STOPPING"),
-    ("READY", "EXITED"),
+    *(
+        (serving, following)
+        for serving in ("READY", "UNHEALTHY")
+        for following in ("STOPPING", "BACKOFF", "EXITED", "FATAL")
+    ),
+    ("READY", "UNHEALTHY"),
+    ("UNHEALTHY", "READY"),
+    ("BACKOFF", "STARTING"),
+    ("BACKOFF", "STOPPED"),
+    ("BACKOFF", "FATAL"),
     ("STOPPING", "STOPPED"),
     ("STOPPING", "FATAL"),
     ("STOPPED", "STARTING"),

@@ -1,0 +1,99 @@
+"""What the supervisor says about its server: the run record, the events, and systemd's status.
+
+The supervisor's loop is the only one that writes here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+from launcher.errors import StateError
+from launcher.events import Event, StateChanged
+from launcher.notify import Notifier
+from launcher.run_store import RunRecord, RunStore
+from launcher.states import ServerState, check_transition
+
+
+class Journal:
+    """The record of the current run, and everything that is told about it.
+
+    Args:
+        store: where the record lives.
+        emit: called with each event.
+        notifier: tells systemd, where it asked to be told.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: RunStore,
+        emit: Callable[[Event], None],
+        notifier: Notifier,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._emit = emit
+        self._notifier = notifier
+        self._clock = clock
+        self._began = clock()
+        self._record: RunRecord | None = None
+
+    @property
+    def record(self) -> RunRecord:
+        """The record as it is now."""
+        assert self._record is not None  # noqa: S101  # a run begins before anything is told
+        return self._record
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Time since the run began, or was adopted."""
+        return self._clock() - self._began
+
+    def begin(self, record: RunRecord) -> None:
+        """Take up a run.
+
+        Raises:
+            StateError: the first record of a supervisor cannot be written. Later ones may be lost:
+                a full disk must not keep a server from being started again.
+        """
+        is_first = self._record is None
+        self._record = record
+        self._began = self._clock()
+        try:
+            self._store.write(record)
+        except StateError:
+            if is_first:
+                raise
+        self._announce()
+
+    def update(self, **changes: object) -> None:
+        """Change the record."""
+        self._record = self.record.model_copy(update=changes)
+        # A disk that is full now must not end a server that serves; the next change writes again.
+        with contextlib.suppress(StateError):
+            self._store.write(self._record)
+
+    def move(self, state: ServerState, **changes: object) -> None:
+        """Move to another state."""
+        check_transition(self.record.state, state)
+        self.update(state=state, **changes)
+        self._announce()
+
+    def say_goodbye(self) -> None:
+        """Tell systemd that the supervisor itself is about to end."""
+        self._notifier.stopping()
+
+    def tell(self, kind: type[Event], **fields: Any) -> None:
+        """Emit an event of this run."""
+        self._emit(kind(run_id=self.record.run_id, elapsed_seconds=self.elapsed_seconds, **fields))
+
+    def _announce(self) -> None:
+        state = self.record.state
+        self.tell(StateChanged, state=state)
+        self._notifier.status(f"{state} at {self.record.base_url}")
+        if state is ServerState.READY:
+            self._notifier.ready()

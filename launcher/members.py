@@ -1,0 +1,135 @@
+"""All processes of a server: how to find them, how to end them, how to reap them. Linux only.
+
+They are found by the server's run id in their environment and by its session, never by name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Final
+
+from launcher.names import RUN_ID_VARIABLE
+from launcher.process import ProcessIdentity, boot_id, start_ticks_of
+
+_POLL_SECONDS: Final = 0.02
+_PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h
+
+
+def find_members(leader: ProcessIdentity, run_id: str) -> list[ProcessIdentity]:
+    """Every living process of a server, its leader included where it still lives.
+
+    A member is proven by the run id in its environment, and then so is its session: the kernel
+    gives the number of a session to nobody else while a process is left in it. SGLang names its
+    children by setproctitle, which writes blanks over their environment; those count where their
+    session is the leader's and nothing speaks against it.
+
+    Args:
+        leader: the server's first process, dead or alive, which made the session.
+        run_id: what the server was started with.
+    """
+    if leader.boot_id != boot_id():
+        return []
+    marker = f"{RUN_ID_VARIABLE}={run_id}".encode()
+    proven: list[ProcessIdentity] = []
+    blank: list[ProcessIdentity] = []
+    others: list[ProcessIdentity] = []
+    session_is_proven = False
+    for pid in _all_pids():
+        with contextlib.suppress(OSError):
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
+            in_session = os.getsid(pid) == leader.pid
+            if marker in environment.split(b"\0"):
+                session_is_proven = session_is_proven or in_session
+                proven.append(ProcessIdentity.of(pid))
+            elif in_session:
+                overwritten = environment[:1] in {b"", b"\0", b" "}
+                (blank if overwritten else others).append(ProcessIdentity.of(pid))
+    if session_is_proven:
+        members = proven + blank + others
+    elif _may_be_session_of(leader):
+        members = proven + [one for one in blank if one.start_ticks >= leader.start_ticks]
+    else:
+        members = proven
+    return [member for member in members if member.pid != os.getpid()]
+
+
+def _may_be_session_of(leader: ProcessIdentity) -> bool:
+    """Whether the session with this number may still be the leader's: nobody reused its pid."""
+    return start_ticks_of(leader.pid) in {None, leader.start_ticks}
+
+
+def _all_pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+
+
+def kill_members(
+    leader: ProcessIdentity, run_id: str, *, timeout_seconds: float
+) -> list[ProcessIdentity]:
+    """SIGKILL every process of a server until none is left.
+
+    Returns:
+        Those that are still there when the time is over: empty where all went well.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    seen_empty = False
+    while True:
+        members = find_members(leader, run_id)
+        # One look may miss a process that is handing over to a child just then.
+        if not members and seen_empty:
+            return []
+        seen_empty = not members
+        if members and time.monotonic() > deadline:
+            return members
+        _kill(members)
+        time.sleep(_POLL_SECONDS)
+
+
+def _kill(members: list[ProcessIdentity]) -> None:
+    """SIGKILL processes, and at once all of their process groups: no fork escapes that."""
+    for member in members:
+        with contextlib.suppress(ProcessLookupError):
+            group = os.getpgid(member.pid)
+            # Only a member, or a child of one, can have joined a group in a member's session.
+            if group != os.getpgid(0) and member.is_alive():
+                os.killpg(group, signal.SIGKILL)
+        member.send_signal(signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends, so that it can be reaped.
+
+    Source: prctl(2), PR_SET_CHILD_SUBREAPER. A container's first process often reaps nobody.
+    """
+    # Imported here: only a supervisor needs it, and `status` has to be quick.
+    import ctypes  # noqa: PLC0415
+
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def reap_orphans(leader: ProcessIdentity) -> None:
+    """Reap the zombies of a server's session that came to this process; the leader is not theirs.
+
+    Its own exit code is waited for by whoever started it.
+    """
+    children = Path("/proc/self/task").glob("*/children")
+    for pid in {int(pid) for file in children for pid in file.read_text().split()}:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            if pid != leader.pid and os.getsid(pid) == leader.pid:
+                os.waitpid(pid, os.WNOHANG)
+
+
+def dump_stacks(members: list[ProcessIdentity], *, wait_seconds: float) -> None:
+    """Have each process print the stack of each of its threads, and end.
+
+    Python's faulthandler does it at SIGABRT; PYTHONFAULTHANDLER switches it on. A process that is
+    stopped (SIGSTOP) prints nothing.
+    """
+    for member in members:
+        member.send_signal(signal.SIGABRT)
+    deadline = time.monotonic() + wait_seconds
+    while time.monotonic() < deadline and any(member.is_alive() for member in members):
+        time.sleep(_POLL_SECONDS)

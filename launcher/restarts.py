@@ -1,0 +1,67 @@
+"""Whether and when to start a failed server again. Pure: it is told the times."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from launcher.config import ServerConfig
+
+# The share of a pause that is left to chance, so that servers which fell together, as when a disk
+# or a driver hung, do not all come back at once.
+JITTER: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What follows a failure: its number in the row, and the pause, or None: give up."""
+
+    failures: int
+    seconds: float | None
+
+
+class RestartBudget:
+    """Counts failures in a row; a run that served long enough ends the row.
+
+    Failures in a row rather than in the last minutes, since the start of a large model may itself
+    take longer than any such window: five in ten minutes would then never be reached.
+
+    The pause before restart n of a row is drawn evenly from [(1 - JITTER), 1] x delay x 2^(n-1),
+    and the longest delay bounds it.
+
+    Args:
+        config: `restart_limit`, `restart_window_seconds`, `restart_delay_seconds`,
+            `restart_max_delay_seconds`.
+        chance: a number from [0, 1).
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        *,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._config = config
+        self._chance = chance
+        self._failures = 0
+
+    def fail(self, *, served_seconds: float) -> Pause:
+        """Count a failure of a run that had served for so long; 0.0 where it was never ready."""
+        config = self._config
+        if served_seconds and served_seconds >= config.restart_window_seconds:
+            self._failures = 0
+        self._failures += 1
+        if self._failures >= config.restart_limit:
+            return Pause(self._failures, None)
+        # Bounded before it is raised: 2 to the 2,000 is no float.
+        doublings = min(self._failures - 1, 60)
+        longest = min(
+            config.restart_delay_seconds * 2.0**doublings, config.restart_max_delay_seconds
+        )
+        return Pause(self._failures, longest * (1 - JITTER * self._chance()))
+
+    def forgive(self) -> None:
+        """Begin a new row: a person asked for the start."""
+        self._failures = 0
