@@ -128,7 +128,7 @@ def up(*, detach: bool, dry_run: bool, log_json: bool, as_json: bool, **options:
     if record is not None and record.can_be_adopted:
         adopted = _same_configuration(record, config)
     elif record is not None:
-        _make_way(store, record)
+        make_way(store, record)
 
     def check() -> Launch:
         if adopted is not None:
@@ -218,7 +218,7 @@ def _same_configuration(record: RunRecord, config: ServerConfig) -> RunRecord:
     return record
 
 
-def _make_way(store: RunStore, record: RunRecord) -> None:
+def make_way(store: RunStore, record: RunRecord) -> None:
     """End what is left of a run whose supervisor was killed.
 
     Raises:

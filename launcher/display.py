@@ -164,9 +164,7 @@ class StartDisplay:
 
     def _mark_slow(self, event: StartSlow) -> None:
         if self._task is not None:
-            usual = event.usual_seconds
-            note = "slow" if usual is None else f"slow: usually {human_seconds(usual)}"
-            self._progress.update(self._task, note=f"{note}; {event.work}")
+            self._progress.update(self._task, note=f"{event.summary}; {event.work}")
 
     def _fail_phase(self) -> None:
         if self._task is not None and not self._progress.finished:

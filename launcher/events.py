@@ -85,6 +85,7 @@ class StartSlow(Event):
     phase: str
     phase_seconds: float
     usual_seconds: float | None
+    summary: str
     work: str
 
 

@@ -6,6 +6,7 @@ something in; the loop acts.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -405,6 +406,7 @@ class Run:
                 phase=verdict.phase.value,
                 phase_seconds=verdict.seconds_in_phase,
                 usual_seconds=verdict.usual_seconds,
+                summary=verdict.summary,
                 work=verdict.evidence,
             )
         return None
@@ -443,8 +445,11 @@ class Run:
                 _MemberEnded(self._run_id, identity, title)
             ),
         )
-        self._member_watch.start()
-        self._health.start()
+        # A server that serves is not ended since the system has no descriptor or thread left.
+        with contextlib.suppress(OSError, RuntimeError):
+            self._member_watch.start()
+        with contextlib.suppress(RuntimeError):
+            self._health.start()
         self._mailbox.set(Timer.LOOK, SERVING_LOOK_SECONDS)
 
     def _tell_ready(self) -> None:

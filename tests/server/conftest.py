@@ -20,8 +20,8 @@ from typing import TypeVar
 import pytest
 
 from launcher import cli
-from launcher.ports import is_listening
 from launcher.members import find_members
+from launcher.ports import is_listening
 from launcher.run_store import RunRecord, RunStore
 
 SERVER_FOLDER = Path(__file__).parent

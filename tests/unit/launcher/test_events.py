@@ -47,6 +47,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
         phase=st.text(),
         phase_seconds=st.floats(0, 1e9),
         usual_seconds=st.none() | st.floats(0, 1e9),
+        summary=st.text(),
         work=st.text(),
         **COMMON,
     ),
@@ -113,7 +114,7 @@ def test_names_and_fields_are_those_that_programs_rely_on() -> None:
     } == {
         "server.state": ["state"],
         "server.phase": ["done", "phase", "total"],
-        "server.slow": ["phase", "phase_seconds", "usual_seconds", "work"],
+        "server.slow": ["phase", "phase_seconds", "summary", "usual_seconds", "work"],
         "server.ready": [
             "base_url",
             "context_length_tokens",

@@ -7,12 +7,20 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from launcher.errors import CrashLoopError, ServerExitedError, ServerHungError
+from launcher.cli_start import make_way
+from launcher.errors import (
+    CrashLoopError,
+    ServerExitedError,
+    ServerHungError,
+    StateError,
+    StopError,
+)
 from launcher.events import (
     Event,
     ProbeFailed,
@@ -26,6 +34,8 @@ from launcher.events import (
 )
 from launcher.mailbox import Request
 from launcher.process import wait_until_gone
+from launcher.run_store import RunRecord, RunStore
+from launcher.states import ServerState
 from launcher.stop import stop_server
 from launcher.supervisor import Outcome
 from tests.unit.launcher.test_run import Scene
@@ -295,7 +305,8 @@ import os, signal, sys
 from pathlib import Path
 from launcher.events import ServerReady
 from launcher.launch import Launch
-from launcher.run_store import RunStore
+from launcher.run_store import RunRecord, RunStore
+from launcher.states import ServerState
 from launcher.supervisor import Supervisor
 from dataclasses import replace
 
@@ -397,3 +408,77 @@ def test_zombies_that_come_to_the_supervisor_are_reaped(tmp_path: Path) -> None:
         if int(fields[3]) == session:
             zombies.append(stat)
     assert zombies == []
+
+
+def test_a_clock_that_jumps_by_a_day_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = 0
+    real = time.time
+
+    def jumping() -> float:
+        nonlocal days
+        days += 1
+        return real() + days * 86_400 * (-1) ** days
+
+    monkeypatch.setattr(time, "time", jumping)
+    scene = Scene(tmp_path, "serve", health_interval_seconds=0.05, start_timeout_seconds=60)
+
+    def react(event: Event) -> None:
+        jumping()
+        if isinstance(event, ServerReady):
+            signal.setitimer(signal.ITIMER_REAL, 1.0)
+
+    before = signal.signal(signal.SIGALRM, lambda *_: scene.supervisor.request(Request.STOP))
+    scene.react = react  # type: ignore[method-assign]
+    try:
+        assert scene.run() is Outcome.STOPPED
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert scene.states == ["STARTING", "READY", "STOPPING", "STOPPED"]
+    assert not scene.of(ServerStopped)[0].killed
+
+
+def test_a_disk_that_is_full_does_not_end_a_server_that_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Records cannot be written while it is full, and a restart works all the same."""
+    scene = Scene(tmp_path, "crash", str(tmp_path / "count"), "1", "7", **ON_FAILURE)
+    real = RunStore.write
+
+    def full(store: RunStore, record: RunRecord) -> None:
+        if record.state != "STOPPED":
+            raise StateError("No space left on device.", action="Free some.")
+        real(store, record)
+
+    def react(event: Event) -> None:
+        if isinstance(event, ServerReady):
+            monkeypatch.setattr(RunStore, "write", full)
+            if len(scene.of(ServerReady)) == 2:
+                scene.supervisor.request(Request.STOP)
+
+    scene.react = react  # type: ignore[method-assign]
+    assert scene.run() is Outcome.STOPPED
+    assert scene.record.state == "STOPPED"
+    scene.assert_nothing_is_left()
+
+
+def test_nothing_is_started_beside_what_does_not_die(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a process that hangs in a driver: the next `up` tries once more, and says so."""
+    scene = Scene(tmp_path, "serve", stop_timeout_seconds=0.1)
+    run_until_the_supervisor_is_killed(scene, detached=True)
+    stuck = scene.record.model_copy(update={"state": ServerState.FATAL})
+    scene.store.write(stuck)
+    assert stuck.server is not None
+    assert stuck.live_state == "ORPHANED"
+    assert not stuck.can_be_adopted
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "pidfd_send_signal", lambda *_: None)
+        patch.setattr("launcher.stop.kill_members", lambda *_, **__: [stuck.server])
+        with pytest.raises(StopError, match=str(stuck.server.pid)):
+            make_way(scene.store, stuck)
+    make_way(scene.store, stuck)
+    assert not stuck.server.is_alive()
+    assert scene.record.state == "STOPPED"
