@@ -196,12 +196,18 @@ def _illegal_access(_: Finding) -> Words:
 
 
 def _too_old_gpu(finding: Finding) -> Words:
-    least, here, method = finding["least"], finding["here"], finding["method"]
-    advice = "FP8 needs Ada, Hopper or newer; " if int(least or 0) >= _FP8_LEAST_CAPABILITY else ""
+    least, here = int(finding["least"]), int(finding["here"])
+    fp8 = "FP8 needs Ada, Hopper or newer; " if least >= _FP8_LEAST_CAPABILITY else ""
     return Words(
-        f"Quantization {method} needs compute capability {least} and this GPU has {here}.",
-        f"Take a newer GPU, or --model-path of an unquantized checkpoint ({advice}BF16 runs here).",
+        f"Quantization {finding['method']} needs compute capability {_capability(least)} and this "
+        f"GPU has {_capability(here)}.",
+        f"Take a newer GPU, or --model-path of an unquantized checkpoint ({fp8}BF16 runs here).",
     )
+
+
+def _capability(number: int) -> str:
+    """'8.9' of SGLang's 89."""
+    return f"{number // 10}.{number % 10}"
 
 
 def _no_kernel(_: Finding) -> Words:
@@ -463,7 +469,7 @@ FALLOUT: Final[tuple[Entry, ...]] = (
         remedy="`NCCL_DEBUG=WARN` for the reason",
         pattern=re.compile(
             r"NCCL error(?: in)?: (?:\S+:\d+, )?"
-            r"(?P<what>(?:unhandled|internal|invalid|remote)[\w ]*)"
+            r"(?P<what>(?:unhandled|internal|invalid)[\w ]*)"
         ),
         explain=_nccl,
     ),

@@ -29,9 +29,12 @@ def _memory_allocation(finding: Finding) -> Words:
     )
 
 
-def _shared_memory(_: Finding) -> Words:
+def _shared_memory(finding: Finding) -> Words:
+    guess = "bus error" in finding.match[0].lower()
     return Words(
-        "The shared memory of this machine, /dev/shm, is too small or full.",
+        "A page of shared memory could not be had (bus error); most often /dev/shm is full."
+        if guess
+        else "The shared memory of this machine, /dev/shm, is too small or full.",
         "Enlarge it (`docker run --shm-size 16g`, `mount -o remount,size=16g /dev/shm`) or remove "
         "what dead processes left in it.",
     )
@@ -68,15 +71,20 @@ def _http_port(finding: Finding) -> Words:
 
 
 def _internal_port(finding: Finding) -> Words:
-    port = finding["port"] or finding["other"] or finding["zmq"]
-    which = f"port {port}, which the ranks meet at," if port else "A port between its processes"
-    chosen = "--nccl-port" if sglang_option(finding.config, "--nccl-port") else ""
-    return Words(
-        f"{which[0].upper()}{which[1:]} is taken by another process.",
-        f"Choose another {chosen} after `--`."
-        if chosen
-        else "Start again: SGLang looks for a free port each time.",
-    )
+    port = finding["port"] or finding["derived"] or finding["zmq"]
+    which = f"Port {port}" if port else "A port"
+    chosen = [
+        flag
+        for flag in ("--nccl-port", "--dist-init-addr")
+        if sglang_option(finding.config, flag) is not None
+    ]
+    if chosen:
+        action = f"Choose another {chosen[0]}, or leave it out."
+    elif finding["derived"]:
+        action = "Choose another --port: SGLang counts its own ports from it."
+    else:
+        action = "Start again: SGLang looks for a free port each time."
+    return Words(f"{which}, where the server's processes meet, is taken by another one.", action)
 
 
 def _rendezvous(_: Finding) -> Words:
@@ -176,6 +184,13 @@ def _worker_crashed(finding: Finding) -> Words:
     )
 
 
+def _rank_lost(_: Finding) -> Words:
+    return Words(
+        "One of the ranks ended without a word, and the others lost their connection to it.",
+        "Look for it in `dmesg -T`; a rank that the kernel kills for want of memory says nothing.",
+    )
+
+
 def _crashed(finding: Finding) -> Words:
     return Words(
         f"The server crashed in native code: {finding['what']}.",
@@ -200,8 +215,8 @@ def _import_failed(finding: Finding) -> Words:
 
 def _old_package(finding: Finding) -> Words:
     return Words(
-        f"{finding['package']} is too old or missing: {finding['least']} is needed.",
-        f"`uv sync --reinstall-package {finding['package'].replace('_', '-')}`.",
+        f"The package {finding['package']} is too old or missing: {finding['least']} is needed.",
+        f"Reinstall it: `uv sync --reinstall-package {finding['package'].replace('_', '-')}`.",
     )
 
 
@@ -230,7 +245,7 @@ ENTRIES: Final[tuple[Entry, ...]] = (
     ),
     Entry(
         name="shared-memory-full",
-        retry=Retry.NEVER,
+        retry=Retry.ONCE_SERVED,
         looks="`No space left on device` or `Bus error` on `/dev/shm`",
         remedy="enlarge `/dev/shm`, or empty it",
         pattern=re.compile(
@@ -243,7 +258,7 @@ ENTRIES: Final[tuple[Entry, ...]] = (
     ),
     Entry(
         name="disk-full",
-        retry=Retry.NEVER,
+        retry=Retry.ONCE_SERVED,
         looks="`No space left on device`",
         remedy="free space, or `HF_HUB_CACHE` on another disk",
         pattern=re.compile(
@@ -254,7 +269,7 @@ ENTRIES: Final[tuple[Entry, ...]] = (
     ),
     Entry(
         name="too-many-open-files",
-        retry=Retry.NEVER,
+        retry=Retry.ONCE_SERVED,
         looks="`Too many open files`",
         remedy="**raise** `ulimit -n`",
         pattern=re.compile(r"Too many open files"),
@@ -262,7 +277,7 @@ ENTRIES: Final[tuple[Entry, ...]] = (
     ),
     Entry(
         name="no-more-processes",
-        retry=Retry.NEVER,
+        retry=Retry.ONCE_SERVED,
         looks="`can't start new thread`, `Resource temporarily unavailable`",
         remedy="**raise** `ulimit -u` or the pids limit",
         pattern=re.compile(
@@ -275,7 +290,7 @@ ENTRIES: Final[tuple[Entry, ...]] = (
     ),
     Entry(
         name="host-memory-allocation",
-        retry=Retry.NEVER,
+        retry=Retry.ONCE_SERVED,
         looks="`DefaultCPUAllocator: can't allocate memory`, `MemoryError`",
         remedy="**lower** `--max-total-tokens`",
         pattern=re.compile(
@@ -299,7 +314,7 @@ ENTRIES: Final[tuple[Entry, ...]] = (
         remedy="start again, or another `--nccl-port`",
         pattern=re.compile(
             r"port: (?P<port>\d+), .*EADDRINUSE|EADDRINUSE"
-            rf"|{_SERVER_ERROR}\w+ at (?P<other>\d+) is not available in \d+ seconds"
+            rf"|{_SERVER_ERROR}\w+ at (?P<derived>\d+) is not available in \d+ seconds"
             r"|ZMQError: Address already in use(?: \(addr='[^']*:(?P<zmq>\d+)'\))?"
         ),
         explain=_internal_port,
@@ -322,8 +337,8 @@ ENTRIES: Final[tuple[Entry, ...]] = (
         looks="`watchdog timeout (self.watchdog_timeout=300, self.soft=False)`",
         remedy="**raise** `--watchdog-timeout` if kernels were compiling",
         pattern=re.compile(
-            r"(?P<who>\w* ?)[Ww]atchdog timeout \(self\.watchdog_timeout=(?P<seconds>[\d.]+), "
-            r"self\.soft=False\)"
+            r"(?P<who>\b\w{1,40} |)[Ww]atchdog timeout "
+            r"\(self\.watchdog_timeout=(?P<seconds>[\d.]+), self\.soft=False\)"
         ),
         explain=_watchdog,
     ),
@@ -358,7 +373,7 @@ FALLOUT: Final[tuple[Entry, ...]] = (
     Entry(
         name="host-memory-kill",
         retry=Retry.ONCE_SERVED,
-        looks="a child's `exit code -9`, or SIGKILL, and the kernel's count of kills grew",
+        looks="a child's `exit code -9`, and the kernel's count of kills grew",
         remedy="more memory, or **lower** `--max-total-tokens`",
         pattern=re.compile(rf"{_CHILD_ENDED}-9\b"),
         applies=lambda finding: finding.ending.oom_kills > 0,
@@ -379,6 +394,17 @@ FALLOUT: Final[tuple[Entry, ...]] = (
         remedy="read the stack; `--no-speculation` should it repeat",
         pattern=re.compile(rf"{_CHILD_ENDED}-(?P<signal>\d+)\b"),
         explain=_worker_crashed,
+    ),
+    Entry(
+        name="rank-lost",
+        retry=Retry.ONCE_SERVED,
+        looks="`Connection closed by peer`, `remote process exited or there was a network error`",
+        remedy="look for the rank that ended first",
+        pattern=re.compile(
+            r"^[\w.]*Error: .*(?:Connection (?:closed|reset) by peer"
+            r"|remote process exited or there was a network error)"
+        ),
+        explain=_rank_lost,
     ),
 )
 

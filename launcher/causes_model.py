@@ -39,8 +39,8 @@ def _damaged_shard(finding: Finding) -> Words:
 
 def _missing_shard(finding: Finding) -> Words:
     return Words(
-        f"{finding['count']} weight files that the index names are missing from {finding['folder']}"
-        f": {finding['names']}.",
+        f"Of the weight files that the index names, {finding['count']} are missing from "
+        f"{finding['folder']}: {finding['names']}.",
         "Fetch those files again; the download is incomplete.",
     )
 
@@ -61,14 +61,13 @@ def _weight_shape(finding: Finding) -> Words:
 
 
 def _malformed_config(finding: Finding) -> Words:
-    file = finding["file"] or f"config.json of {finding.config.model_path}"
-    return Words(f"{file} is not valid JSON.", "Fetch that file again.")
+    return Words(f"The file {finding['file']} is not valid JSON.", "Fetch that file again.")
 
 
 def _missing_config(finding: Finding) -> Words:
     return Words(
-        f"{finding['folder'] or finding.config.model_path} has no config.json that names a model "
-        "type.",
+        f"The model {finding['folder'] or finding.config.model_path} has no config.json that names "
+        "its type.",
         "Check --model-path, or fetch config.json again.",
     )
 
@@ -84,7 +83,7 @@ def _unknown_architecture(finding: Finding) -> Words:
 
 def _remote_code(finding: Finding) -> Words:
     return Words(
-        f"{finding.config.model_path} brings Python code of its own, which is not trusted.",
+        f"The model {finding.config.model_path} brings untrusted Python code of its own.",
         "Read that code first; then `-- --trust-remote-code` runs it.",
     )
 
@@ -100,6 +99,13 @@ def _quantization_mismatch(finding: Finding) -> Words:
     return Words(
         f"The checkpoint is quantized with {finding['theirs']} and --quantization asks for "
         f"{finding['ours']}.",
+        "Leave --quantization out: SGLang reads the method from the checkpoint.",
+    )
+
+
+def _not_quantized(finding: Finding) -> Words:
+    return Words(
+        f"The checkpoint is not quantized with {finding['method']}, which --quantization asks for.",
         "Leave --quantization out: SGLang reads the method from the checkpoint.",
     )
 
@@ -160,15 +166,16 @@ def _gated(finding: Finding) -> Words:
 
 def _no_repository(finding: Finding) -> Words:
     return Words(
-        f"{finding['name'] or finding.config.model_path} is neither a folder here nor a repository "
-        "that this account sees.",
+        f"The model {finding['name'] or finding.config.model_path} is neither a folder here nor a "
+        "repository that this account sees.",
         "Check --model-path; for a private repository, `hf auth login` or set HF_TOKEN.",
     )
 
 
 def _no_revision(finding: Finding) -> Words:
+    revision = finding.config.revision or "of that name"
     return Words(
-        f"{finding.config.model_path} has no revision {finding.config.revision or 'of this name'}.",
+        f"The repository {finding.config.model_path} has no revision {revision}.",
         "Check --revision against the repository's list of commits, or leave it out.",
     )
 
@@ -185,7 +192,7 @@ def _offline(finding: Finding) -> Words:
     repository = finding.config.model_path
     return Words(
         f"HF_HUB_OFFLINE is set and {repository} is not, or not whole, in the local cache.",
-        f"`HF_HUB_OFFLINE=0 hf download {repository}` once, or --model-path of a folder here.",
+        f"Run `HF_HUB_OFFLINE=0 hf download {repository}` once, or --model-path of a folder here.",
     )
 
 
@@ -205,14 +212,14 @@ def _is_the_draft(finding: Finding) -> bool:
 def _no_nextn(finding: Finding) -> Words:
     algorithm = finding.config.speculative_algorithm or "EAGLE"
     return Words(
-        f"{finding.config.model_path} has no NextN layer for {algorithm} to draft with.",
+        f"The model {finding.config.model_path} has no NextN layer for {algorithm} to draft with.",
         "Name a draft model with --speculative-draft-model-path, or use --no-speculation.",
     )
 
 
 def _dtype(finding: Finding) -> Words:
     return Words(
-        f"{finding['dtype']} is not supported with quantization {finding['method']}: "
+        f"The type {finding['dtype']} is not supported with quantization {finding['method']}: "
         f"{finding['supported']} are.",
         f"Replace --dtype {finding.config.dtype} by --dtype {_first_dtype(finding['supported'])}.",
     )
@@ -312,7 +319,7 @@ ENTRIES: Final[tuple[Entry, ...]] = (
         looks="`Unknown quantization method`",
         remedy="another checkpoint",
         pattern=_at_start(
-            r"(?:Unknown quantization method: |Invalid quantization method: )(?P<method>[\w.-]+)"
+            r"(?:Unknown quantization method: |Invalid quantization method: )(?P<method>[\w-]+)"
         ),
         explain=_unknown_quantization,
     ),
@@ -327,6 +334,14 @@ ENTRIES: Final[tuple[Entry, ...]] = (
             r"\((?P<ours>[^)]*)\)"
         ),
         explain=_quantization_mismatch,
+    ),
+    Entry(
+        name="checkpoint-not-quantized",
+        retry=Retry.NEVER,
+        looks="`Cannot find the config file for awq`",
+        remedy="leave `--quantization` out",
+        pattern=_at_start(r"Cannot find the config file for (?P<method>[\w-]+)"),
+        explain=_not_quantized,
     ),
     Entry(
         name="dtype-unsupported",
@@ -454,7 +469,7 @@ ENTRIES: Final[tuple[Entry, ...]] = (
         looks="`Repository Not Found`, `is not a local folder and is not a valid model identifier`",
         remedy="check `--model-path`",
         pattern=re.compile(
-            r"^\w*(?:Error|ValidationError)?:? ?(?P<name>\S+) is not a local folder "
+            r"^(?:\w*Error: )?(?P<name>\S+) is not a local folder "
             r"|^Repository Not Found for url"
             r"|Repo id must be in the form .*: '(?P<id>[^']*)'"
         ),

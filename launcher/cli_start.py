@@ -92,8 +92,8 @@ def _metavar(info: FieldInfo) -> str:
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Print the command and environment; start nothing. The file of --config, with the keys, is "
-    "there only while a server starts.",
+    help="Print the command and environment; start nothing. The file of --config, with the keys, "
+    "is there only while a server starts.",
 )
 @click.option("--log-json", is_flag=True, help="Events as JSON lines on standard error.")
 @json_option
@@ -166,6 +166,7 @@ def config_show(*, as_json: bool, **options: Any) -> None:
 
 
 def resolve_options(options: dict[str, Any], **seams: Any) -> ResolvedConfig:
+    """What the options of a command line, over weaker sources, say to serve."""
     flags = {
         # An empty value unsets what a weaker source has set.
         field: None if value == "" else value

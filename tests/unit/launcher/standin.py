@@ -81,40 +81,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 def main() -> None:
     port, behaviour, *rest = sys.argv[1], *sys.argv[2:]
-    if behaviour == "import-error":
-        sys.exit("ModuleNotFoundError: No module named 'torch'")
-    if behaviour == "ignore-term":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if behaviour == "keep-requests":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if behaviour in {"crash", "fail-to-start"}:
-        with Path(rest[0]).open("a", encoding="ascii") as counter:
-            counter.write("x")
-        misbehaves = Path(rest[0]).stat().st_size <= int(rest[1])
-    if behaviour == "fail-to-start" and misbehaves:
-        sys.exit("RuntimeError: not today")
-    if behaviour == "hang":
-        time.sleep(60)
-    if behaviour == "lose-rank":
-        subprocess.Popen(["sglang::scheduler_TP0", "1"], executable="/bin/sleep")
-    if behaviour == "orphan":
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                "import signal, time;signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)",
-            ]
-        )
+    misbehaves = behaviour in {"crash", "fail-to-start"} and _counts_up(Path(rest[0]), int(rest[1]))
+    _before_the_log(behaviour, misbehaves=misbehaves)
     if behaviour == "print-secret":
         print(Path(rest[0]).read_text(), flush=True)
     print("\n".join(MARKERS), flush=True)
-    if behaviour == "exit-before-ready":
-        print("RuntimeError: out of ideas", flush=True)
-        os._exit(int(rest[0]))
-    while behaviour == "chatter":
-        print("Decode batch, #running-req: 1", flush=True)
-    if behaviour == "never-ready":
-        time.sleep(60)
+    _before_the_port(behaviour, rest)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print("The server is fired up and ready to roll!", flush=True)
@@ -128,6 +100,44 @@ def main() -> None:
         time.sleep(0.5)
         os._exit(int(rest[0]))
     time.sleep(60)
+
+
+def _counts_up(counter: Path, times: int) -> bool:
+    """One start more; whether it is among those that fail."""
+    with counter.open("a", encoding="ascii") as file:
+        file.write("x")
+    return counter.stat().st_size <= times
+
+
+def _before_the_log(behaviour: str, *, misbehaves: bool) -> None:
+    if behaviour == "import-error":
+        sys.exit("ModuleNotFoundError: No module named 'torch'")
+    if behaviour == "fail-to-start" and misbehaves:
+        sys.exit("RuntimeError: not today")
+    if behaviour in {"ignore-term", "keep-requests"}:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if behaviour == "hang":
+        time.sleep(60)
+    if behaviour == "lose-rank":
+        subprocess.Popen(["sglang::scheduler_TP0", "1"], executable="/bin/sleep")
+    if behaviour == "orphan":
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                "import signal, time;signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)",
+            ]
+        )
+
+
+def _before_the_port(behaviour: str, rest: list[str]) -> None:
+    if behaviour == "exit-before-ready":
+        print("RuntimeError: out of ideas", flush=True)
+        os._exit(int(rest[0]))
+    while behaviour == "chatter":
+        print("Decode batch, #running-req: 1", flush=True)
+    if behaviour == "never-ready":
+        time.sleep(60)
 
 
 if __name__ == "__main__":

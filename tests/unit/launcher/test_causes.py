@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import signal
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ CASES = (
         ("-- --cuda-graph-backend-decode disabled",),
         phase=Phase.GRAPHS,
     ),
-    Case("quantization-needs-newer-gpu", "quantization-needs-newer-gpu", NEVER, ("89", "80")),
+    Case("quantization-needs-newer-gpu", "quantization-needs-newer-gpu", NEVER, ("8.9", "8.0")),
     Case("no-kernel-for-gpu", "no-kernel-for-gpu", NEVER, ("not built for this GPU",)),
     Case("driver-too-old", "driver-too-old", NEVER, ("CUDA 12.4", "Update"), returncode=1),
     Case("driver-too-old-runtime", "driver-too-old", NEVER, ("Update the driver",)),
@@ -178,6 +179,7 @@ CASES = (
     # Arguments.
     Case("quantization-unknown", "quantization-unknown", NEVER, ("glm_quant",)),
     Case("quantization-mismatch", "quantization-mismatch", NEVER, ("fp8", "awq"), returncode=1),
+    Case("checkpoint-not-quantized", "checkpoint-not-quantized", NEVER, ("awq",)),
     Case("dtype-unsupported", "dtype-unsupported", NEVER, ("by --dtype bfloat16",)),
     Case(
         "context-too-long",
@@ -254,17 +256,26 @@ CASES = (
     Case("kernels-unloadable", "kernels-unloadable", NEVER, ("sglang-kernel",), returncode=1),
     Case("import-failed", "import-failed", NEVER, ("libzmq.so.5",), returncode=1),
     Case("package-too-old", "package-too-old", NEVER, ("0.4.9",), returncode=1),
-    Case("shared-memory-full", "shared-memory-full", NEVER, ("/dev/shm", "Enlarge")),
-    Case("shared-memory-full-bus", "shared-memory-full", NEVER, ("Enlarge",), served=True),
-    Case("disk-full", "disk-full", NEVER, ("/scratch/", "TMPDIR"), returncode=1),
-    Case("too-many-open-files", "too-many-open-files", NEVER, ("ulimit -n 65535",), returncode=1),
-    Case("no-more-processes", "no-more-processes", NEVER, ("ulimit -u",), returncode=1),
+    Case("shared-memory-full", "shared-memory-full", ONCE_SERVED, ("dev/shm", "Enlarge")),
+    Case("shared-memory-full-bus", "shared-memory-full", ONCE_SERVED, ("Enlarge",), served=True),
+    Case("disk-full", "disk-full", ONCE_SERVED, ("/scratch/", "TMPDIR"), returncode=1),
+    Case(
+        "too-many-open-files",
+        "too-many-open-files",
+        ONCE_SERVED,
+        ("ulimit -n 65535",),
+        returncode=1,
+    ),
+    Case("no-more-processes", "no-more-processes", ONCE_SERVED, ("ulimit -u",), returncode=1),
     Case(
         "host-memory-allocation",
         "host-memory-allocation",
-        NEVER,
-        ("Lower --max-total-tokens from 90000000 to 45000000",),
-        config={"max_total_tokens": 90_000_000},
+        ONCE_SERVED,
+        (
+            "1.0 GiB at once",
+            "Lower --max-total-tokens from 2000000 to 1000000",
+        ),
+        config={"max_total_tokens": 2_000_000},
     ),
     Case(
         "host-memory-kill",
@@ -277,8 +288,20 @@ CASES = (
     ),
     # Ports, clocks, signals.
     Case("http-port-taken", "http-port-taken", ALWAYS, ("port 21001",), phase=Phase.GRAPHS),
-    Case("internal-port-taken", "internal-port-taken", ALWAYS, ("Port 21100",)),
-    Case("internal-port-taken-zmq", "internal-port-taken", ALWAYS, ("Port 21234",), returncode=1),
+    Case(
+        "internal-port-taken",
+        "internal-port-taken",
+        ALWAYS,
+        ("Port 21100", "another --nccl-port"),
+        config={"extra_args": ("--nccl-port", "21100")},
+    ),
+    Case(
+        "internal-port-taken-derived",
+        "internal-port-taken",
+        ALWAYS,
+        ("Port 21234", "another --port"),
+        returncode=1,
+    ),
     Case("rendezvous-timeout", "rendezvous-timeout", ONCE_SERVED, ("--dist-timeout",)),
     Case(
         "watchdog-timeout",
@@ -290,8 +313,10 @@ CASES = (
     Case("worker-killed", "worker-killed", ALWAYS, ("scheduler of rank 0",), served=True),
     Case("worker-killed-detokenizer", "worker-killed", ALWAYS, ("detokenizer",), served=True),
     Case("worker-killed-rank", "worker-killed", ALWAYS, ("scheduler of rank 1",), served=True),
+    Case("rank-lost", "rank-lost", ONCE_SERVED, ("without a word",), served=True),
     Case("worker-killed-loading", "worker-killed", ALWAYS, ("scheduler of rank 0",), returncode=1),
-    Case("worker-crashed", "crashed-natively", ONCE_SERVED, ("Segmentation",), served=True),
+    Case("crashed-natively", "crashed-natively", ONCE_SERVED, ("Segmentation",), served=True),
+    Case("worker-crashed", "worker-crashed", ONCE_SERVED, ("signal 11",), served=True),
     Case("killed-from-outside", "killed-from-outside", ALWAYS, ("SIGKILL",), served=True),
     Case(
         "stopped-from-outside",
@@ -348,7 +373,7 @@ def test_every_output_says_where_it_is_from_and_nothing_of_a_machine() -> None:
         origin, _, lines = text.partition("\n")
         assert origin.startswith(ORIGIN)
         assert lines.count("\n") <= 120
-        assert not any(path in text for path in ("/root/", "/home/", "/tmp/", "api_key='")), file
+        assert not any(path in text for path in ("/root/", "/home/u", "tmp/", "api_key")), file
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.output)
@@ -398,13 +423,13 @@ def ending_with(lines: tuple[str, ...], returncode: int | None = -9, oom_kills: 
     )
 
 
+CHILD_FAILED = "Received sigquit from a child process. It usually means the child failed."
 UNKNOWN = (
     "[2026-11-23 10:30:44 TP0] Scheduler hit an exception: Traceback (most recent call last):",
     '  File "/venv/sglang/srt/managers/scheduler.py", line 6361, in run_scheduler_process',
     "    scheduler = Scheduler(server_args, port_args)",
     "KeyError: 'something new'",
-    "[2026-11-23 10:30:44] Received sigquit from a child process. It usually means the child "
-    "failed.",
+    f"[2026-11-23 10:30:44] {CHILD_FAILED}",
     "[2026-11-23 10:30:44] kill_process_tree called: parent_pid=1, include_parent=True, pid=1",
 )
 
@@ -535,7 +560,8 @@ def test_values_that_are_advised_are_taken_by_sglang() -> None:
 
 def texts() -> st.SearchStrategy[str]:
     """Lines as they are, lines bent a little, and anything."""
-    real = st.sampled_from(sorted({line for case in CASES for line in case.lines()}))
+    files = sorted(OUTPUTS.glob("*.txt"))
+    real = st.sampled_from([line for file in files for line in file.read_text("utf-8").split("\n")])
     bent = st.tuples(real, st.text(max_size=8), st.integers(0, 300)).map(
         lambda parts: parts[0][: parts[2]] + parts[1] + parts[0][parts[2] :]
     )
@@ -545,25 +571,25 @@ def texts() -> st.SearchStrategy[str]:
     return real | bent | numbers | st.text(max_size=80)
 
 
-@given(
+ENDINGS = st.builds(
+    Ending,
     returncode=st.none() | st.integers(-64, 255),
     phase=st.sampled_from(Phase),
     served=st.booleans(),
-    lines=st.lists(texts(), max_size=12),
+    lines=st.lists(texts(), max_size=12).map(tuple),
     oom_kills=st.integers(0, 3),
-    config=st.sampled_from([{}, GPU, EAGLE, {"max_total_tokens": 1}, {"tp_size": 64}]),
+    config=st.sampled_from(
+        [
+            make_config(**fields)
+            for fields in ({}, GPU, EAGLE, {"max_total_tokens": 1}, {"tp_size": 64})
+        ]
+    ),
 )
-def test_no_output_whatever_makes_the_search_fail(
-    returncode: int | None,
-    phase: Phase,
-    served: bool,  # noqa: FBT001
-    lines: list[str],
-    oom_kills: int,
-    config: dict[str, Any],
-) -> None:
-    cause = find_cause(
-        Ending(returncode, phase, served, tuple(lines), oom_kills, make_config(**config))
-    )
+
+
+@given(ENDINGS)
+def test_no_output_whatever_makes_the_search_fail(ending: Ending) -> None:
+    cause = find_cause(ending)
 
     assert cause is None or cause.name in BY_NAME
 
@@ -573,6 +599,16 @@ def test_a_line_without_end_is_searched_only_so_far() -> None:
 
     assert find_cause(ending_with(("x" * 60_000 + "\n" + tail,), 1)) is None
     assert find_cause(ending_with((tail + "x" * 60_000,), 1)) is not None
+
+
+@pytest.mark.parametrize("text", ["a", "1", " ", "a.", "/", "Error: ", "Timed out after 1 ", "x: "])
+def test_the_search_takes_no_longer_for_lines_made_to_hold_it_up(text: str) -> None:
+    """A pattern that backtracked from every place of a line once took a fifth of a second each."""
+    began = time.monotonic()
+
+    find_cause(ending_with(((text * 2_000)[:2_000],) * 200))
+
+    assert time.monotonic() - began < 20
 
 
 def as_markdown() -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -414,7 +415,7 @@ def test_a_clock_that_jumps_by_a_day_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     days = 0
-    real = time.time
+    real: Callable[[], float] = time.time
 
     def jumping() -> float:
         nonlocal days

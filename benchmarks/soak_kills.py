@@ -1,0 +1,403 @@
+"""One kill of a server that serves or starts, and the wait until it answers again."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+from benchmarks.soak_report import (
+    ADOPTED,
+    ANY_MEMBER,
+    IN_FLIGHT,
+    KEPT,
+    NEW_RUN,
+    NOT_RECOVERED,
+    REPLACED,
+    START,
+    Kill,
+)
+from benchmarks.soak_watch import POLL_SECONDS, Seen, Watch, leftovers, names_in
+from launcher.activity import TITLE_PREFIX, titles
+from launcher.events import (
+    Event,
+    PhaseProgress,
+    ProcessLost,
+    ServerCrashed,
+    ServerFailed,
+    ServerReady,
+)
+from launcher.members import find_members
+from launcher.ports import describe_listener, find_listener
+from launcher.process import ProcessIdentity, wait_until_gone
+from launcher.readiness import HttpProber
+from launcher.run_store import RunRecord, RunStore
+from launcher.shared_memory import ROOT as SHARED_MEMORY
+from launcher.states import ServerState
+
+RECOVERY_SECONDS: Final = 300.0
+# One that SGLang does without ends and nothing follows; so long is waited for what might.
+SETTLE_SECONDS: Final = 5.0
+REQUESTS: Final = 4
+# More than is generated before the latest kill, and few enough to wait for where nothing breaks.
+REQUEST_TOKENS: Final = 512
+REQUEST_END_SECONDS: Final = 120.0
+ANSWER_TOKENS: Final = 8
+ANSWER_TIMEOUT_SECONDS: Final = 30.0
+COMMAND_TIMEOUT_SECONDS: Final = 180.0
+
+T = TypeVar("T")
+
+
+class NotRecoveredError(Exception):
+    """The server did not come back after a kill."""
+
+
+class Launcher(Protocol):
+    """What starts and stops the server: the seam at which tests put another one."""
+
+    @property
+    def store(self) -> RunStore:
+        """Where its state is."""
+
+    def up(self) -> subprocess.Popen[bytes]:
+        """Begin to start the server, or to take it over; an exit code other than 0 is a failure."""
+
+    def down(self) -> None:
+        """Stop the server.
+
+        Raises:
+            subprocess.SubprocessError: it failed, or took too long.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _Blow:
+    """A kill that was struck: the record before it, and how many events there had been."""
+
+    kill: Kill
+    former: RunRecord
+    killed: ProcessIdentity
+    at: float
+    mark: int
+    may_be_kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    outcome: str
+    at: float
+
+
+class Flight:
+    """Requests under way.
+
+    Args:
+        base_url: of the server.
+        count: how many.
+    """
+
+    def __init__(self, base_url: str, count: int) -> None:
+        self._ended: list[bool] = []
+        self._threads = [
+            threading.Thread(target=self._ask, args=(base_url,), daemon=True) for _ in range(count)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self, base_url: str) -> None:
+        prober = HttpProber(base_url)
+        self._ended.append(
+            prober.generate(REQUEST_TOKENS, timeout_seconds=RECOVERY_SECONDS + REQUEST_END_SECONDS)
+        )
+
+    def land(self) -> tuple[int, int, int]:
+        """Wait for their end; how many were finished, broken, and without an end."""
+        deadline = time.monotonic() + REQUEST_END_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        ended = list(self._ended)
+        return ended.count(True), ended.count(False), len(self._threads) - len(ended)
+
+
+class Soak:
+    """A server that is killed and has to come back.
+
+    Args:
+        launcher: starts it.
+        chance: draws.
+        recovery_seconds: how long a recovery may take.
+        shared_memory: where segments have their names.
+    """
+
+    def __init__(
+        self,
+        launcher: Launcher,
+        chance: random.Random,
+        *,
+        recovery_seconds: float = RECOVERY_SECONDS,
+        shared_memory: Path = SHARED_MEMORY,
+    ) -> None:
+        self._launcher = launcher
+        self._store = launcher.store
+        self._chance = chance
+        self._recovery_seconds = recovery_seconds
+        self._commands: list[subprocess.Popen[bytes]] = []
+        self._shared_memory = shared_memory
+        self._segments_before = names_in(shared_memory)
+        self._usual_start_seconds = 0.0
+        self.watch = Watch(self._store)
+
+    def start(self) -> RunRecord:
+        """Start the server, undisturbed.
+
+        Raises:
+            NotRecoveredError: it did not start.
+        """
+        mark = len(self.watch.history)
+        self._commands.append(self._launcher.up())
+        self._until(lambda: self._first(ServerReady, mark), mark)
+        self._usual_start_seconds = self.watch.record.ready_seconds or 0.0
+        return self.watch.record
+
+    def kill(self, number: int, target: str, moment: str) -> Kill:
+        """Kill one process of a server that is READY, and see what comes of it. Never raises.
+
+        Args:
+            number: for the report.
+            target: of `TARGETS`; where there is no such process yet, any member is killed.
+            moment: of `MOMENTS`.
+        """
+        kill = Kill(number, target, "", moment, None, NOT_RECOVERED)
+        flight = Flight(self.watch.record.base_url, REQUESTS if moment == IN_FLIGHT else 0)
+        try:
+            if moment == START:
+                self._begin_a_start()
+            else:
+                time.sleep(self._chance.uniform(0.2, 1.5))
+            blow = self._strike(kill)
+        except NotRecoveredError as error:
+            return _with(kill, problems=(str(error),))
+        try:
+            return self._recover(blow, flight)
+        except NotRecoveredError as error:
+            return _with(blow.kill, problems=(str(error),))
+
+    def revive(self) -> None:
+        """Start the server anew after a failure.
+
+        Raises:
+            NotRecoveredError: it does not start.
+            subprocess.SubprocessError: it does not stop.
+        """
+        self._launcher.down()
+        self.start()
+
+    def end(self) -> list[str]:
+        """Stop the server; returns what is left of all its runs, in words."""
+        left = []
+        try:
+            self._launcher.down()
+        except subprocess.SubprocessError as error:
+            left.append(f"`down` failed: {error}")
+        for command in self._commands:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                command.wait(COMMAND_TIMEOUT_SECONDS)
+        self.watch.look()
+        new_segments = names_in(self._shared_memory) - self._segments_before
+        return left + leftovers(self.watch, self._store, new_segments)
+
+    def _recover(self, blow: _Blow, flight: Flight) -> Kill:
+        """Wait until the server is back, and look at what it cost."""
+        kill, former = blow.kill, blow.former
+        if kill.target == "supervisor":
+            # The lock is free as soon as it is gone.
+            wait_until_gone(blow.killed, timeout_seconds=COMMAND_TIMEOUT_SECONDS)
+            self._commands.append(self._launcher.up())
+        end = self._until(lambda: self._settled(blow), blow.mark)
+        prober = HttpProber(former.base_url)
+        self._until(
+            lambda: prober.generate(ANSWER_TOKENS, timeout_seconds=ANSWER_TIMEOUT_SECONDS),
+            blow.mark,
+        )
+        answered_at = time.monotonic()
+        finished, broken, hung = flight.land()
+        added = start = None
+        if end.outcome == NEW_RUN:
+            start = self._usual_start_seconds = self.watch.record.ready_seconds or 0.0
+            added = end.at - blow.at - start
+        elif end.outcome != KEPT and kill.phase is None:
+            added = end.at - blow.at
+        problems = self._problems(end.outcome, former)
+        if hung:
+            problems.append(f"{hung} requests in flight never ended")
+        if broken and end.outcome != NEW_RUN:
+            problems.append(f"{broken} requests broke although the server went on")
+        if end.outcome == NEW_RUN and kill.target == "collector" and not blow.may_be_kept:
+            problems.append("the server was restarted, only because its log's collector was killed")
+        return _with(
+            kill,
+            outcome=end.outcome,
+            detected_seconds=self._detected_seconds(blow),
+            recovered_seconds=round(end.at - blow.at, 3),
+            answered_seconds=round(answered_at - blow.at, 3),
+            start_seconds=start,
+            added_seconds=None if added is None else round(added, 3),
+            finished_requests=finished,
+            broken_requests=broken,
+            problems=tuple(problems),
+        )
+
+    def _begin_a_start(self) -> None:
+        """End the server, and wait for a random moment of the start that follows."""
+        former = self.watch.record
+        mark = len(self.watch.history)
+        assert former.server is not None  # noqa: S101  # it is READY
+        former.server.send_signal(signal.SIGKILL)
+        self._until(
+            lambda: self.watch.record.run_id != former.run_id and self._first(PhaseProgress, mark),
+            mark,
+        )
+        time.sleep(self._chance.uniform(0.0, self._usual_start_seconds))
+
+    def _strike(self, kill: Kill) -> _Blow:
+        """Choose a process and kill it."""
+        while True:
+            self.watch.look()
+            former = self.watch.record
+            target, process = self._choose(kill.target, former)
+            title = _title(process)
+            starting = former.state is ServerState.STARTING
+            kept = not _is_essential(process, title, former) or (
+                # Nobody holds the pipe any more of a server that was taken over.
+                target == "collector" and self.watch.is_adopted()
+            )
+            phase = self.watch.phase() if starting else None
+            mark = len(self.watch.history)
+            at = time.monotonic()
+            # A helper may have ended since it was chosen.
+            if process.send_signal(signal.SIGKILL):
+                kill = _with(kill, target=target, title=title, phase=phase)
+                return _Blow(kill, former, process, at, mark, may_be_kept=kept)
+
+    def _choose(self, target: str, record: RunRecord) -> tuple[str, ProcessIdentity]:
+        named = {
+            "server": record.server,
+            "collector": record.collector,
+            "supervisor": record.supervisor,
+        }
+        if (process := named.get(target)) is not None:
+            return target, process
+        assert record.server is not None  # noqa: S101  # a start has shown a phase
+        members = sorted(find_members(record.server, record.run_id), key=lambda one: one.pid)
+        known = titles(members)
+        fitting = [
+            one for one in members if known.get(one.pid, "").startswith(f"{TITLE_PREFIX}{target}")
+        ]
+        if fitting:
+            return target, self._chance.choice(fitting)
+        return ANY_MEMBER, self._chance.choice(members or [record.supervisor])
+
+    def _settled(self, blow: _Blow) -> _Settled | None:
+        """What became of the server, once that is clear."""
+        former, now = blow.former, self.watch.record
+        if now.state is not ServerState.READY:
+            return None
+        ready = self._first(ServerReady, blow.mark)
+        if now.run_id != former.run_id or blow.killed == former.supervisor:
+            outcome = ADOPTED if now.run_id == former.run_id else NEW_RUN
+            return _Settled(outcome, ready.at) if ready is not None else None
+        if blow.killed == former.collector and now.collector != former.collector:
+            return _Settled(REPLACED, time.monotonic())
+        if blow.may_be_kept and time.monotonic() >= blow.at + SETTLE_SECONDS:
+            return _Settled(KEPT, time.monotonic())
+        return None
+
+    def _first(self, kind: type[Event], mark: int) -> Seen | None:
+        return next(
+            (seen for seen in self.watch.history[mark:] if isinstance(seen.event, kind)), None
+        )
+
+    def _detected_seconds(self, blow: _Blow) -> float | None:
+        found = [
+            seen.at - blow.at
+            for seen in self.watch.history[blow.mark :]
+            if isinstance(seen.event, ProcessLost | ServerCrashed)
+            and seen.event.run_id == blow.former.run_id
+        ]
+        return round(found[0], 3) if found else None
+
+    def _until(self, condition: Callable[[], T | None], mark: int) -> T:
+        """Wait for something to become true.
+
+        Raises:
+            NotRecoveredError: it took too long, or cannot come any more.
+        """
+        deadline = time.monotonic() + self._recovery_seconds
+        while True:
+            self.watch.look()
+            if self.watch.has_record and (found := condition()):
+                return found
+            failed = self._first(ServerFailed, mark)
+            if failed is not None and isinstance(failed.event, ServerFailed):
+                raise NotRecoveredError(f"given up: {failed.event.problem}")
+            if self._commands and self._commands[-1].poll():
+                raise NotRecoveredError(f"`up` failed, exit code {self._commands[-1].returncode}")
+            if time.monotonic() > deadline:
+                raise NotRecoveredError(f"not recovered in {self._recovery_seconds:.0f} s")
+            time.sleep(POLL_SECONDS)
+
+    def _problems(self, outcome: str, former: RunRecord) -> list[str]:
+        """What ought not to be once the server is back."""
+        now = self.watch.record
+        problems = []
+        if outcome == NEW_RUN and former.server is not None:
+            left = [one.pid for one in find_members(former.server, former.run_id)]
+            if left:
+                problems.append(f"of the run before, processes {left} are left")
+            if former.collector is not None and former.collector.is_alive():
+                problems.append(f"its collector, process {former.collector.pid}, is left")
+        if self._store.secrets_file.exists():
+            problems.append(f"{self._store.secrets_file.name} is left")
+        assert now.server is not None  # noqa: S101  # it is READY
+        members = {one.pid for one in find_members(now.server, now.run_id)}
+        port = int(now.base_url.rpartition(":")[2])
+        listener = find_listener(port)
+        if listener is None or listener.pid not in members:
+            problems.append(f"port {port} belongs to {describe_listener(port)}")
+        return problems
+
+
+def _with(kill: Kill, **changes: Any) -> Kill:
+    return Kill(**(asdict(kill) | changes))
+
+
+def _is_essential(killed: ProcessIdentity, title: str, record: RunRecord) -> bool:
+    """Whether a server cannot do without a process, or its supervisor puts another in its place."""
+    known = {record.server, record.supervisor, record.collector}
+    return killed in known or title.startswith(TITLE_PREFIX)
+
+
+def _title(process: ProcessIdentity) -> str:
+    """What a process is, in a word or two."""
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
+        line = b" ".join(words).decode(errors="replace")
+        for sign, name in (
+            ("resource_tracker", "resource tracker"),
+            ("spawn_main", "child without a title yet"),
+            ("sglang.launch_server", "HTTP process"),
+            ("launcher supervise", "supervisor"),
+            ("collector.py", "collector"),
+        ):
+            if sign in line:
+                return name
+        return Path(words[0].decode(errors="replace").strip()).name
+    return "ended"
