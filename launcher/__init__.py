@@ -8,9 +8,9 @@ The flow, which is also the direction of imports:
       -> flags, command, keys, ports, model_folder, launch           can it run
       -> phases, activity, phase_history, start_watch, preflight     how long does it take
       -> collector, log_files, collector_process, output             what does it print
-      -> memory_events, cause_types, causes_gpu, causes_host, causes_model, causes,
-         diagnosis                                                   why did it end
-      -> readiness, health, restarts, mailbox, journal, run, supervisor   keep it up
+      -> memory_events, cause_types, causes_gpu, causes_host, causes_model, causes
+      -> diagnosis                                                   why did it end
+      -> readiness, health, restarts, mailbox, journal, end, run, supervisor   keep it up
       -> stop, follow                                                reach it from elsewhere
       -> display, consoles, starting, cli_common, cli_start, cli_logs, service, cli_service, cli
 

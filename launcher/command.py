@@ -118,7 +118,9 @@ def build_command(
             arguments.append(flag)
 
     # At SIGABRT each process prints the stack of each thread: `launcher.members.dump_stacks`.
-    environment = {"PYTHONFAULTHANDLER": "1"}
+    # SGLang names its children by setproctitle, which writes over the beginning of their
+    # environment, and so over what proves them ours, unless SPT_NOENV is set.
+    environment = {"PYTHONFAULTHANDLER": "1", "SPT_NOENV": "1"}
     if secrets_file is not None:
         environment[REDACT_VARIABLE] = "1"
     if not config.is_repository:

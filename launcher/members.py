@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from launcher.names import RUN_ID_VARIABLE
-from launcher.process import ProcessIdentity, boot_id, start_ticks_of
+from launcher.process import ProcessIdentity, boot_id
 
 _POLL_SECONDS: Final = 0.02
 _PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h
@@ -23,9 +23,8 @@ def find_members(leader: ProcessIdentity, run_id: str) -> list[ProcessIdentity]:
     """Every living process of a server, its leader included where it still lives.
 
     A member is proven by the run id in its environment, and then so is its session: the kernel
-    gives the number of a session to nobody else while a process is left in it. SGLang names its
-    children by setproctitle, which writes blanks over their environment; those count where their
-    session is the leader's and nothing speaks against it.
+    gives the number of a session to nobody else while a process is left in it. Where nothing
+    proves a session, nobody in it is a member: the number may be another's by now.
 
     Args:
         leader: the server's first process, dead or alive, which made the session.
@@ -35,8 +34,7 @@ def find_members(leader: ProcessIdentity, run_id: str) -> list[ProcessIdentity]:
         return []
     marker = f"{RUN_ID_VARIABLE}={run_id}".encode()
     proven: list[ProcessIdentity] = []
-    blank: list[ProcessIdentity] = []
-    others: list[ProcessIdentity] = []
+    in_session_only: list[ProcessIdentity] = []
     session_is_proven = False
     for pid in _all_pids():
         with contextlib.suppress(OSError):
@@ -46,24 +44,33 @@ def find_members(leader: ProcessIdentity, run_id: str) -> list[ProcessIdentity]:
                 session_is_proven = session_is_proven or in_session
                 proven.append(ProcessIdentity.of(pid))
             elif in_session:
-                overwritten = environment[:1] in {b"", b"\0", b" "}
-                (blank if overwritten else others).append(ProcessIdentity.of(pid))
-    if session_is_proven:
-        members = proven + blank + others
-    elif _may_be_session_of(leader):
-        members = proven + [one for one in blank if one.start_ticks >= leader.start_ticks]
-    else:
-        members = proven
+                in_session_only.append(ProcessIdentity.of(pid))
+    members = proven + in_session_only if session_is_proven else proven
     return [member for member in members if member.pid != os.getpid()]
-
-
-def _may_be_session_of(leader: ProcessIdentity) -> bool:
-    """Whether the session with this number may still be the leader's: nobody reused its pid."""
-    return start_ticks_of(leader.pid) in {None, leader.start_ticks}
 
 
 def _all_pids() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+
+
+def freeze_members(
+    leader: ProcessIdentity, run_id: str, *, timeout_seconds: float
+) -> list[ProcessIdentity]:
+    """SIGSTOP every process of a server until no other is found; only SIGKILL may come after.
+
+    Returns:
+        All of them. Where the time is over first, one of them may still have made another.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    frozen: list[ProcessIdentity] = []
+    while True:
+        members = find_members(leader, run_id)
+        if set(members) <= set(frozen) or time.monotonic() > deadline:
+            return members
+        frozen = members
+        _signal_groups(members, signal.SIGSTOP)
+        # What a process has begun in the kernel is done before it stops.
+        time.sleep(_POLL_SECONDS)
 
 
 def kill_members(
@@ -84,19 +91,19 @@ def kill_members(
         seen_empty = not members
         if members and time.monotonic() > deadline:
             return members
-        _kill(members)
+        _signal_groups(members, signal.SIGKILL)
         time.sleep(_POLL_SECONDS)
 
 
-def _kill(members: list[ProcessIdentity]) -> None:
-    """SIGKILL processes, and at once all of their process groups: no fork escapes that."""
+def _signal_groups(members: list[ProcessIdentity], number: signal.Signals) -> None:
+    """Signal processes, and at once all of their process groups: no fork escapes that."""
     for member in members:
         with contextlib.suppress(ProcessLookupError):
             group = os.getpgid(member.pid)
             # Only a member, or a child of one, can have joined a group in a member's session.
             if group != os.getpgid(0) and member.is_alive():
-                os.killpg(group, signal.SIGKILL)
-        member.send_signal(signal.SIGKILL)
+                os.killpg(group, number)
+        member.send_signal(number)
 
 
 def adopt_orphans() -> None:

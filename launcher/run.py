@@ -22,6 +22,7 @@ from launcher import causes, diagnosis, log_files
 from launcher.activity import MemberWatch, engine_children, read_activity
 from launcher.causes import Retry
 from launcher.config import ServerConfig
+from launcher.end import KILL_TIMEOUT_SECONDS, Holdings, end_server
 from launcher.errors import LauncherError
 from launcher.events import (
     PhaseProgress,
@@ -31,25 +32,22 @@ from launcher.events import (
     ServerReady,
     StartSlow,
 )
-from launcher.hardware import gpu_pids
 from launcher.health import Advance, Health, HealthJudge, HealthWatch, ProbeResult
 from launcher.journal import Journal
 from launcher.launch import Launch
 from launcher.mailbox import Happening, Mailbox, Request, Timer
-from launcher.members import dump_stacks, find_members, kill_members, reap_orphans
+from launcher.members import dump_stacks, find_members, reap_orphans
 from launcher.memory_events import oom_kill_count
 from launcher.output import AdoptedOutput, Output, ServerOutput
 from launcher.phase_history import PhaseHistory, history_file
 from launcher.phases import Phase, Progress, StartLog
-from launcher.ports import describe_listener, is_listening
 from launcher.process import AdoptedProcess, ProcessIdentity, ServerProcess, describe_exit, spawn
 from launcher.readiness import HttpProber, Prober, ReadinessWatch
 from launcher.run_store import RunRecord, RunStore
-from launcher.shared_memory import remove_dead, segments_of
+from launcher.shared_memory import segments_of
 from launcher.start_watch import StartWatch
 from launcher.states import SERVING_STATES, ServerState
 
-KILL_TIMEOUT_SECONDS: Final = 10.0
 # SGLang looks after its children once a second, and then ends itself. What it would still say of a
 # process that was killed is worth less than that second; a crash dump, where one is asked for, is
 # worth more.
@@ -60,9 +58,6 @@ SERVING_LOOK_SECONDS: Final = 60.0
 SLOW_REPEAT_SECONDS: Final = 60.0
 ABORT_REPEAT_SECONDS: Final = 1.0
 STACKS_SECONDS: Final = 3.0
-# A driver takes a while to give back the memory of a process that was killed.
-RELEASE_SECONDS: Final = 10.0
-_POLL_SECONDS: Final = 0.05
 MIB: Final = 1024**2
 
 
@@ -534,40 +529,12 @@ class Run:
             self._member_watch.stop()
 
     def _clean_up(self, process: ServerProcess) -> None:
-        """End every process of the server at once, and take back what they held.
-
-        Raises:
-            StopError: something is left.
-        """
-        before = find_members(process.identity, self._run_id)
-        self._remember_segments(before)
-        left = kill_members(process.identity, self._run_id, timeout_seconds=KILL_TIMEOUT_SECONDS)
-        reap_orphans(process.identity)
-        if left:
-            pids = [member.pid for member in left]
-            raise diagnosis.survived(pids, seconds=KILL_TIMEOUT_SECONDS)
-        remove_dead(self._segments)
-        self._await_release({member.pid for member in before})
-
-    def _await_release(self, pids: set[int]) -> None:
-        """Wait until the port is free and, with GPUs, their memory.
-
-        Raises:
-            StopError: they are not.
-        """
         config = self._config
-        deadline = time.monotonic() + RELEASE_SECONDS
-        while True:
-            port_open = is_listening(config.host, config.port)
-            holders = gpu_pids() & pids if config.device == "cuda" else frozenset()
-            if not port_open and not holders:
-                return
-            if time.monotonic() > deadline:
-                break
-            time.sleep(_POLL_SECONDS)
-        if holders:
-            raise diagnosis.gpu_still_held(sorted(holders), seconds=RELEASE_SECONDS)
-        raise diagnosis.port_still_open(config.port, describe_listener(config.port))
+        holdings = Holdings(config.host, config.port, on_gpus=config.device == "cuda")
+        try:
+            end_server(process.identity, self._run_id, holdings, self._segments)
+        finally:
+            reap_orphans(process.identity)
 
     def _conclude(
         self, ending: _Ending, returncode: int | None, output: Output

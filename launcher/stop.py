@@ -10,12 +10,11 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from launcher import diagnosis
-from launcher.members import find_members, kill_members
+from launcher.end import KILL_TIMEOUT_SECONDS, Holdings, end_server
+from launcher.members import find_members
 from launcher.ports import describe_listener, is_listening
 from launcher.process import wait_until_gone
-from launcher.run import KILL_TIMEOUT_SECONDS
 from launcher.run_store import RunRecord, RunStore
-from launcher.shared_memory import remove_dead
 from launcher.states import ServerState
 
 # The supervisor may need its kill time-out three times: to kill, to see what is released, and for
@@ -40,6 +39,7 @@ class _Served(BaseModel):
 
     host: str
     port: int
+    device: str = "cuda"
     drain_timeout_seconds: float = 30.0
     stop_timeout_seconds: float
 
@@ -88,8 +88,8 @@ def _stop_orphan(record: RunRecord, config: _Served) -> None:
         return
     if record.server.send_signal(signal.SIGTERM):
         wait_until_gone(record.server, timeout_seconds=config.stop_seconds)
-    kill_members(record.server, record.run_id, timeout_seconds=KILL_TIMEOUT_SECONDS)
-    remove_dead(frozenset(record.segments))
+    holdings = Holdings(config.host, config.port, on_gpus=config.device == "cuda")
+    end_server(record.server, record.run_id, holdings, record.segments)
     # It ends by itself when nobody can print any more.
     if record.collector is not None and not wait_until_gone(
         record.collector, timeout_seconds=KILL_TIMEOUT_SECONDS

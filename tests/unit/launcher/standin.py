@@ -119,7 +119,7 @@ def _before_the_log(behaviour: str, *, misbehaves: bool) -> None:
     if behaviour == "hang":
         time.sleep(60)
     if behaviour == "lose-rank":
-        subprocess.Popen(["sglang::scheduler_TP0", "1"], executable="/bin/sleep")
+        subprocess.Popen(["sglang::scheduler_TP0", "1"], executable="/bin/sleep")  # noqa: S607  # its title
     if behaviour == "orphan":
         subprocess.Popen(
             [

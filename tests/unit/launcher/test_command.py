@@ -50,6 +50,7 @@ def test_the_large_preset_becomes_the_command_that_one_would_type() -> None:
 
     assert command.shell() == (
         "PYTHONFAULTHANDLER=1 \\\n"
+        "SPT_NOENV=1 \\\n"
         "/env/bin/python -m sglang.launch_server \\\n"
         "  --model-path zai-org/GLM-4.5-Air-FP8 \\\n"
         "  --served-model-name glm-4.5-air \\\n"
@@ -67,7 +68,7 @@ def test_the_large_preset_becomes_the_command_that_one_would_type() -> None:
         "  --reasoning-parser glm45 \\\n"
         "  --enable-metrics"
     )
-    assert command.environment == {"PYTHONFAULTHANDLER": "1"}
+    assert command.environment == {"PYTHONFAULTHANDLER": "1", "SPT_NOENV": "1"}
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
@@ -140,6 +141,7 @@ def test_a_server_on_a_cpu_gets_what_the_cpu_engine_says() -> None:
     assert command.environment == {
         "HF_HUB_OFFLINE": "1",
         "PYTHONFAULTHANDLER": "1",
+        "SPT_NOENV": "1",
         **cpu_settings.server_environment((0, 1, 2, 3), 2, python_path="/mine"),
     }
 

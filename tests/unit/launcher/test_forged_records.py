@@ -188,7 +188,6 @@ def test_a_run_whose_session_number_was_given_to_another_is_not_looked_for_there
     assert sent == []
 
 
-@pytest.mark.xfail(strict=True, reason="such a process could be ours, and nothing says it is not")
 def test_a_titled_process_of_another_session_whose_leader_ended_is_let_alone(
     sent: list[tuple[object, ...]],
 ) -> None:

@@ -34,20 +34,24 @@ ROUNDS = int(os.environ.get("SPECSERVE_RANDOM_KILLS", "25"))
 SEED = 20261123
 # Longer than the tree takes to grow, so that a kill also comes to one that is complete.
 GROWTH_SECONDS = 0.25
+# Of a complete tree.
+SEGMENTS = 10
 
 # Each process makes a segment of its own, as shm_open(3) does, and shares those of its ancestors.
 # Between two steps of the growth there is a pause, so that kills come to half a tree.
 TREE = """
-import ctypes, mmap, os, signal, sys, time
+import mmap, os, signal, sys, time
 
 prefix, kept = sys.argv[1], []
 
 def share(name):
-    path = f"/dev/shm/{prefix}_{name}"
-    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    # Named last: what a process has opened and not yet mapped, nobody can tell from a file.
+    unnamed, named = (f"/dev/shm/{one}{prefix}_{name}" for one in ("unnamed_", ""))
+    descriptor = os.open(unnamed, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
     os.ftruncate(descriptor, 4096)
     kept.append(mmap.mmap(descriptor, 4096))
     os.close(descriptor)
+    os.rename(unnamed, named)
 
 def child(name):
     time.sleep(0.005)
@@ -60,16 +64,9 @@ def wait():
     while True:
         signal.pause()
 
-def overwrite_environment():
-    # As setproctitle does it: proc(5), stat, fields 50 and 51.
-    fields = open("/proc/self/stat").read().rpartition(")")[2].split()
-    begin, end = int(fields[50 - 3]), int(fields[51 - 3])
-    ctypes.memset(begin, 0x20, end - begin)
-
 share("leader")
-if child("titled"):
-    overwrite_environment()
-    if child("titled-grandchild"):
+if child("plain"):
+    if child("grandchild"):
         wait()
     wait()
 if child("deaf"):
@@ -135,6 +132,9 @@ class Tree:
 
     def await_growth(self) -> None:
         assert os.read(self._grown, 100) == b"grown\n"
+        # A grandchild may be slower than the leader.
+        while len(self._segments()) < SEGMENTS:
+            time.sleep(0.001)
 
     def members(self) -> list[ProcessIdentity]:
         return find_members(self.leader.identity, self.run_id)
@@ -144,7 +144,10 @@ class Tree:
         self.run._clean_up(self.leader)
         self.leader.wait()
         os.close(self._grown)
-        return self._processes_left() + sorted(path.name for path in ROOT.glob(f"{self._prefix}_*"))
+        return self._processes_left() + self._segments()
+
+    def _segments(self) -> list[str]:
+        return sorted(path.name for path in ROOT.glob(f"{self._prefix}_*"))
 
     def _processes_left(self) -> list[str]:
         """By run id or session, and not as the launcher finds them; zombies count as well."""
@@ -164,9 +167,9 @@ def chance() -> random.Random:
 
 @pytest.fixture(autouse=True)
 def no_segment_outlives_its_test() -> Iterator[None]:
-    before = set(ROOT.glob("specserve_kill_*"))
+    before = set(ROOT.glob("*specserve_kill_*"))
     yield
-    for path in set(ROOT.glob("specserve_kill_*")) - before:
+    for path in set(ROOT.glob("*specserve_kill_*")) - before:
         path.unlink(missing_ok=True)
 
 

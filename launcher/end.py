@@ -1,0 +1,72 @@
+"""The end of a server: every process killed, what they held taken back, and both proven."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from launcher import diagnosis
+from launcher.hardware import gpu_pids
+from launcher.members import freeze_members, kill_members
+from launcher.ports import describe_listener, is_listening
+from launcher.process import ProcessIdentity
+from launcher.shared_memory import Segment, remove_dead, segments_of
+
+KILL_TIMEOUT_SECONDS: Final = 10.0
+FREEZE_TIMEOUT_SECONDS: Final = 0.5
+# A driver takes a while to give back the memory of a process that was killed.
+RELEASE_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What a server holds of the machine, besides its processes."""
+
+    host: str
+    port: int
+    on_gpus: bool
+
+
+def end_server(
+    leader: ProcessIdentity, run_id: str, holdings: Holdings, segments: Iterable[Segment]
+) -> None:
+    """End every process of a server at once, and take back what they held.
+
+    Args:
+        leader: the server's first process, dead or alive.
+        run_id: what the server was started with.
+        holdings: what has to be free in the end.
+        segments: the shared memory that it was seen to use while it lived.
+
+    Raises:
+        StopError: something is left.
+    """
+    # A process that is still growing shares more after it was looked at; a frozen one does not.
+    members = freeze_members(leader, run_id, timeout_seconds=FREEZE_TIMEOUT_SECONDS)
+    shared = frozenset(segments) | segments_of(members)
+    left = kill_members(leader, run_id, timeout_seconds=KILL_TIMEOUT_SECONDS)
+    if left:
+        raise diagnosis.survived([member.pid for member in left], seconds=KILL_TIMEOUT_SECONDS)
+    # One that threw its environment away proves nothing, and yet is the one that was started.
+    leader.send_signal(signal.SIGKILL)
+    remove_dead(shared)
+    _await_release(holdings, {member.pid for member in members})
+
+
+def _await_release(holdings: Holdings, pids: set[int]) -> None:
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while True:
+        port_open = is_listening(holdings.host, holdings.port)
+        holders = gpu_pids() & pids if holdings.on_gpus else frozenset()
+        if not port_open and not holders:
+            return
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_POLL_SECONDS)
+    if holders:
+        raise diagnosis.gpu_still_held(sorted(holders), seconds=RELEASE_SECONDS)
+    raise diagnosis.port_still_open(holdings.port, describe_listener(holdings.port))
