@@ -136,7 +136,10 @@ class ServerConfig(BaseModel):
         default=600.0, ge=0, description="A run that serves for so long ends the row of failures."
     )
     restart_delay_seconds: float = Field(
-        default=0.5, ge=0, description="Pause before the first restart; it doubles each time."
+        default=2.0,
+        ge=0,
+        description="Pause before a restart, doubled with each failure in a row; none before the "
+        "first restart of a server that had served.",
     )
     restart_max_delay_seconds: float = Field(
         default=300.0, ge=0, description="The longest pause before a restart."

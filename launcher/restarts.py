@@ -28,8 +28,9 @@ class RestartBudget:
     Failures in a row rather than in the last minutes, since the start of a large model may itself
     take longer than any such window: five in ten minutes would then never be reached.
 
-    The pause before restart n of a row is drawn evenly from [(1 - JITTER), 1] x delay x 2^(n-1),
-    and the longest delay bounds it.
+    A server that had served is started again at once: most crashes do not come twice, and its users
+    wait. Otherwise the pause before restart n of a row is drawn evenly from
+    [(1 - JITTER), 1] x delay x 2^(n-1), and the longest delay bounds it.
 
     Args:
         config: `restart_limit`, `restart_window_seconds`, `restart_delay_seconds`,
@@ -55,6 +56,8 @@ class RestartBudget:
         self._failures += 1
         if self._failures >= config.restart_limit:
             return Pause(self._failures, None)
+        if self._failures == 1 and served_seconds:
+            return Pause(self._failures, 0.0)
         # Bounded before it is raised: 2 to the 2,000 is no float.
         doublings = min(self._failures - 1, 60)
         longest = min(

@@ -22,6 +22,12 @@ def test_each_pause_of_a_row_is_twice_the_one_before_and_bounded() -> None:
     assert pauses == [1, 2, 4, 8, 10, 10, None]
 
 
+def test_a_server_that_had_served_is_started_again_at_once_and_not_twice() -> None:
+    row = budget(restart_delay_seconds=1)
+    pauses = [row.fail(served_seconds=1).seconds for _ in range(3)]
+    assert pauses == [0, 2, 4]
+
+
 def test_chance_takes_up_to_half_of_a_pause() -> None:
     assert budget(0.0, restart_delay_seconds=8).fail(served_seconds=0).seconds == 8
     assert budget(0.999, restart_delay_seconds=8).fail(served_seconds=0).seconds == pytest.approx(

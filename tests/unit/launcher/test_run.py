@@ -343,7 +343,7 @@ def test_what_survives_a_down_is_found_by_the_next(
     with monkeypatch.context() as patch:
         # As for a process that hangs in a driver.
         patch.setattr(signal, "pidfd_send_signal", lambda *_: None)
-        patch.setattr("launcher.stop.kill_members", lambda *_, **__: [spawned.identity])
+        patch.setattr("launcher.end.kill_members", lambda *_, **__: [spawned.identity])
         with pytest.raises(StopError, match=str(spawned.identity.pid)):
             stop_server(scene.store)
     assert scene.record.live_state == "ORPHANED"
@@ -366,7 +366,7 @@ def test_a_process_that_survives_is_told_and_recorded(
 
     scene.supervisor = scene.supervise(spawner=remember)
     with monkeypatch.context() as patch:
-        patch.setattr("launcher.run.kill_members", lambda *_, **__: [stuck])
+        patch.setattr("launcher.end.kill_members", lambda *_, **__: [stuck])
         with pytest.raises(StopError, match=str(stuck.pid)):
             scene.run()
     assert kill_members(spawned[0].identity, scene.record.run_id, timeout_seconds=30) == []

@@ -156,27 +156,32 @@ def test_a_stop_ends_the_pause_before_a_restart(tmp_path: Path) -> None:
         tmp_path, "crash", str(tmp_path / "count"), "9", "7",
         restart="always", restart_delay_seconds=600,
     )  # fmt: skip
-    scene.reactions[ServerCrashed] = Request.STOP
+    react_to_the_second_crash(scene, Request.STOP)
     assert scene.run() is Outcome.STOPPED
-    assert scene.states == ["STARTING", "READY", "BACKOFF", "STOPPED"]
+    assert scene.states == [*2 * ["STARTING", "READY", "BACKOFF"], "STOPPED"]
     assert isinstance(scene.events[-1], ServerStopped)
 
 
 def test_a_request_to_restart_ends_the_pause_too(tmp_path: Path) -> None:
     scene = Scene(
-        tmp_path, "crash", str(tmp_path / "count"), "1", "7",
+        tmp_path, "crash", str(tmp_path / "count"), "2", "7",
         restart="always", restart_delay_seconds=600,
     )  # fmt: skip
-    scene.reactions[ServerCrashed] = Request.RESTART
-    stop = scene.react
+    react_to_the_second_crash(scene, Request.RESTART)
+    assert scene.run() is Outcome.STOPPED
+    assert len(scene.of(ServerReady)) == 3
+
+
+def react_to_the_second_crash(scene: Scene, request: Request) -> None:
+    """The first has no pause. A third start that is ready is the end."""
 
     def react(event: Event) -> None:
-        stop(event)
-        if isinstance(event, ServerReady) and len(scene.of(ServerReady)) == 2:
+        if isinstance(event, ServerCrashed) and event.failures == 2:
+            scene.supervisor.request(request)
+        if isinstance(event, ServerReady) and len(scene.of(ServerReady)) == 3:
             scene.supervisor.request(Request.STOP)
 
     scene.react = react  # type: ignore[method-assign]
-    assert scene.run() is Outcome.STOPPED
 
 
 def test_a_server_that_stops_answering_is_restarted_with_its_stacks_in_the_log(
@@ -477,7 +482,7 @@ def test_nothing_is_started_beside_what_does_not_die(
     assert not stuck.can_be_adopted
     with monkeypatch.context() as patch:
         patch.setattr(signal, "pidfd_send_signal", lambda *_: None)
-        patch.setattr("launcher.stop.kill_members", lambda *_, **__: [stuck.server])
+        patch.setattr("launcher.end.kill_members", lambda *_, **__: [stuck.server])
         with pytest.raises(StopError, match=str(stuck.server.pid)):
             make_way(scene.store, stuck)
     make_way(scene.store, stuck)
