@@ -13,7 +13,7 @@ import pynvml
 import pytest
 
 from launcher import hardware
-from launcher.hardware import GIB, free_disk_bytes, probe_hardware, usable_cpus
+from launcher.hardware import GIB, free_disk_bytes, gpu_pids, probe_hardware, usable_cpus
 
 
 @dataclass
@@ -51,6 +51,13 @@ class Driver:
     def nvmlDeviceGetName(self, handle: int) -> str:  # noqa: N802
         del handle
         return str(self._answer("nvmlDeviceGetName", "NVIDIA H100 80GB HBM3"))
+
+    def nvmlDeviceGetComputeRunningProcesses(  # noqa: N802
+        self, handle: int
+    ) -> list[SimpleNamespace]:
+        processes = {100: [7, 8], 101: [8, 9]}[handle]
+        answer = [SimpleNamespace(pid=pid) for pid in processes]
+        return list(self._answer("nvmlDeviceGetComputeRunningProcesses", answer))
 
     def _answer(self, function: str, answer: object) -> Any:
         if function == self.fails_at:
@@ -136,6 +143,17 @@ def test_only_the_gpus_that_cuda_will_show_count(
 
     assert [gpu.index for gpu in found.gpus] == indices
     assert found.gpu_note == f"CUDA_VISIBLE_DEVICES={chosen}"
+
+
+def test_whoever_holds_memory_of_a_gpu_is_listed(driver: Driver) -> None:
+    assert gpu_pids() == {7, 8, 9}
+    assert driver.shut_down
+
+
+@pytest.mark.parametrize("function", ["nvmlInit", "nvmlDeviceGetComputeRunningProcesses"])
+def test_a_driver_that_does_not_answer_lists_nobody(driver: Driver, function: str) -> None:
+    driver.fails_at = function
+    assert gpu_pids() == frozenset()
 
 
 def test_processors_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,99 @@
+"""The end of a server, with real processes; what only a GPU's driver can say is replaced."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from launcher import end
+from launcher.command import Command
+from launcher.end import Holdings, end_server
+from launcher.errors import StopError
+from launcher.members import find_members, freeze_members
+from launcher.process import ChildProcess, spawn
+
+RUN_ID = "0123456789abcdef"
+CHILD = "import signal, subprocess, sys; print(1, flush=True); signal.pause()"
+PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {CHILD!r}])"
+NOTHING = Holdings("127.0.0.1", 1, on_gpus=False)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ChildProcess]:
+    """A process and its child, which both sleep."""
+    output = tmp_path / "output"
+    with output.open("wb") as file:
+        spawned = spawn(
+            Command((sys.executable, "-c", PARENT), MappingProxyType({})), run_id=RUN_ID,
+            cwd=tmp_path, output=file.fileno(), die_with_parent=False,
+        )  # fmt: skip
+    while not output.stat().st_size:
+        pass
+    yield spawned
+    for member in find_members(spawned.identity, RUN_ID):
+        member.send_signal(signal.SIGKILL)
+    spawned.wait()
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_a_frozen_server_stands_still_as_a_whole(server: ChildProcess) -> None:
+    members = freeze_members(server.identity, RUN_ID, timeout_seconds=5.0)
+    assert len(members) == 2
+    assert {state_of(member.pid) for member in members} == {"T"}
+
+
+def test_nothing_is_left_and_the_port_is_free(server: ChildProcess) -> None:
+    end_server(server.identity, RUN_ID, NOTHING, [])
+    assert find_members(server.identity, RUN_ID) == []
+    assert server.wait() == -signal.SIGKILL
+
+
+def test_one_that_threw_its_environment_away_is_ended_all_the_same(tmp_path: Path) -> None:
+    script = f"import os, sys; os.execve(sys.executable, [sys.executable, '-c', {CHILD!r}], {{}})"
+    output = tmp_path / "output"
+    with output.open("wb") as file:
+        spawned = spawn(
+            Command((sys.executable, "-c", script), MappingProxyType({})), run_id=RUN_ID,
+            cwd=tmp_path, output=file.fileno(), die_with_parent=False,
+        )  # fmt: skip
+    while not output.stat().st_size:
+        pass
+    end_server(spawned.identity, RUN_ID, NOTHING, [])
+    assert spawned.wait() == -signal.SIGKILL
+
+
+def test_memory_that_a_driver_keeps_for_the_dead_is_told(
+    server: ChildProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(end, "RELEASE_SECONDS", 0.1)
+    monkeypatch.setattr(end, "gpu_pids", lambda: frozenset({1, server.identity.pid}))
+    with pytest.raises(StopError, match=rf"processes {server.identity.pid} as holding"):
+        end_server(server.identity, RUN_ID, Holdings("127.0.0.1", 1, on_gpus=True), [])
+
+
+def test_memory_that_a_driver_gives_back_late_is_waited_for(
+    server: ChildProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [frozenset({server.identity.pid}), frozenset({server.identity.pid}), frozenset({1})]
+    monkeypatch.setattr(end, "gpu_pids", lambda: answers.pop(0))
+    end_server(server.identity, RUN_ID, Holdings("127.0.0.1", 1, on_gpus=True), [])
+    assert answers == []
+
+
+def test_a_port_that_somebody_else_took_meanwhile_is_told(
+    server: ChildProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(end, "RELEASE_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(StopError, match=f"{port}"):
+            end_server(server.identity, RUN_ID, Holdings("127.0.0.1", port, on_gpus=False), [])
