@@ -220,7 +220,7 @@ def _same_configuration(record: RunRecord, config: ServerConfig) -> RunRecord:
 
 
 def make_way(store: RunStore, record: RunRecord) -> None:
-    """End what is left of a run whose supervisor was killed.
+    """End what is left of a former run, and take back what its supervisor could not.
 
     Raises:
         AlreadyRunningError: its supervisor lives.
@@ -232,4 +232,4 @@ def make_way(store: RunStore, record: RunRecord) -> None:
         click.echo(
             f"Ending what is left of server {store.name!r}, whose supervisor was killed.", err=True
         )
-        stop_server(store)
+    stop_server(store)

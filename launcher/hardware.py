@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import psutil
 
+MIB: Final = 1024**2
 GIB: Final = 1024**3
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from launcher import shared_memory
 from launcher.command import Command, build_command, check_arguments
 from launcher.config import ServerConfig
 from launcher.cpu import settings as cpu_settings
@@ -21,7 +22,7 @@ from launcher.errors import (
     UnsupportedSystemError,
 )
 from launcher.flags import installed_sglang_version, load_flag_table
-from launcher.hardware import GIB, Gpu, Hardware, free_disk_bytes
+from launcher.hardware import GIB, MIB, Gpu, Hardware, free_disk_bytes
 from launcher.keys import read_keys
 from launcher.launch import Launch
 from launcher.model_folder import ModelFolder, check_model_folder
@@ -36,6 +37,10 @@ PINNED_SGLANG: Final = "0.5.23"
 # launcher/cpu/README.md, "Memory".
 ENGINE_HOST_BYTES: Final = int(2.4 * GIB)
 FURTHER_RANK_HOST_BYTES: Final = int(0.7 * GIB)
+# Of /dev/shm. Each group of ranks has a queue of 24 MiB in it, measured with two ranks on a CPU
+# (sglang 0.5.23, srt/distributed/device_communicators/shm_broadcast.py); NCCL may want more.
+RANKS_SHARED_BYTES: Final = 32 * MIB
+SHARED_BYTES: Final = 1 * MIB
 _VERSIONED: Final = ("specserve", "sglang", "torch", "flashinfer-python", "transformers")
 
 
@@ -87,6 +92,7 @@ def prepare(
     check_port_is_free(config.host, config.port)
     if config.device == "cuda":
         _check_gpus(config, hardware)
+    _check_shared_memory(config)
     if config.is_repository:
         _check_disk(config)
     else:
@@ -235,6 +241,18 @@ def hub_cache() -> Path:
     xdg = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
     home = os.environ.get("HF_HOME")
     return (Path(home).expanduser() if home else xdg / "huggingface") / "hub"
+
+
+def _check_shared_memory(config: ServerConfig) -> None:
+    needed = RANKS_SHARED_BYTES if config.tp_size > 1 else SHARED_BYTES
+    free = free_disk_bytes(shared_memory.ROOT)
+    if free < needed:
+        raise InsufficientMemoryError(
+            f"The server needs about {human_bytes(needed)} of shared memory; {shared_memory.ROOT} "
+            f"has {human_bytes(free)} free.",
+            action="Enlarge it (`docker run --shm-size 16g`, `mount -o remount,size=16g /dev/shm`) "
+            "or remove what is in it and nobody uses.",
+        )
 
 
 def _check_memory(config: ServerConfig, hardware: Hardware, folder: ModelFolder) -> None:

@@ -32,6 +32,7 @@ from launcher.events import (
     ServerReady,
     StartSlow,
 )
+from launcher.hardware import MIB
 from launcher.health import Advance, Health, HealthJudge, HealthWatch, ProbeResult
 from launcher.journal import Journal
 from launcher.launch import Launch
@@ -58,7 +59,6 @@ SERVING_LOOK_SECONDS: Final = 60.0
 SLOW_REPEAT_SECONDS: Final = 60.0
 ABORT_REPEAT_SECONDS: Final = 1.0
 STACKS_SECONDS: Final = 3.0
-MIB: Final = 1024**2
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from launcher.members import find_members
 from launcher.ports import describe_listener, is_listening
 from launcher.process import wait_until_gone
 from launcher.run_store import RunRecord, RunStore
+from launcher.shared_memory import remove_dead
 from launcher.states import ServerState
 
 # The supervisor may need its kill time-out three times: to kill, to see what is released, and for
@@ -78,6 +79,8 @@ def stop_server(store: RunStore) -> StopReport:
             store.remove_secrets()
     else:
         store.remove_secrets()
+        # The kernel ends a server with its launcher, and takes nothing back that has a name.
+        remove_dead(record.segments)
         return StopReport(store.name, was, stopped=False, seconds=0.0)
     _check_nothing_is_left(record, config)
     return StopReport(store.name, was, stopped=True, seconds=time.monotonic() - began)

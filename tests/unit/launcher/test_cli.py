@@ -185,6 +185,17 @@ def test_too_little_memory_is_refused_with_both_figures(
     assert "1.0 GiB are available" in " ".join(done.err.split())
 
 
+@pytest.mark.parametrize(("ranks", "needed"), [("1", "1.0 MiB"), ("2", "32.0 MiB")])
+def test_too_little_shared_memory_is_refused_with_both_figures(
+    run: Run, monkeypatch: pytest.MonkeyPatch, ranks: str, needed: str
+) -> None:
+    monkeypatch.setattr(preflight, "free_disk_bytes", lambda _: 64 * 1024)
+    done = run("up", "--tp-size", ranks)
+    assert done.code == errors.InsufficientMemoryError.exit_code
+    said = " ".join(done.err.split())
+    assert f"{needed} of shared memory; /dev/shm has 64.0 KiB free" in said
+
+
 def _h100s(*free_gib: float) -> hardware.Hardware:
     gpus = tuple(
         hardware.Gpu(index, f"GPU-{index}", "NVIDIA H100 80GB HBM3",

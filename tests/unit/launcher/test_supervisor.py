@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from launcher import shared_memory
 from launcher.cli_start import make_way
 from launcher.errors import (
     CrashLoopError,
@@ -34,7 +35,7 @@ from launcher.events import (
     StateChanged,
 )
 from launcher.mailbox import Request
-from launcher.process import wait_until_gone
+from launcher.process import boot_id, wait_until_gone
 from launcher.run_store import RunRecord, RunStore
 from launcher.states import ServerState
 from launcher.stop import stop_server
@@ -348,6 +349,29 @@ def test_in_the_foreground_a_server_dies_with_its_supervisor(tmp_path: Path) -> 
     assert wait_until_gone(record.collector, timeout_seconds=10)
     scene.assert_nothing_is_left()
     assert scene.record.live_state == "DEAD"
+
+
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_what_a_dead_server_shared_is_taken_back_by_the_next_command(
+    tmp_path: Path, command: str
+) -> None:
+    scene = Scene(tmp_path, "serve")
+    run_until_the_supervisor_is_killed(scene, detached=False)
+    record = scene.record
+    assert record.server is not None
+    assert wait_until_gone(record.server, timeout_seconds=10)
+    left = shared_memory.ROOT / f"specserve_test_{os.getpid()}"
+    left.write_bytes(b"a queue")
+    status = left.stat()
+    segment = shared_memory.Segment(
+        name=left.name, inode=status.st_ino, device=status.st_dev, boot_id=boot_id()
+    )
+    scene.store.write(record.model_copy(update={"segments": (segment,)}))
+    try:
+        make_way(scene.store, scene.record) if command == "up" else stop_server(scene.store)
+        assert not left.exists()
+    finally:
+        left.unlink(missing_ok=True)
 
 
 def test_in_the_background_it_serves_on_and_is_taken_over(tmp_path: Path) -> None:
