@@ -18,6 +18,7 @@ import contextlib
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 
 APPLICATION: Final = "specserve"
 SCHEMA_VERSION: Final = 1
+# A supervisor that was killed holds the lock until the last of its threads has ended.
+LOCK_PATIENCE_SECONDS: Final = 1.0
+_LOCK_POLL_SECONDS: Final = 0.02
 
 
 class RunRecord(BaseModel):
@@ -233,21 +237,30 @@ class RunStore:
             AlreadyRunningError: another supervisor holds it.
             StateError: the lock file cannot be made.
         """
-        # Imported here: Windows has no fcntl, and no `up` either, but it reads records.
-        import fcntl  # noqa: PLC0415
-
         try:
             descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise cannot_write(self.folder / "lock", error) from error
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise already_running(self.read(), self.name) from None
+            self._take(descriptor)
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def _take(self, descriptor: int) -> None:
+        # Imported here: Windows has no fcntl, and no `up` either, but it reads records.
+        import fcntl  # noqa: PLC0415
+
+        deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                record = self.read()
+                if (record and record.is_supervised) or time.monotonic() > deadline:
+                    raise already_running(record, self.name) from None
+            time.sleep(_LOCK_POLL_SECONDS)
 
 
 def servers_root() -> Path:

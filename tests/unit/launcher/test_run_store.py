@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
 import string
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
@@ -258,6 +260,7 @@ def test_keys_are_for_their_owner_alone_and_can_be_forgotten_twice(store: RunSto
 
 HOLDER = """
 import sys
+import threading
 from pathlib import Path
 from launcher.run_store import RunStore
 with RunStore("default", root=Path(sys.argv[1])).lock():
@@ -303,6 +306,16 @@ def test_the_one_who_comes_second_is_told_what_runs(store: RunStore) -> None:
         store.lock(),
     ):
         pytest.fail("two hold it")
+
+
+def test_the_lock_of_a_supervisor_that_is_just_ending_is_waited_for(store: RunStore) -> None:
+    with contextlib.ExitStack() as ending:
+        ending.enter_context(store.lock())
+        timer = threading.Timer(0.2, ending.pop_all().close)
+        timer.start()
+        with store.lock():
+            pass
+        timer.join()
 
 
 def test_the_lock_is_free_after_a_failure(store: RunStore) -> None:
