@@ -255,11 +255,12 @@ class RunStore:
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
             except BlockingIOError:
                 record = self.read()
                 if (record and record.is_supervised) or time.monotonic() > deadline:
                     raise already_running(record, self.name) from None
+            else:
+                return
             time.sleep(_LOCK_POLL_SECONDS)
 
 
