@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -24,7 +25,6 @@ ROOT: Final = Path("/dev/shm")  # noqa: S108  # where shm_open(3) puts segments,
 _SHARED_MAPPING: Final = re.compile(
     rb"[0-9a-f]+-[0-9a-f]+ .w.s [0-9a-f]+ ([0-9a-f]+):([0-9a-f]+) (\d+) +(/.*)"
 )
-_DELETED: Final = b" (deleted)"
 
 
 class Segment(BaseModel):
@@ -53,36 +53,44 @@ def segments_of(members: Iterable[ProcessIdentity], root: Path = ROOT) -> frozen
         members: processes of ours; those that have gone, or may not be read, have none.
         root: where segments have their names.
     """
-    boot = boot_id()
     folder = os.fsencode(root.resolve()) + b"/"
-    found = set()
-    for member in members:
-        for major, minor, inode, path in _shared_mappings(member, folder):
-            name = path.removeprefix(folder)
-            if b"/" in name or name.endswith(_DELETED):
+    shared = {mapping for member in members for mapping in _shared_mappings(member, folder)}
+    # By number, since a name in maps may be a former one: sem_open(3) maps a semaphore first and
+    # then gives it the name by which it is found.
+    return frozenset(
+        segment for segment in _named_segments(root, {inode for _, inode in shared})
+        if (segment.device, segment.inode) in shared
+    )  # fmt: skip
+
+
+def _named_segments(root: Path, inodes: set[int]) -> Iterator[Segment]:
+    """What has a name directly under `root` and one of these numbers."""
+    boot = boot_id()
+    with contextlib.suppress(OSError), os.scandir(root) as entries:
+        for entry in entries:
+            if entry.inode() not in inodes:
                 continue
             # A name that is no text cannot stand in a run record; nobody gives such.
-            with contextlib.suppress(UnicodeDecodeError):
-                found.add(
-                    Segment(
-                        name=name.decode(),
-                        inode=int(inode),
-                        device=os.makedev(int(major, 16), int(minor, 16)),
-                        boot_id=boot,
+            with contextlib.suppress(OSError, UnicodeEncodeError):
+                entry.name.encode()
+                found = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(found.st_mode):
+                    yield Segment(
+                        name=entry.name, inode=found.st_ino, device=found.st_dev, boot_id=boot
                     )
-                )
-    return frozenset(found)
 
 
-def _shared_mappings(member: ProcessIdentity, folder: bytes) -> list[tuple[bytes, ...]]:
-    """Device, inode and path of what a process shares of a folder."""
+def _shared_mappings(member: ProcessIdentity, folder: bytes) -> Iterator[tuple[int, int]]:
+    """Device and inode of what a process shares of a folder, its sub-folders left out."""
     maps = _maps_of(member.pid)
     # A big process has thousands of lines; searched as one text, they cost next to nothing.
     if folder not in maps or not member.is_alive():
-        return []
+        return
     lines = (line for line in maps.split(b"\n") if folder in line)
-    matches = (_SHARED_MAPPING.fullmatch(line) for line in lines)
-    return [match.groups() for match in matches if match and match[4].startswith(folder)]
+    for match in filter(None, (_SHARED_MAPPING.fullmatch(line) for line in lines)):
+        major, minor, inode, path = match.groups()
+        if path.startswith(folder) and b"/" not in path.removeprefix(folder):
+            yield os.makedev(int(major, 16), int(minor, 16)), int(inode)
 
 
 def remove_dead(segments: Iterable[Segment], root: Path = ROOT) -> list[str]:

@@ -24,6 +24,7 @@ from launcher.activity import titles
 from launcher.members import find_members
 from launcher.process import ProcessIdentity, wait_until_gone
 from launcher.run_store import RunRecord, RunStore
+from launcher.shared_memory import ROOT as SHARED_MEMORY
 from tests.server.conftest import (
     assert_nothing_is_left,
     free_port,
@@ -40,6 +41,7 @@ DRAIN_SECONDS = 10.0
 @pytest.fixture(scope="module")
 def faulty() -> Iterator[RunRecord]:
     """A server that comes back at once, however often it falls."""
+    before = set(SHARED_MEMORY.iterdir())
     with server(
         NAME,
         *("--restart-delay-seconds", "0.05", "--restart-limit", "1000"),
@@ -47,6 +49,7 @@ def faulty() -> Iterator[RunRecord]:
         *("--drain-timeout-seconds", str(DRAIN_SECONDS)),
     ) as record:
         yield record
+    assert set(SHARED_MEMORY.iterdir()) <= before
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:

@@ -39,6 +39,13 @@ os.closerange(3, 256)  # mmap keeps a descriptor of its own
 print(os.getpid(), flush=True)
 signal.pause()
 """
+SEMAPHORE = """
+import os, signal, sys
+from _multiprocessing import SemLock
+kept = SemLock(1, 1, 1, sys.argv[1], False)
+print(os.getpid(), flush=True)
+signal.pause()
+"""
 OPEN = """
 import os, signal, sys
 descriptor = os.open(sys.argv[1], os.O_RDWR)
@@ -101,6 +108,20 @@ def test_a_segment_of_a_killed_process_is_removed(users: Users) -> None:
     assert remove_dead(segments) == [name]
     assert not (ROOT / name).exists()
     assert remove_dead(segments) == []
+
+
+def test_a_semaphore_is_found_although_it_was_mapped_under_another_name(users: Users) -> None:
+    name = users.new_name()
+    # sem_open(3) puts "sem." before it.
+    named = ROOT / f"sem.{name}"
+    member = users.run(SEMAPHORE, f"/{name}")
+    try:
+        segments = segments_of([member])
+        assert names_of(segments) == {named.name}
+        kill(member)
+        assert remove_dead(segments) == [named.name]
+    finally:
+        named.unlink(missing_ok=True)
 
 
 def test_a_segment_in_use_stays(users: Users) -> None:
