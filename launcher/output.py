@@ -268,6 +268,8 @@ class AdoptedOutput:
         log_file: what it writes.
         collector: who writes it, by the run record.
         on_line: called for each new line, in a thread.
+        began_at: when the run began, in seconds since the epoch; what the log holds of former
+            runs is none of this one's last words.
         poll_seconds: how often to look.
     """
 
@@ -277,11 +279,13 @@ class AdoptedOutput:
         collector: ProcessIdentity | None,
         *,
         on_line: Callable[[str], None],
+        began_at: float = 0.0,
         poll_seconds: float = FOLLOW_SECONDS,
     ) -> None:
         self.collector = collector
         self.dropped_lines = 0
         self._log_file = log_file
+        self._began_at = began_at
         self._poll_seconds = poll_seconds
         self._tail = _Tail(on_line)
         self._closing = threading.Event()
@@ -322,7 +326,7 @@ class AdoptedOutput:
 
     def _open(self) -> LogReader | None:
         try:
-            return LogReader(self._log_file)
+            return LogReader(self._log_file, written_since=self._began_at)
         except OSError:  # removed; at the next rotation there is one again
             return None
 

@@ -300,7 +300,12 @@ class Run:
     def _take_over(self) -> tuple[ServerProcess, Output]:
         record = self._journal.record
         assert record.server is not None  # noqa: S101  # it is alive, so it has been recorded
-        output = AdoptedOutput(record.log_file, record.collector, on_line=self._pass_on)
+        output = AdoptedOutput(
+            record.log_file,
+            record.collector,
+            on_line=self._pass_on,
+            began_at=record.started_at.timestamp(),
+        )
         self._journal.tell(ServerAdopted, pid=record.server.pid)
         self._watch_serving(record.server)
         self._tell_ready()

@@ -394,6 +394,22 @@ def test_who_takes_over_knows_the_last_lines_and_hears_the_new_ones(
     assert len(adopted.output.tail) == TAIL_LINES
 
 
+def test_what_a_former_run_said_last_is_not_heard_again(tmp_path: Path) -> None:
+    log_file = tmp_path / "server.log"
+    log_file.write_text("killed\n")
+    an_hour_ago = time.time() - 3600
+    os.utime(log_file, (an_hour_ago, an_hour_ago))
+    log_files.begin(log_file)
+    log_file.write_text("well\n")
+
+    output = AdoptedOutput(
+        log_file, dead_process(), on_line=lambda _: None, began_at=an_hour_ago + 1
+    )
+
+    assert output.join(PATIENCE_SECONDS)
+    assert output.tail == ("well",)
+
+
 def test_the_age_of_a_line_from_before_is_the_file_s(tmp_path: Path) -> None:
     log_file = tmp_path / "server.log"
     log_file.write_text("one\n")
