@@ -9,7 +9,7 @@ The flow, which is also the direction of imports:
       -> phases, activity, phase_history, start_watch, preflight     how long does it take
       -> collector, log_files, collector_process, output             what does it print
       -> memory_events, cause_types, causes_gpu, causes_host, causes_model, causes
-      -> diagnosis                                                   why did it end
+      -> diagnosis, conclusion                                       why did it end
       -> readiness, health, restarts, mailbox, journal, end, run, supervisor   keep it up
       -> stop, follow                                                reach it from elsewhere
       -> display, consoles, starting, cli_common, cli_start, cli_logs, service, cli_service, cli

@@ -16,6 +16,7 @@ from launcher.names import RUN_ID_VARIABLE
 from launcher.process import ProcessIdentity, boot_id
 
 _POLL_SECONDS: Final = 0.02
+_PF_EXITING: Final = 0x4  # linux/sched.h
 _PR_SET_CHILD_SUBREAPER: Final = 36  # linux/prctl.h
 
 
@@ -76,23 +77,49 @@ def freeze_members(
 def kill_members(
     leader: ProcessIdentity, run_id: str, *, timeout_seconds: float
 ) -> list[ProcessIdentity]:
-    """SIGKILL every process of a server until none is left.
+    """SIGKILL every process of a server until none is left, nor anything of one.
+
+    A process that was killed keeps what it has open, and on a GPU its memory, until the kernel has
+    taken its memory apart: a good while for a big one.
 
     Returns:
         Those that are still there when the time is over: empty where all went well.
     """
     deadline = time.monotonic() + timeout_seconds
     seen_empty = False
+    seen: set[ProcessIdentity] = set()
     while True:
         members = find_members(leader, run_id)
+        seen.update(members)
+        left = members or [one for one in seen if one.is_alive()] or _exiting(leader)
         # One look may miss a process that is handing over to a child just then.
-        if not members and seen_empty:
+        if not left and seen_empty:
             return []
-        seen_empty = not members
-        if members and time.monotonic() > deadline:
-            return members
+        seen_empty = not left
+        if left and time.monotonic() > deadline:
+            return left
         _signal_groups(members, signal.SIGKILL)
         time.sleep(_POLL_SECONDS)
+
+
+def _exiting(leader: ProcessIdentity) -> list[ProcessIdentity]:
+    """Those in the leader's session that are on their way out.
+
+    They prove nothing any more, since their environment is gone; nor are they to be signalled.
+    """
+    found = []
+    for pid in _all_pids() if leader.boot_id == boot_id() else ():
+        with contextlib.suppress(OSError):
+            if os.getsid(pid) == leader.pid and _flags_of(pid) & _PF_EXITING:
+                found.append(ProcessIdentity.of(pid))
+    return found
+
+
+def _flags_of(pid: int) -> int:
+    """The kernel's flags of a task: proc(5), stat, field 9."""
+    # The name, in parentheses, may hold anything.
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return int(fields[9 - 3])
 
 
 def _signal_groups(members: list[ProcessIdentity], number: signal.Signals) -> None:

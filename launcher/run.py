@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import Enum, auto
 from typing import Final
 
-from launcher import causes, diagnosis, log_files
-from launcher.activity import MemberWatch, engine_children, read_activity
+from launcher import diagnosis, log_files
+from launcher.activity import EngineChild, MemberWatch, engine_children, read_activity
 from launcher.causes import Retry
+from launcher.conclusion import Ending, Failed, LastSeen, Stopped, conclude, describe_end
 from launcher.config import ServerConfig
 from launcher.end import KILL_TIMEOUT_SECONDS, Holdings, end_server
 from launcher.errors import LauncherError
@@ -42,7 +42,7 @@ from launcher.memory_events import oom_kill_count
 from launcher.output import AdoptedOutput, Output, ServerOutput
 from launcher.phase_history import PhaseHistory, history_file
 from launcher.phases import Phase, Progress, StartLog
-from launcher.process import AdoptedProcess, ProcessIdentity, ServerProcess, describe_exit, spawn
+from launcher.process import AdoptedProcess, ProcessIdentity, ServerProcess, spawn
 from launcher.readiness import HttpProber, Prober, ReadinessWatch
 from launcher.run_store import RunRecord, RunStore
 from launcher.shared_memory import segments_of
@@ -50,38 +50,16 @@ from launcher.start_watch import StartWatch
 from launcher.states import SERVING_STATES, ServerState
 
 # SGLang looks after its children once a second, and then ends itself. What it would still say of a
-# process that was killed is worth less than that second; a crash dump, where one is asked for, is
-# worth more.
+# process that was killed is worth less than that second. A crash dump, where one is asked for, is
+# worth more, and so is a start's own reason to end; after a mere kill it would wait a minute for
+# CUDA's core dumps.
 FALLOUT_SECONDS: Final = 0.5
-CRASH_DUMP_SECONDS: Final = 5.0
+SLOW_FALLOUT_SECONDS: Final = 5.0
 START_LOOK_SECONDS: Final = 5.0
 SERVING_LOOK_SECONDS: Final = 60.0
 SLOW_REPEAT_SECONDS: Final = 60.0
 ABORT_REPEAT_SECONDS: Final = 1.0
 STACKS_SECONDS: Final = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """How a run ended that was asked to."""
-
-    killed: bool
-    restart: bool
-    served: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """How a run ended that nobody asked to. Nothing of it is left, unless `error` is a StopError.
-
-    `clean` says that the server ended itself as after a request to stop: exit code 0 or SIGTERM.
-    """
-
-    error: LauncherError
-    retry: Retry
-    cause: str | None = None
-    clean: bool = False
-    served_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +100,6 @@ class _MemberEnded(Happening):
 @dataclass(frozen=True, slots=True)
 class _Probed(Happening):
     result: ProbeResult
-
-
-class _Ending(Enum):
-    """How a server ended, or why it is ended."""
-
-    EXITED = auto()
-    KILLED = auto()  # it did not end in time after it was asked to
-    TIMED_OUT = auto()
-    START_HUNG = auto()
-    HUNG = auto()
-    PROCESS_LOST = auto()
 
 
 class Run:
@@ -192,6 +159,8 @@ class Run:
             on_result=lambda result: mailbox.put(_Probed(self._run_id, result)),
         )
         self._member_watch: MemberWatch | None = None
+        self._watched: frozenset[EngineChild] = frozenset()
+        self._lost = False
         self._oom_kills = oom_kill_count() or 0
 
     def supervise(self) -> Stopped | Failed:
@@ -313,7 +282,7 @@ class Run:
 
     # Serving
 
-    def _attend(self, process: ServerProcess) -> _Ending:
+    def _attend(self, process: ServerProcess) -> Ending:
         """Listen to everything that reports on the server, until it ends or has to."""
         threading.Thread(target=self._await_end, args=(process,), daemon=True).start()
         while True:
@@ -329,7 +298,7 @@ class Run:
                 case _TokenGenerated():
                     self._become_ready(process.identity)
                 case _ProcessEnded():
-                    return _Ending.EXITED
+                    return Ending.EXITED
                 case _MemberEnded():
                     self._lose(item)
                 case _Probed(result=result):
@@ -341,14 +310,14 @@ class Run:
             if ending is not None:
                 return ending
 
-    def _ring(self, timer: Timer, process: ServerProcess) -> _Ending | None:
+    def _ring(self, timer: Timer, process: ServerProcess) -> Ending | None:
         match timer:
             case Timer.START:
-                return _Ending.TIMED_OUT
+                return Ending.TIMED_OUT
             case Timer.FALLOUT:
-                return _Ending.PROCESS_LOST
+                return Ending.PROCESS_LOST
             case Timer.KILL:
-                return _Ending.KILLED
+                return Ending.KILLED
             case Timer.DRAIN:
                 # It may take new requests until it ends, so they are aborted again and again.
                 threading.Thread(target=self._prober.abort_requests, daemon=True).start()
@@ -382,7 +351,7 @@ class Run:
             total=progress.total,
         )
 
-    def _look(self, process: ServerProcess) -> _Ending | None:
+    def _look(self, process: ServerProcess) -> Ending | None:
         """What the processes do, and which shared memory they hold."""
         members = find_members(process.identity, self._run_id)
         self._remember_segments(members)
@@ -391,12 +360,13 @@ class Run:
             return None
         self._mailbox.set(Timer.LOOK, self._start_look_seconds)
         now = time.monotonic()
+        self._watch_members(members)
         self._start.saw_activity(read_activity(members, now=now))
         verdict = self._start.judge(now)
         if verdict.kind == "hung":
             self._last_words = verdict.evidence
             dump_stacks(members, wait_seconds=STACKS_SECONDS)
-            return _Ending.START_HUNG
+            return Ending.START_HUNG
         if verdict.kind == "slow" and (
             self._slow_told_at is None or now - self._slow_told_at >= SLOW_REPEAT_SECONDS
         ):
@@ -439,8 +409,21 @@ class Run:
         self._ready_at = time.monotonic()
         members = find_members(leader, self._run_id)
         self._remember_segments(members)
+        self._watch_members(members)
+        with contextlib.suppress(RuntimeError):
+            self._health.start()
+        self._mailbox.set(Timer.LOOK, SERVING_LOOK_SECONDS)
+
+    def _watch_members(self, members: list[ProcessIdentity]) -> None:
+        """Hear of the end of each process that has a title by now."""
+        children = engine_children(members)
+        if self._watched.issuperset(children):
+            return
+        self._watched = frozenset(children)
+        if self._member_watch is not None:
+            self._member_watch.stop()
         self._member_watch = MemberWatch(
-            engine_children(members),
+            children,
             on_end=lambda identity, title: self._mailbox.put(
                 _MemberEnded(self._run_id, identity, title)
             ),
@@ -448,9 +431,6 @@ class Run:
         # A server that serves is not ended since the system has no descriptor or thread left.
         with contextlib.suppress(OSError, RuntimeError):
             self._member_watch.start()
-        with contextlib.suppress(RuntimeError):
-            self._health.start()
-        self._mailbox.set(Timer.LOOK, SERVING_LOOK_SECONDS)
 
     def _tell_ready(self) -> None:
         record = self._journal.record
@@ -465,14 +445,16 @@ class Run:
         )
 
     def _lose(self, lost: _MemberEnded) -> None:
-        if self._stopping is not None:
+        if self._stopping is not None or self._lost:
             return
+        self._lost = True
         self._last_words = f"{lost.title} (process {lost.identity.pid}) ended"
         self._journal.tell(ProcessLost, pid=lost.identity.pid, title=lost.title)
         dumps = any(one.startswith("--crash-dump-folder") for one in self._config.extra_args)
-        self._mailbox.set(Timer.FALLOUT, CRASH_DUMP_SECONDS if dumps else FALLOUT_SECONDS)
+        patient = dumps or self._ready_at is None
+        self._mailbox.set(Timer.FALLOUT, SLOW_FALLOUT_SECONDS if patient else FALLOUT_SECONDS)
 
-    def _judge_health(self, result: ProbeResult) -> _Ending | None:
+    def _judge_health(self, result: ProbeResult) -> Ending | None:
         state = self._journal.record.state
         if state not in SERVING_STATES:
             return None
@@ -499,11 +481,11 @@ class Run:
             pids = ", ".join(map(str, activity.stopped))
             self._last_words += f"; stopped by a signal (SIGSTOP): process {pids}"
         dump_stacks(members, wait_seconds=STACKS_SECONDS)
-        return _Ending.HUNG
+        return Ending.HUNG
 
     # Ending
 
-    def _stop(self, process: ServerProcess, request: Request) -> _Ending | None:
+    def _stop(self, process: ServerProcess, request: Request) -> Ending | None:
         """TERM to the server's first process, which drains; a second request ends it at once.
 
         Only the first process gets the TERM: SGLang treats children that die before it as a crash.
@@ -512,7 +494,7 @@ class Run:
             if request is Request.STOP:
                 # A stop after a restart means stop.
                 self._stopping = Request.STOP
-                return _Ending.KILLED
+                return Ending.KILLED
             return None
         self._stopping = request
         self._end_watches()
@@ -541,65 +523,29 @@ class Run:
         finally:
             reap_orphans(process.identity)
 
-    def _conclude(
-        self, ending: _Ending, returncode: int | None, output: Output
-    ) -> Stopped | Failed:
-        how = "an unknown exit code" if returncode is None else describe_exit(returncode)
-        self._journal.update(exit=how, dropped_lines=output.dropped_lines)
+    def _conclude(self, ending: Ending, returncode: int | None, output: Output) -> Stopped | Failed:
+        self._journal.update(exit=describe_end(returncode), dropped_lines=output.dropped_lines)
         if self._stopping is not None:
             return Stopped(
-                killed=ending is _Ending.KILLED,
+                killed=ending is Ending.KILLED,
                 restart=self._stopping is Request.RESTART,
                 served=self._ready_at is not None,
             )
-        cause = causes.find_cause(
-            causes.Ending(
-                # What we killed ourselves tells nothing by its exit.
-                returncode=returncode if ending is _Ending.EXITED else None,
-                phase=self._log.progress.phase,
-                served=self._ready_at is not None,
-                lines=output.tail,
-                oom_kills=max(0, (oom_kill_count() or 0) - self._oom_kills),
+        return conclude(
+            ending,
+            LastSeen(
+                name=self._store.name,
                 config=self._config,
-            )
-        )
-        facts = diagnosis.Facts(
-            name=self._store.name,
-            how=how,
-            phase=self._log.progress.phase,
-            served=self._ready_at is not None,
-            seconds=self._journal.elapsed_seconds,
-            evidence=output.tail[-diagnosis.EVIDENCE_LINES :],
-            last_words=self._last_words,
-        )
-        match ending:
-            case _Ending.TIMED_OUT:
-                error: LauncherError = diagnosis.timed_out(
-                    facts,
-                    allowed_seconds=self._config.start_timeout_seconds,
-                    refusal=self._prober.last_refusal,
-                )
-                return Failed(error, Retry.ONCE_SERVED, "start-timeout")
-            case _Ending.START_HUNG:
-                error = diagnosis.start_hung(
-                    facts, allowed_seconds=self._config.hang_timeout_seconds
-                )
-                return Failed(error, Retry.ONCE_SERVED, "start-hung")
-            case _Ending.HUNG:
-                error = diagnosis.hung(facts, failures=self._judge.failures)
-                return Failed(error, Retry.ALWAYS, "hung", served_seconds=self._served_seconds)
-            case _Ending.PROCESS_LOST if cause is None:
-                error = diagnosis.lost(facts)
-                return Failed(
-                    error, Retry.ALWAYS, "process-lost", served_seconds=self._served_seconds
-                )
-        error = diagnosis.exited(facts, cause)
-        return Failed(
-            error,
-            cause.retry if cause else Retry.ONCE_SERVED,
-            cause.name if cause else None,
-            clean=returncode in {0, -signal.SIGTERM} and self._ready_at is not None,
-            served_seconds=self._served_seconds,
+                returncode=returncode,
+                phase=self._log.progress.phase,
+                seconds=self._journal.elapsed_seconds,
+                served_seconds=self._served_seconds if self._ready_at is not None else None,
+                lines=output.tail,
+                last_words=self._last_words,
+                oom_kills=max(0, (oom_kill_count() or 0) - self._oom_kills),
+                failures=self._judge.failures,
+                refusal=self._prober.last_refusal,
+            ),
         )
 
     @property

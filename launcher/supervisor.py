@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from launcher import diagnosis
 from launcher.causes import Retry
+from launcher.conclusion import Failed, Stopped
 from launcher.errors import LauncherError, StopError
 from launcher.events import Event, ServerCrashed, ServerFailed, ServerStopped
 from launcher.journal import Journal
@@ -19,7 +20,7 @@ from launcher.mailbox import Mailbox, Request, Timer
 from launcher.members import adopt_orphans
 from launcher.notify import Notifier
 from launcher.restarts import RestartBudget
-from launcher.run import Failed, Run, Seams, Stopped
+from launcher.run import Run, Seams
 from launcher.run_store import RunRecord, RunStore
 from launcher.states import SERVING_STATES, ServerState
 

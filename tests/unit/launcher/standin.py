@@ -16,6 +16,7 @@ and `/generate`, and then misbehaves as told:
 - `stall FILE`: generates nothing for as long as FILE exists, and says that it is up;
 - `busy FILE`: the same, and its log shows batches that run;
 - `lose-rank`: a child with the title of a scheduler ends, and the server goes on;
+- `lose-rank-loading`: the same during the start, which does not go on then;
 - `hang`: starts, and then nothing moves;
 - `keep-requests`: goes on after SIGTERM until it is told to abort its requests.
 """
@@ -118,8 +119,10 @@ def _before_the_log(behaviour: str, *, misbehaves: bool) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if behaviour == "hang":
         time.sleep(60)
-    if behaviour == "lose-rank":
-        subprocess.Popen(["sglang::scheduler_TP0", "1"], executable="/bin/sleep")  # noqa: S607  # its title
+    if behaviour.startswith("lose-rank"):
+        seconds = "2" if behaviour == "lose-rank-loading" else "1"
+        title = "sglang::scheduler_TP0"
+        subprocess.Popen([title, seconds], executable="/bin/sleep")
     if behaviour == "orphan":
         subprocess.Popen(
             [
@@ -136,7 +139,7 @@ def _before_the_port(behaviour: str, rest: list[str]) -> None:
         os._exit(int(rest[0]))
     while behaviour == "chatter":
         print("Decode batch, #running-req: 1", flush=True)
-    if behaviour == "never-ready":
+    if behaviour in {"never-ready", "lose-rank-loading"}:
         time.sleep(60)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -17,10 +18,21 @@ from launcher.end import Holdings, end_server
 from launcher.errors import StopError
 from launcher.members import find_members, freeze_members
 from launcher.process import ChildProcess, spawn
+from launcher.shared_memory import ROOT, segments_of
 
 RUN_ID = "0123456789abcdef"
 CHILD = "import signal, subprocess, sys; print(1, flush=True); signal.pause()"
 PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {CHILD!r}])"
+# Takes a while to be taken apart, and has a segment open meanwhile.
+BIG = """
+import mmap, os, signal, sys
+descriptor = os.open(sys.argv[1], os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+os.ftruncate(descriptor, 4096)
+shared = mmap.mmap(descriptor, 4096)
+memory = bytearray(b"x") * (1 << 30)
+print(1, flush=True)
+signal.pause()
+"""
 NOTHING = Holdings("127.0.0.1", 1, on_gpus=False)
 
 
@@ -69,6 +81,26 @@ def test_one_that_threw_its_environment_away_is_ended_all_the_same(tmp_path: Pat
         pass
     end_server(spawned.identity, RUN_ID, NOTHING, [])
     assert spawned.wait() == -signal.SIGKILL
+
+
+def test_what_a_big_process_has_open_while_it_goes_is_taken_back_as_well(tmp_path: Path) -> None:
+    segment = ROOT / f"specserve_test_{os.getpid()}"
+    output = tmp_path / "output"
+    with output.open("wb") as file:
+        spawned = spawn(
+            Command((sys.executable, "-c", BIG, str(segment)), MappingProxyType({})),
+            run_id=RUN_ID, cwd=tmp_path, output=file.fileno(), die_with_parent=False,
+        )  # fmt: skip
+    try:
+        while not output.stat().st_size:
+            pass
+        segments = segments_of([spawned.identity])
+        spawned.identity.send_signal(signal.SIGKILL)
+        end_server(spawned.identity, RUN_ID, NOTHING, segments)
+        assert not segment.exists()
+    finally:
+        segment.unlink(missing_ok=True)
+        spawned.wait()
 
 
 def test_memory_that_a_driver_keeps_for_the_dead_is_told(

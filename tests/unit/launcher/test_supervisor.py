@@ -288,6 +288,18 @@ def test_a_rank_that_is_lost_ends_the_server_although_it_lives(tmp_path: Path) -
     scene.assert_nothing_is_left()
 
 
+def test_a_rank_that_is_lost_during_the_start_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launcher.run.SLOW_FALLOUT_SECONDS", 0.2)
+    scene = Scene(tmp_path, "lose-rank-loading", hang_timeout_seconds=4.0)
+    with pytest.raises(ServerExitedError, match="sglang::scheduler_TP0"):
+        scene.run()
+    assert len(scene.of(ProcessLost)) == 1
+    assert scene.states == ["STARTING", "FATAL"]
+    scene.assert_nothing_is_left()
+
+
 def test_a_start_in_which_nothing_moves_is_told_from_a_slow_one(tmp_path: Path) -> None:
     scene = Scene(tmp_path, "hang", hang_timeout_seconds=1.0)
     with pytest.raises(ServerHungError, match="importing the engine"):

@@ -1,0 +1,136 @@
+"""How a run ended: what was seen last, turned into an error and whether another start is any use.
+
+Pure: it looks at nothing itself.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from launcher import causes, diagnosis
+from launcher.causes import Retry
+from launcher.config import ServerConfig
+from launcher.errors import LauncherError
+from launcher.phases import Phase
+from launcher.process import describe_exit
+
+
+class Ending(Enum):
+    """How a server ended, or why it is ended."""
+
+    EXITED = auto()
+    KILLED = auto()  # it did not end in time after it was asked to
+    TIMED_OUT = auto()
+    START_HUNG = auto()
+    HUNG = auto()
+    PROCESS_LOST = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """How a run ended that was asked to."""
+
+    killed: bool
+    restart: bool
+    served: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """How a run ended that nobody asked to. Nothing of it is left, unless `error` is a StopError.
+
+    `clean` says that the server ended itself as after a request to stop: exit code 0 or SIGTERM.
+    """
+
+    error: LauncherError
+    retry: Retry
+    cause: str | None = None
+    clean: bool = False
+    served_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LastSeen:
+    """What was known of a server when it had ended.
+
+    Args:
+        name: the server's.
+        config: what it served.
+        returncode: of its first process; None where it was nobody's child here.
+        phase: of its start.
+        seconds: since the run began, or was adopted.
+        served_seconds: since it was READY; None where it never was.
+        lines: its last output.
+        last_words: what was found before it was ended, or empty.
+        oom_kills: that the kernel counted meanwhile.
+        failures: health probes that failed in a row.
+        refusal: what its last probe was told.
+    """
+
+    name: str
+    config: ServerConfig
+    returncode: int | None
+    phase: Phase
+    seconds: float
+    served_seconds: float | None
+    lines: tuple[str, ...]
+    last_words: str
+    oom_kills: int
+    failures: int
+    refusal: str | None
+
+
+def conclude(ending: Ending, seen: LastSeen) -> Failed:
+    """The failure of a run that nobody asked to end."""
+    served = seen.served_seconds is not None
+    served_seconds = seen.served_seconds or 0.0
+    cause = causes.find_cause(
+        causes.Ending(
+            # What we killed ourselves tells nothing by its exit.
+            returncode=seen.returncode if ending is Ending.EXITED else None,
+            phase=seen.phase,
+            served=served,
+            lines=seen.lines,
+            oom_kills=seen.oom_kills,
+            config=seen.config,
+        )
+    )
+    facts = diagnosis.Facts(
+        name=seen.name,
+        how=describe_end(seen.returncode),
+        phase=seen.phase,
+        served=served,
+        seconds=seen.seconds,
+        evidence=seen.lines[-diagnosis.EVIDENCE_LINES :],
+        last_words=seen.last_words,
+    )
+    match ending:
+        case Ending.TIMED_OUT:
+            error: LauncherError = diagnosis.timed_out(
+                facts, allowed_seconds=seen.config.start_timeout_seconds, refusal=seen.refusal
+            )
+            return Failed(error, Retry.ONCE_SERVED, "start-timeout")
+        case Ending.START_HUNG:
+            error = diagnosis.start_hung(facts, allowed_seconds=seen.config.hang_timeout_seconds)
+            return Failed(error, Retry.ONCE_SERVED, "start-hung")
+        case Ending.HUNG:
+            error = diagnosis.hung(facts, failures=seen.failures)
+            return Failed(error, Retry.ALWAYS, "hung", served_seconds=served_seconds)
+        case Ending.PROCESS_LOST if cause is None:
+            error = diagnosis.lost(facts)
+            retry = Retry.ALWAYS if served else Retry.ONCE_SERVED
+            return Failed(error, retry, "process-lost", served_seconds=served_seconds)
+    return Failed(
+        diagnosis.exited(facts, cause),
+        cause.retry if cause else Retry.ONCE_SERVED,
+        cause.name if cause else None,
+        clean=served and seen.returncode in {0, -signal.SIGTERM},
+        served_seconds=served_seconds,
+    )
+
+
+def describe_end(returncode: int | None) -> str:
+    """An exit code in words; None is that of a process that was nobody's child here."""
+    return "an unknown exit code" if returncode is None else describe_exit(returncode)
