@@ -91,7 +91,7 @@ def read_activity(members: Iterable[ProcessIdentity], *, now: float) -> Activity
     """Look at processes; those that have gone count for nothing.
 
     Args:
-        members: the processes, as `launcher.process.find_members` finds them.
+        members: the processes, as `launcher.members.find_members` finds them.
         now: the moment, by the monotonic clock, in seconds.
     """
     major_faults = read_bytes = written_bytes = processes = 0

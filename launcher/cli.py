@@ -156,8 +156,9 @@ def restart(*, name: str, as_json: bool) -> None:
     store = RunStore(name)
     record = require_record(store)
     config = record.read_config()
-    if record.is_supervised:
+    if record.is_running:
         preflight.check_files(config)
+    if record.is_supervised:
         starting.restart_supervised(record, config, store, as_json=as_json)
         return
     # What a killed supervisor left behind holds the port.
@@ -260,10 +261,8 @@ def _note(record: RunRecord) -> str | None:
     """What a person should know of a server that is not simply well."""
     if record.live_state == "ORPHANED":
         how = "takes it over" if record.can_be_adopted else "starts it anew"
-        return (
-            f"its supervisor was killed. `python -m launcher up --name {record.name}` {how}, "
-            "`down` stops it."
-        )
+        why = record.last_failure if record.state == "FATAL" else "its supervisor was killed."
+        return f"{why} `python -m launcher up --name {record.name}` {how}, `down` stops it."
     if record.state in {"BACKOFF", "FATAL", "EXITED"} or record.restarts:
         return record.last_failure
     return None

@@ -31,7 +31,9 @@ STEPWISE_ALGORITHMS: Final = frozenset({"EAGLE", "EAGLE3", "NEXTN", "STANDALONE"
 class ServerConfig(BaseModel):
     """One server, completely described. The description of each field is its help text."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False
+    )
 
     name: Annotated[str, Field(pattern=f"^{SERVER_NAME_PATTERN}$")] = Field(
         default="default", description="What this server is called; several live side by side."
@@ -153,7 +155,7 @@ class ServerConfig(BaseModel):
         default=10.0, gt=0, description="Pause between two probes of a server that serves."
     )
     health_timeout_seconds: float = Field(
-        default=25.0,
+        default=21.0,
         gt=0,
         description="Time in which a probe has to generate a token; SGLang's own is 20 s.",
     )

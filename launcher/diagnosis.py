@@ -68,6 +68,14 @@ def not_spawned(error: OSError) -> SpawnError:
     )
 
 
+def out_of_means(error: OSError | RuntimeError) -> SpawnError:
+    """The error for a supervisor to which the system gives no descriptor or thread."""
+    return SpawnError(
+        f"The system refuses the supervisor a file or a thread: {error}.",
+        action="Look at the limits on processes and open files: `ulimit -u -n`.",
+    )
+
+
 def exited(facts: Facts, cause: Cause | None) -> LauncherError:
     """The error for a server that ended by itself; `cause` is None where it is unknown."""
     ended = (

@@ -86,6 +86,7 @@ class HealthWatch:
         interval_seconds: from the end of a good probe, or the start of a bad one, to the next.
         timeout_seconds: of one probe.
         on_result: called with each result, in the thread.
+        in_doubt: begin with a real probe, however busy the server is.
     """
 
     def __init__(
@@ -96,12 +97,14 @@ class HealthWatch:
         interval_seconds: float,
         timeout_seconds: float,
         on_result: Callable[[ProbeResult], None],
+        in_doubt: bool = False,
     ) -> None:
         self._prober = prober
         self._advance = advance
         self._interval_seconds = interval_seconds
         self._timeout_seconds = timeout_seconds
         self._on_result = on_result
+        self._in_doubt = in_doubt
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="health", daemon=True)
 
@@ -115,7 +118,7 @@ class HealthWatch:
 
     def _run(self) -> None:
         pause = self._interval_seconds
-        unanswered = False
+        unanswered = self._in_doubt
         while not self._stopped.wait(pause):
             began = time.monotonic()
             if not unanswered and self._advanced_since(began - self._interval_seconds):

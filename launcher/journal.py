@@ -57,8 +57,7 @@ class Journal:
         """Take up a run.
 
         Raises:
-            StateError: the first record of a supervisor cannot be written. Later ones may be lost:
-                a full disk must not keep a server from being started again.
+            StateError: the first record of a supervisor cannot be written. Later ones may be lost.
         """
         is_first = self._record is None
         self._record = record

@@ -11,7 +11,7 @@ import queue
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 
 class Request(enum.Enum):
@@ -40,6 +40,10 @@ class Happening:
 
 
 Item: TypeAlias = Happening | Request | Timer
+
+
+# The system takes no wait of centuries.
+LONGEST_WAIT_SECONDS: Final = 3600.0
 
 
 class Mailbox:
@@ -91,6 +95,13 @@ class Mailbox:
             except queue.Empty:
                 continue
 
+    def poll(self) -> Happening | Request | None:
+        """What somebody has put in, if anything; waits for nothing."""
+        try:
+            return self._items.get_nowait()
+        except queue.Empty:
+            return None
+
     def _rung(self) -> Timer | None:
         now = self._clock()
         due = [timer for timer, at in self._timers.items() if at <= now]
@@ -104,7 +115,7 @@ class Mailbox:
         times = list(self._timers.values())
         if self._beat_seconds is not None:
             times.append(self._next_beat)
-        return max(0.0, min(times) - self._clock()) if times else None
+        return min(max(0.0, min(times) - self._clock()), LONGEST_WAIT_SECONDS) if times else None
 
     def _beat_if_due(self) -> None:
         if self._beat_seconds is not None and self._clock() >= self._next_beat:

@@ -39,15 +39,24 @@ def find_members(leader: ProcessIdentity, run_id: str) -> list[ProcessIdentity]:
     session_is_proven = False
     for pid in _all_pids():
         with contextlib.suppress(OSError):
-            environment = Path(f"/proc/{pid}/environ").read_bytes()
-            in_session = os.getsid(pid) == leader.pid
-            if marker in environment.split(b"\0"):
-                session_is_proven = session_is_proven or in_session
-                proven.append(ProcessIdentity.of(pid))
-            elif in_session:
-                in_session_only.append(ProcessIdentity.of(pid))
+            signs = _signs_of(pid, marker, leader.pid)
+            if not any(signs):
+                continue
+            identity = ProcessIdentity.of(pid)
+            # Looked at again: the pid may be another's by now.
+            if signs != _signs_of(pid, marker, leader.pid):
+                continue
+            is_marked, in_session = signs
+            session_is_proven = session_is_proven or (is_marked and in_session)
+            (proven if is_marked else in_session_only).append(identity)
     members = proven + in_session_only if session_is_proven else proven
     return [member for member in members if member.pid != os.getpid()]
+
+
+def _signs_of(pid: int, marker: bytes, session: int) -> tuple[bool, bool]:
+    """Whether a process has the run id in its environment, and whether it is in the session."""
+    environment = Path(f"/proc/{pid}/environ").read_bytes()
+    return marker in environment.split(b"\0"), os.getsid(pid) == session
 
 
 def _all_pids() -> list[int]:
@@ -149,8 +158,12 @@ def reap_orphans(leader: ProcessIdentity) -> None:
 
     Its own exit code is waited for by whoever started it.
     """
-    children = Path("/proc/self/task").glob("*/children")
-    for pid in {int(pid) for file in children for pid in file.read_text().split()}:
+    children: set[int] = set()
+    for file in Path("/proc/self/task").glob("*/children"):
+        # A thread may end meanwhile.
+        with contextlib.suppress(OSError):
+            children.update(map(int, file.read_text().split()))
+    for pid in children:
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             if pid != leader.pid and os.getsid(pid) == leader.pid:
                 os.waitpid(pid, os.WNOHANG)

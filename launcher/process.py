@@ -143,9 +143,14 @@ def spawn(
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    # It may have ended already; being ours to reap, it still has its place in /proc.
-    _, ticks = _read_stat(popen.pid)
-    identity = ProcessIdentity(pid=popen.pid, start_ticks=ticks, boot_id=boot_id())
+    try:
+        # It may have ended already; being ours to reap, it still has its place in /proc.
+        _, ticks = _read_stat(popen.pid)
+        identity = ProcessIdentity(pid=popen.pid, start_ticks=ticks, boot_id=boot_id())
+    except OSError:
+        popen.kill()
+        popen.wait()
+        raise
     return ChildProcess(popen, identity)
 
 

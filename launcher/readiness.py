@@ -1,6 +1,6 @@
 """Whether a server answers. Ready means that it generated a token, not that a port is open.
 
-One probe runs at a time, and its time-out lies above the server's own 20 s, since SGLang does not
+One probe runs at a time. A time-out should lie above the server's own 20 s, since SGLang does not
 abort a probe whose client went away (sglang issue 35884).
 """
 

@@ -42,6 +42,7 @@ from launcher.memory_events import oom_kill_count
 from launcher.output import AdoptedOutput, Output, ServerOutput
 from launcher.phase_history import PhaseHistory, history_file
 from launcher.phases import Phase, Progress, StartLog
+from launcher.ports import check_port_is_free
 from launcher.process import AdoptedProcess, ProcessIdentity, ServerProcess, spawn
 from launcher.readiness import HttpProber, Prober, ReadinessWatch
 from launcher.run_store import RunRecord, RunStore
@@ -113,6 +114,7 @@ class Run:
         seams: for tests.
         adopted: the record of a server that already serves, and whose supervisor was killed.
         restarts: how often this supervisor has started the server before.
+        last_failure: why it did the last time, where nobody asked for it.
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class Run:
         *,
         adopted: RunRecord | None = None,
         restarts: int = 0,
+        last_failure: str | None = None,
     ) -> None:
         self._launch = launch
         self._config = launch.config
@@ -134,6 +137,7 @@ class Run:
         self._seams = seams
         self._adopted = adopted
         self._restarts = restarts
+        self._last_failure = last_failure
         self._run_id = adopted.run_id if adopted else secrets.token_hex(8)
         self._prober = seams.make_prober(launch.config, launch.keys)
         self._log = StartLog()
@@ -157,6 +161,7 @@ class Run:
             interval_seconds=launch.config.health_interval_seconds,
             timeout_seconds=launch.config.health_timeout_seconds,
             on_result=lambda result: mailbox.put(_Probed(self._run_id, result)),
+            in_doubt=adopted is not None,
         )
         self._member_watch: MemberWatch | None = None
         self._watched: frozenset[EngineChild] = frozenset()
@@ -190,6 +195,10 @@ class Run:
             return self._conclude(ending, returncode, output)
         except LauncherError as error:
             return Failed(error, Retry.NEVER, served_seconds=self._served_seconds)
+        except (OSError, RuntimeError) as error:
+            # No descriptor, no thread: it was ended, and may do better next time.
+            failure = diagnosis.out_of_means(error)
+            return Failed(failure, Retry.ONCE_SERVED, served_seconds=self._served_seconds)
         finally:
             self._store.remove_secrets()
 
@@ -213,6 +222,7 @@ class Run:
             api_key_file=config.api_key_file,
             started_at=datetime.now(UTC),
             restarts=self._restarts,
+            last_failure=self._last_failure,
             supervisor=own,
             command=self._launch.command.argv,
             environment=dict(self._launch.command.environment),
@@ -224,6 +234,8 @@ class Run:
 
     def _launch_server(self) -> tuple[ServerProcess, Output]:
         config = self._config
+        # Somebody may have taken it during a pause, and would be asked with our key.
+        check_port_is_free(config.host, config.port)
         self._store.write_secrets(self._launch.keys)
         log_files.begin(self._store.log_file, config.log_keep_files)
         try:
@@ -252,7 +264,6 @@ class Run:
         output.close_write_end()
         self._journal.update(server=process.identity, collector=output.collector)
         self._show(Progress(Phase.IMPORTING))
-        self._readiness.start()
         self._mailbox.set(Timer.START, config.start_timeout_seconds)
         self._mailbox.set(Timer.LOOK, self._start_look_seconds)
         return process, output
@@ -285,6 +296,8 @@ class Run:
     def _attend(self, process: ServerProcess) -> Ending:
         """Listen to everything that reports on the server, until it ends or has to."""
         threading.Thread(target=self._await_end, args=(process,), daemon=True).start()
+        if self._ready_at is None:
+            self._readiness.start()
         while True:
             item = self._mailbox.next()
             if isinstance(item, Happening) and item.run_id != self._run_id:
@@ -320,10 +333,11 @@ class Run:
                 return Ending.KILLED
             case Timer.DRAIN:
                 # It may take new requests until it ends, so they are aborted again and again.
-                threading.Thread(target=self._prober.abort_requests, daemon=True).start()
+                with contextlib.suppress(RuntimeError):
+                    threading.Thread(target=self._prober.abort_requests, daemon=True).start()
                 self._mailbox.set(Timer.DRAIN, ABORT_REPEAT_SECONDS)
             case Timer.LOOK:
-                return self._look(process)
+                return self._look_if_possible(process)
             case Timer.RESTART:
                 pass
         return None
@@ -350,6 +364,14 @@ class Run:
             done=progress.done,
             total=progress.total,
         )
+
+    def _look_if_possible(self, process: ServerProcess) -> Ending | None:
+        try:
+            return self._look(process)
+        except OSError:
+            # A server that serves is not ended since the system has no descriptor left.
+            self._mailbox.set(Timer.LOOK, SERVING_LOOK_SECONDS)
+            return None
 
     def _look(self, process: ServerProcess) -> Ending | None:
         """What the processes do, and which shared memory they hold."""
@@ -419,7 +441,6 @@ class Run:
         children = engine_children(members)
         if self._watched.issuperset(children):
             return
-        self._watched = frozenset(children)
         if self._member_watch is not None:
             self._member_watch.stop()
         self._member_watch = MemberWatch(
@@ -431,6 +452,7 @@ class Run:
         # A server that serves is not ended since the system has no descriptor or thread left.
         with contextlib.suppress(OSError, RuntimeError):
             self._member_watch.start()
+            self._watched = frozenset(children)
 
     def _tell_ready(self) -> None:
         record = self._journal.record
@@ -491,22 +513,29 @@ class Run:
         Only the first process gets the TERM: SGLang treats children that die before it as a crash.
         """
         if self._stopping is not None:
-            if request is Request.STOP:
-                # A stop after a restart means stop.
-                self._stopping = Request.STOP
-                return Ending.KILLED
-            return None
+            return self._stop_again(request)
         self._stopping = request
         self._end_watches()
         # systemd would end the whole unit at its own deadline, a restarted server included.
         if request is Request.STOP:
             self._journal.say_goodbye()
-        self._journal.move(ServerState.STOPPING)
+        self._journal.move(ServerState.STOPPING, restarting=request is Request.RESTART)
         self._remember_segments(find_members(process.identity, self._run_id))
         process.identity.send_signal(signal.SIGTERM)
         self._mailbox.clear()
         self._mailbox.set(Timer.DRAIN, self._config.drain_timeout_seconds)
         self._mailbox.set(Timer.KILL, self._config.stop_seconds)
+        return None
+
+    def _stop_again(self, request: Request) -> Ending | None:
+        if request is Request.RESTART:
+            return None
+        if self._stopping is Request.STOP:
+            return Ending.KILLED
+        # What is in flight ends as it would have with the restart.
+        self._stopping = request
+        self._journal.say_goodbye()
+        self._journal.update(restarting=False)
         return None
 
     def _end_watches(self) -> None:

@@ -60,6 +60,8 @@ class RunRecord(BaseModel):
     model_path: str
     api_key_file: Path | None
     started_at: datetime
+    # STOPPING, in order to start again.
+    restarting: bool = False
     ready_seconds: float | None = None
     context_length_tokens: int | None = None
     kv_cache_tokens: int | None = None
@@ -224,8 +226,14 @@ class RunStore:
         write_atomically(self.secrets_file, json.dumps(keys) + "\n")
 
     def remove_secrets(self) -> None:
-        """Forget the keys: the server has read them, or has ended."""
-        self.secrets_file.unlink(missing_ok=True)
+        """Forget the keys: the server has read them, or has ended.
+
+        A disk that became read-only keeps them; that must not end a server.
+        """
+        # Whoever is killed while it writes leaves a partial file: `write_atomically`.
+        for file in (self.secrets_file, *self.folder.glob(f".{self.secrets_file.name}.*.partial")):
+            with contextlib.suppress(OSError):
+                file.unlink()
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:

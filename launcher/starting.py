@@ -90,6 +90,7 @@ def run_in_foreground(
         launch = shown.check(check)
         store.create()
         with store.lock():
+            _check_adoption(store, how)
             supervisor = Supervisor(launch, store, emit, adopted=how.adopted)
             supervisor.handle_signals()
             return supervisor.run() is not Outcome.CANCELLED
@@ -112,6 +113,7 @@ def run_detached(
         supervisor = None
         try:
             with store.lock() as lock:
+                _check_adoption(store, how)
                 supervisor = start_detached(launch, store, lock, adopt=how.adopted is not None)
             shown.wait_until_ready(
                 reader.follow(
@@ -123,6 +125,16 @@ def run_detached(
             if supervisor is not None:
                 _cancel(supervisor, config)
             raise
+
+
+def _check_adoption(store: RunStore, how: How) -> None:
+    """Look again, under the lock: somebody else may have stopped or taken over the server."""
+    record = store.read()
+    if how.adopted is not None and (record is None or not record.can_be_adopted):
+        raise NotRunningError(
+            f"The server {store.name!r} ended while it was to be taken over.",
+            action="Run the same command again: it starts one.",
+        )
 
 
 def _cancel(supervisor: subprocess.Popen[bytes], config: ServerConfig) -> None:
@@ -151,7 +163,16 @@ def restart_supervised(
     record.supervisor.send_signal(signal.SIGUSR1)
     events = reader.follow(record.supervisor.is_alive, dead=lambda: supervisor_died(store))
     with shown.display.show():
-        shown.wait_until_ready(event for event in events if event.run_id != record.run_id)
+        shown.wait_until_ready(
+            event for event in events if event.run_id != record.run_id or _is_the_end(event)
+        )
+
+
+def _is_the_end(event: Event) -> bool:
+    """Whether no start follows."""
+    return isinstance(event, ServerFailed) or (
+        isinstance(event, ServerStopped) and not event.restarting
+    )
 
 
 def _stop_hint(store: RunStore) -> str:

@@ -43,9 +43,9 @@ TRANSITIONS: dict[ServerState, frozenset[ServerState]] = {
             ServerState.FATAL,
         }
     ),
-    ServerState.STOPPING: frozenset({ServerState.STOPPED, ServerState.FATAL}),
-    ServerState.STOPPED: frozenset({ServerState.STARTING}),
-    ServerState.BACKOFF: frozenset({ServerState.STARTING, ServerState.STOPPED, ServerState.FATAL}),
+    ServerState.STOPPING: frozenset({ServerState.STOPPED, ServerState.STARTING, ServerState.FATAL}),
+    ServerState.STOPPED: frozenset(),
+    ServerState.BACKOFF: frozenset({ServerState.STARTING, ServerState.STOPPED}),
     ServerState.EXITED: frozenset(),
     ServerState.FATAL: frozenset(),
 }

@@ -18,9 +18,9 @@ from launcher.run_store import RunRecord, RunStore
 from launcher.shared_memory import remove_dead
 from launcher.states import ServerState
 
-# The supervisor may need its kill time-out three times: to kill, to see what is released, and for
-# the end of the output.
-SUPERVISOR_MARGIN_SECONDS: Final = 3 * KILL_TIMEOUT_SECONDS + 5.0
+# The supervisor may need its kill time-out three times, to kill, to see what is released, and for
+# the end of the output, which it may have to kill in turn.
+SUPERVISOR_MARGIN_SECONDS: Final = 3 * KILL_TIMEOUT_SECONDS + 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def stop_server(store: RunStore) -> StopReport:
     config = _Served.model_validate(record.config)
     if record.is_supervised:
         # A second signal would end the requests that another `down` lets finish.
-        if record.state is not ServerState.STOPPING:
+        if record.state is not ServerState.STOPPING or record.restarting:
             record.supervisor.send_signal(signal.SIGTERM)
         patience = config.stop_seconds + SUPERVISOR_MARGIN_SECONDS
         if not wait_until_gone(record.supervisor, timeout_seconds=patience):
@@ -81,6 +81,9 @@ def stop_server(store: RunStore) -> StopReport:
         store.remove_secrets()
         # The kernel ends a server with its launcher, and takes nothing back that has a name.
         remove_dead(record.segments)
+        if was == "DEAD":
+            with store.lock():
+                store.write(record.model_copy(update={"state": ServerState.STOPPED}))
         return StopReport(store.name, was, stopped=False, seconds=0.0)
     _check_nothing_is_left(record, config)
     return StopReport(store.name, was, stopped=True, seconds=time.monotonic() - began)

@@ -16,7 +16,7 @@ from launcher.errors import LauncherError, StopError
 from launcher.events import Event, ServerCrashed, ServerFailed, ServerStopped
 from launcher.journal import Journal
 from launcher.launch import Launch
-from launcher.mailbox import Mailbox, Request, Timer
+from launcher.mailbox import Item, Mailbox, Request, Timer
 from launcher.members import adopt_orphans
 from launcher.notify import Notifier
 from launcher.restarts import RestartBudget
@@ -67,6 +67,7 @@ class Supervisor:
         )
         self._budget = RestartBudget(launch.config)
         self._has_served = adopted is not None
+        self._last_failure: str | None = None
 
     def request(self, what: Request) -> None:
         """Ask for something. Safe in a signal handler and from any thread.
@@ -118,21 +119,25 @@ class Supervisor:
                 self._seams,
                 adopted=self._adopted,
                 restarts=restarts,
+                last_failure=self._last_failure,
             )
             self._adopted = None
             end = run.supervise()
             if isinstance(end, Stopped):
+                self._has_served = self._has_served or end.served
                 self._tell_stopped(end)
                 if not end.restart:
-                    served = end.served or self._has_served
-                    return Outcome.STOPPED if served else Outcome.CANCELLED
+                    return Outcome.STOPPED if self._has_served else Outcome.CANCELLED
                 self._budget.forgive()
+                self._last_failure = None
             elif not self._wait_to_restart(end):
                 return Outcome.STOPPED if self._has_served else Outcome.CANCELLED
             restarts += 1
 
     def _tell_stopped(self, end: Stopped) -> None:
-        self._journal.move(ServerState.STOPPED)
+        # One that starts again is STOPPING until then: whoever looks must see that it is ours.
+        if not end.restart:
+            self._journal.move(ServerState.STOPPED)
         self._journal.tell(ServerStopped, killed=end.killed, restarting=end.restart)
 
     def _wait_to_restart(self, end: Failed) -> bool:
@@ -149,15 +154,20 @@ class Supervisor:
         else:
             self._back_off(end, pause.failures, pause.seconds)
         while True:
-            match self._mailbox.next():
-                case Timer.RESTART | Request.RESTART:
-                    return True
-                case Request.STOP:
-                    self._mailbox.clear()
-                    self._tell_stopped(Stopped(killed=False, restart=False, served=False))
-                    return False
+            item: Item | None = self._mailbox.next()
+            restart = item in {Timer.RESTART, Request.RESTART}
+            # Timers come first, and somebody may have asked for a stop meanwhile.
+            while restart and item is not None and item is not Request.STOP:
+                item = self._mailbox.poll()
+            if item is Request.STOP:
+                self._mailbox.clear()
+                self._tell_stopped(Stopped(killed=False, restart=False, served=False))
+                return False
+            if restart:
+                return True
 
     def _back_off(self, end: Failed, failures: int, seconds: float) -> None:
+        self._last_failure = end.error.problem
         self._journal.move(
             ServerState.BACKOFF,
             last_failure=end.error.problem,

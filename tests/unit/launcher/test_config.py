@@ -90,6 +90,7 @@ def test_a_configuration_cannot_be_changed() -> None:
         ({"random_seed": -1}, "random_seed"),
         ({"start_timeout_seconds": 0}, "start_timeout_seconds"),
         ({"stop_timeout_seconds": -1}, "stop_timeout_seconds"),
+        ({"drain_timeout_seconds": float("inf")}, "drain_timeout_seconds"),
         ({"revision": "two words"}, "revision"),
         ({"revision": ""}, "revision"),
         ({"speculative_algorithm": "MEDUSA"}, "speculative_algorithm"),

@@ -120,6 +120,22 @@ def test_a_server_whose_requests_advance_is_not_asked() -> None:
     assert server.probes == 0
 
 
+def test_a_server_that_was_taken_over_is_asked_once_however_busy_it_is() -> None:
+    server = Server()
+    advance = Advance()
+    advance.at = time.monotonic() + 3600
+    asked = threading.Event()
+    one = HealthWatch(
+        server, advance, interval_seconds=0.001, timeout_seconds=1,
+        on_result=lambda _: asked.set(), in_doubt=True,
+    )  # fmt: skip
+    one.start()
+    assert asked.wait(30)
+    time.sleep(0.05)
+    one.stop()
+    assert server.probes == 1
+
+
 def test_after_a_probe_that_failed_it_is_asked_although_requests_advance() -> None:
     """Only a good answer says that the server is well again."""
     advance = Advance()

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -260,10 +261,44 @@ def test_a_restart_is_a_new_run_of_the_same_command(tmp_path: Path) -> None:
     assert scene.run() is Outcome.STOPPED
     assert len(set(readies)) == 2
     assert scene.states == [
-        *("STARTING", "READY", "STOPPING", "STOPPED"),
+        *("STARTING", "READY", "STOPPING"),
         *("STARTING", "READY", "STOPPING", "STOPPED"),
     ]
     assert scene.record.run_id == readies[1]
+
+
+def test_a_stop_during_a_restart_ends_it_as_gently(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "serve")
+    restarting: list[bool] = []
+
+    def emit(event: Event) -> None:
+        if isinstance(event, ServerReady):
+            scene.supervisor.request(Request.RESTART)
+        if isinstance(event, StateChanged) and event.state == "STOPPING":
+            restarting.append(scene.record.restarting)
+            scene.supervisor.request(Request.STOP)
+
+    scene.react = emit  # type: ignore[method-assign]
+    assert scene.run() is Outcome.STOPPED
+    assert scene.states == ["STARTING", "READY", "STOPPING", "STOPPED"]
+    assert restarting == [True]
+    assert not scene.record.restarting
+    (stopped,) = scene.of(ServerStopped)
+    assert not stopped.killed
+    scene.assert_nothing_is_left()
+
+
+def test_down_reaches_a_supervisor_that_is_restarting(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "serve")
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as supervisor:
+        record = make_record(
+            tmp_path, name="scene", state="STOPPING", restarting=True, server=None,
+            supervisor=ProcessIdentity.of(supervisor.pid),
+            config=scene.config.model_dump(mode="json"),
+        )  # fmt: skip
+        scene.store.write(record)
+        assert stop_server(scene.store).stopped
+        assert supervisor.wait() == -signal.SIGTERM
 
 
 def test_keys_never_reach_log_state_or_events(tmp_path: Path) -> None:

@@ -308,6 +308,14 @@ def test_the_one_who_comes_second_is_told_what_runs(store: RunStore) -> None:
         pytest.fail("two hold it")
 
 
+def test_keys_that_were_only_half_written_go_too(store: RunStore) -> None:
+    store.write_secrets({"api-key": SECRET})
+    half = store.folder / ".secrets.yaml.123.partial"
+    half.write_text(SECRET)
+    store.remove_secrets()
+    assert not list(store.folder.glob("*secrets*")) + list(store.folder.glob(".*secrets*"))
+
+
 def test_the_lock_of_a_supervisor_that_is_just_ending_is_waited_for(store: RunStore) -> None:
     with contextlib.ExitStack() as ending:
         ending.enter_context(store.lock())

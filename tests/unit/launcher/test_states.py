@@ -28,10 +28,9 @@ LEGAL = {
     ("UNHEALTHY", "READY"),
     ("BACKOFF", "STARTING"),
     ("BACKOFF", "STOPPED"),
-    ("BACKOFF", "FATAL"),
     ("STOPPING", "STOPPED"),
     ("STOPPING", "FATAL"),
-    ("STOPPED", "STARTING"),
+    ("STOPPING", "STARTING"),
 }
 
 
@@ -53,6 +52,7 @@ def test_every_state_has_its_moves_and_can_be_reached() -> None:
 
 def test_a_failure_is_the_end_of_a_run() -> None:
     assert {state for state, moves in TRANSITIONS.items() if not moves} == {
+        ServerState.STOPPED,
         ServerState.EXITED,
         ServerState.FATAL,
     }
