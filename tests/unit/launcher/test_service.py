@@ -23,6 +23,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from launcher import errors, hardware
+from launcher.cli_service import TELLING_PREFIXES
 from launcher.cli_service import service as command
 from launcher.errors import (
     ConfigError,
@@ -510,6 +511,9 @@ def test_a_variable_that_the_service_would_not_see_is_refused(
 def test_places_are_repeated_in_the_unit_and_the_rest_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Importing the engine, as other tests do, sets some.
+    for name in [name for name in os.environ if name.startswith(TELLING_PREFIXES)]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HOME", "/data/h f")
     monkeypatch.setenv("HF_TOKEN", SECRET)
     monkeypatch.setenv("LAUNCHER_API_KEY", SECRET)
