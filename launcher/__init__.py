@@ -5,7 +5,7 @@ The flow, which is also the direction of imports:
     names, errors, states, events, text, private_files, hardware, notify, bind
       -> config, presets, config_sources                             what to serve
       -> process, members, shared_memory, run_store                  whose process is it
-      -> flags, command, keys, ports, model_folder, launch           can it run
+      -> flags, command, keys, ports, model_folder, model_hashes, launch           can it run
       -> phases, activity, phase_history, start_watch, preflight     how long does it take
       -> collector, log_files, collector_process, output             what does it print
       -> memory_events, cause_types, causes_gpu, causes_host, causes_model, causes

@@ -44,6 +44,10 @@ class ServerConfig(BaseModel):
 
     model_path: str = Field(min_length=1, description="Model folder, or a repository id.")
     revision: str | None = Field(default=None, description="Commit of the repository to serve.")
+    verify_model: bool = Field(
+        default=True,
+        description="Hash each file of a model from the hub once; off: sizes only.",
+    )
     served_model_name: str = Field(
         min_length=1, description="Name that clients ask for in `model`."
     )

@@ -118,7 +118,7 @@ class ModelNotFoundError(PreflightError):
 
 
 class ModelIncompleteError(PreflightError):
-    """A file that the model needs is missing or shorter than it says it is."""
+    """A file that the model needs is missing, shorter than it says it is, or another."""
 
     exit_code = 23
 

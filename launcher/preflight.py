@@ -26,6 +26,7 @@ from launcher.hardware import GIB, MIB, Gpu, Hardware, free_disk_bytes
 from launcher.keys import read_keys
 from launcher.launch import Launch
 from launcher.model_folder import ModelFolder, check_model_folder
+from launcher.model_hashes import blobs_of, check_hashes, memory_file
 from launcher.phase_history import history_key, read_cpu_model
 from launcher.ports import check_port_is_free
 from launcher.presets import PRESETS, Preset, describe_gpus, needs_gpus, roomy_gpus
@@ -95,8 +96,10 @@ def prepare(
     _check_shared_memory(config)
     if config.is_repository:
         _check_disk(config)
+        _check_hashes(config, repository_folder(config.model_path))
     else:
         folder = check_model_folder(Path(config.model_path))
+        _check_hashes(config, folder.path)
         if config.device == "cpu":
             _check_memory(config, hardware, folder)
     return Launch(
@@ -217,7 +220,7 @@ def _check_disk(config: ServerConfig) -> None:
     if preset is None or preset.fields.get("model_path") != config.model_path:
         return
     cache = hub_cache()
-    model = cache / f"models--{config.model_path.replace('/', '--')}"
+    model = repository_folder(config.model_path)
     # What an earlier start has fetched, whole or in part, need not be fetched again.
     here = sum(blob.stat().st_size for blob in model.glob("blobs/*"))
     missing = max(0, preset.download_bytes - here)
@@ -228,6 +231,16 @@ def _check_disk(config: ServerConfig) -> None:
             f"{cache} has {human_bytes(free)} free.",
             action="Free space, or set HF_HUB_CACHE to a larger disk.",
         )
+
+
+def _check_hashes(config: ServerConfig, folder: Path) -> None:
+    if config.verify_model:
+        check_hashes(blobs_of(folder), memory_file())
+
+
+def repository_folder(repository: str) -> Path:
+    """Where the hub's cache keeps a repository."""
+    return hub_cache() / f"models--{repository.replace('/', '--')}"
 
 
 def hub_cache() -> Path:

@@ -175,6 +175,24 @@ def test_a_weight_file_that_was_cut_short_is_named(run: Run, tmp_path: Path) -> 
     assert "model.safetensors" in done.err
 
 
+def test_a_weight_file_from_the_hub_with_another_hash_is_named(run: Run, tmp_path: Path) -> None:
+    repository = tmp_path / "models--owner--nano"
+    snapshot = repository / "snapshots" / "0123"
+    shutil.copytree(nano.model_path(), snapshot)
+    weights = snapshot / "model.safetensors"
+    blob = repository / "blobs" / ("0" * 64)
+    blob.parent.mkdir()
+    weights.rename(blob)
+    weights.symlink_to(blob)
+    arguments = ("up", "--model-path", str(snapshot), "--max-total-tokens", "999999999")
+    # Off, the next check is reached.
+    done = run(*arguments, "--no-verify-model")
+    assert done.code == errors.InsufficientMemoryError.exit_code
+    done = run(*arguments)
+    assert done.code == errors.ModelIncompleteError.exit_code
+    assert "model.safetensors: its hash is" in " ".join(done.err.split())
+
+
 def test_too_little_memory_is_refused_with_both_figures(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
