@@ -37,6 +37,7 @@ from launcher.events import (
 )
 from launcher.mailbox import Request
 from launcher.process import boot_id, wait_until_gone
+from launcher.readiness import HttpProber
 from launcher.run_store import RunRecord, RunStore
 from launcher.states import ServerState
 from launcher.stop import stop_server
@@ -482,6 +483,23 @@ def test_zombies_that_come_to_the_supervisor_are_reaped(tmp_path: Path) -> None:
         if int(fields[3]) == session:
             zombies.append(stat)
     assert zombies == []
+
+
+def test_one_server_that_falls_leaves_another_alone(tmp_path: Path) -> None:
+    other = Scene(tmp_path / "other", "serve")
+    run_until_the_supervisor_is_killed(other, detached=True)
+    before = other.record
+    scene = Scene(tmp_path, "crash", str(tmp_path / "count"), "2", "7", **ON_FAILURE)
+    stop_at_ready(scene, 3)
+    try:
+        assert scene.run() is Outcome.STOPPED
+        assert other.record == before
+        assert before.server is not None
+        assert before.server.is_alive()
+        assert HttpProber(before.base_url).generate(1, timeout_seconds=30)
+    finally:
+        stop_server(other.store)
+    other.assert_nothing_is_left()
 
 
 def test_a_clock_that_jumps_by_a_day_ends_nothing(
