@@ -23,7 +23,7 @@ CRASH_PATIENCE_SECONDS = 90
 
 @pytest.fixture(scope="module")
 def two_ranks() -> Iterator[RunRecord]:
-    with server(NAME, "--tp-size", "2") as record:
+    with server(NAME, "--tp-size", "2", "--restart", "never") as record:
         yield record
 
 
