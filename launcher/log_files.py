@@ -25,6 +25,8 @@ _BLOCK_BYTES: Final = 64 * 1024
 _LONGEST_LINE_BYTES: Final = 1024 * 1024
 # Between the two steps of a rotation there is no file of the log's own name.
 _ROTATION_SECONDS: Final = 0.02
+# How many numbers without a file end the list of rotated files.
+_LONGEST_GAP: Final = 2
 
 # Says of a line whether it is late enough; None for a line without a time.
 Judge: TypeAlias = Callable[[bytes], bool | None]
@@ -234,22 +236,32 @@ def _open_all(log_file: Path) -> list[_Piece]:
     """All files of a log, the oldest first."""
     pieces = [_Piece(_open_newest(log_file))]
     prefix = f"{log_file.name}."
-    numbers = [
-        int(name[len(prefix) :])
-        for name in os.listdir(log_file.parent)  # noqa: PTH208  # names are all we need
-        if name.startswith(prefix) and name[len(prefix) :].isdecimal()
-    ]
-    # From new to old, the way a rotation moves them: one that goes on meanwhile can show us a file
-    # twice, and hides none.
-    for number in range(1, max(numbers, default=0) + 2):
+    last = max(
+        (
+            int(name[len(prefix) :])
+            for name in os.listdir(log_file.parent)  # noqa: PTH208  # names are all we need
+            if name.startswith(prefix) and name[len(prefix) :].isdecimal()
+        ),
+        default=0,
+    )
+    # From new to old, the way rotations move them: those that go on meanwhile can show us a file
+    # twice, and hide none. The later place is the right one, since newer files may have come
+    # between. One rotation leaves one gap at a time.
+    number = missing = 0
+    while number < last or missing < _LONGEST_GAP:
+        number += 1
         try:
             piece = _Piece(Path(collector.rotated_name(str(log_file), number)).open("rb"))  # noqa: SIM115
         except FileNotFoundError:
+            missing += 1
             continue
-        if any(piece.is_same_file(other) for other in pieces):
-            piece.file.close()
-        else:
-            pieces.append(piece)
+        missing = 0
+        for other in pieces:
+            if piece.is_same_file(other):
+                other.file.close()
+                pieces.remove(other)
+                break
+        pieces.append(piece)
     return pieces[::-1]
 
 
