@@ -3,16 +3,19 @@
 The flow, which is also the direction of imports:
 
     names, errors, states, events, text, private_files, hardware, notify, bind
+      -> model_shape, known_shapes, gpu_table, memory_plan           how much memory
       -> config, presets, config_sources                             what to serve
       -> process, members, shared_memory, run_store                  whose process is it
-      -> flags, command, keys, ports, model_folder, model_hashes, launch           can it run
+      -> flags, command, keys, ports, model_folder, model_hashes, launch
+      -> plan_advice, plan_table, plan_sources                       does it fit
       -> phases, activity, phase_history, start_watch, preflight     how long does it take
       -> collector, log_files, collector_process, output             what does it print
       -> memory_events, cause_types, causes_gpu, causes_host, causes_model, causes
       -> diagnosis, conclusion                                       why did it end
       -> readiness, health, restarts, mailbox, journal, end, run, supervisor   keep it up
       -> stop, follow                                                reach it from elsewhere
-      -> display, consoles, starting, cli_common, cli_start, cli_logs, service, cli_service, cli
+      -> display, plan_display, consoles, starting, service          show it
+      -> cli_common, cli_options, cli_start, cli_plan, cli_logs, cli_service, cli
 
 `tests/unit/test_import_direction.py` holds that order. `clients` never imports this package, and
 this package never imports `clients` or `benchmarks`. SGLang and torch are imported by

@@ -14,7 +14,7 @@ import click
 
 from launcher import preflight
 from launcher.cli_common import json_option, print_json
-from launcher.cli_start import config_options, resolve_options
+from launcher.cli_options import config_options, resolve_options
 from launcher.config import ServerConfig
 from launcher.config_sources import (
     ENVIRONMENT_PREFIX,

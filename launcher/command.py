@@ -29,6 +29,7 @@ VALUE_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
         "device": "--device",
         "tp_size": "--tp-size",
         "dtype": "--dtype",
+        "kv_cache_dtype": "--kv-cache-dtype",
         "mem_fraction_static": "--mem-fraction-static",
         "max_total_tokens": "--max-total-tokens",
         "max_running_requests": "--max-running-requests",

@@ -19,6 +19,7 @@ from launcher.names import SERVER_NAME_PATTERN
 Device = Literal["cuda", "cpu"]
 RestartPolicy = Literal["never", "on-failure", "always"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "float", "half"]
+KvCacheDtype = Literal["auto", "bfloat16", "fp8_e4m3", "fp8_e5m2"]
 REPOSITORY_PATTERN: Final = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 
 SpeculativeAlgorithm = Literal[
@@ -69,6 +70,9 @@ class ServerConfig(BaseModel):
     device: Device = Field(default="cuda", description="Where the model runs.")
     tp_size: int = Field(default=1, ge=1, le=64, description="Tensor parallel size, in ranks.")
     dtype: Dtype = Field(default="auto", description="Type of weights and activations.")
+    kv_cache_dtype: KvCacheDtype | None = Field(
+        default=None, description="Type of the KV cache; fp8_e4m3 halves it; unset: as `dtype`."
+    )
     mem_fraction_static: float | None = Field(
         default=None,
         gt=0.0,

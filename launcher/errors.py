@@ -7,7 +7,8 @@ LauncherError
 │   ├── InvalidValueError       13
 │   ├── ConfigFileError         14
 │   ├── UnknownFlagError        15  SGLang's own parser does not take it
-│   └── SecretInArgumentsError  16
+│   ├── SecretInArgumentsError  16
+│   └── UnknownShapeError       17  this model's memory cannot be added up
 ├── PreflightError              20  this machine cannot serve it now
 │   ├── PortInUseError          21
 │   ├── ModelNotFoundError      22
@@ -97,6 +98,12 @@ class SecretInArgumentsError(ConfigError):
     """A key would be readable by every user of the machine in the process list."""
 
     exit_code = 16
+
+
+class UnknownShapeError(ConfigError):
+    """The memory of this model cannot be planned: its config.json says too little, or too much."""
+
+    exit_code = 17
 
 
 class PreflightError(LauncherError):

@@ -10,23 +10,15 @@ from typing import Any, Final
 from launcher import nano
 from launcher.errors import UnknownPresetError
 from launcher.hardware import GIB, Gpu, Hardware
+from launcher.known_shapes import KNOWN_SHAPES
+from launcher.memory_plan import Settings, kv_bytes_per_token, rank_bytes
+from launcher.model_shape import count_parameters
 from launcher.text import nearest
 
-# GLM-4.5-Air, counted from its config.json, in parameters. The FP8 checkpoint keeps embedding and
-# head, 151,552 x 4,096 each, in BF16; all else is one byte.
-_EMBEDDING_AND_HEAD: Final = 2 * 151_552 * 4_096
-_MAIN: Final = 106_852_000_000 - _EMBEDDING_AND_HEAD
-_NEXTN: Final = 3_617_000_000 - _EMBEDDING_AND_HEAD
-_KV_CACHE_BYTES_PER_TOKEN_AND_RANK: Final = 47 * 2 * 4 * 128 * 2
 _LEAST_CONTEXT_TOKENS: Final = 8_192
+_REPOSITORY: Final = "zai-org/GLM-4.5-Air-FP8"
+_RANKS: Final = 2
 
-# What has to lie within the static fraction on each of two cards. The draft model builds its own
-# embedding and head before it shares the target's.
-# Formula: (main + NextN + 2 x embedding and head in BF16) / ranks + tokens x KV bytes per token
-# Source: the sglang 0.5.23 loader, models/glm4_moe_nextn.py; docs/architecture.md has the sums.
-GLM_AIR_FP8_STATIC_BYTES_PER_GPU: Final = (
-    _MAIN + _NEXTN + 2 * 2 * _EMBEDDING_AND_HEAD
-) // 2 + _LEAST_CONTEXT_TOKENS * _KV_CACHE_BYTES_PER_TOKEN_AND_RANK
 GLM_AIR_FP8_DOWNLOAD_BYTES: Final = int(104.85 * GIB)
 # On a CPU a fraction of the host's memory would be a KV cache of many GiB for a small model; the
 # number of tokens is what one wants to say there.
@@ -43,6 +35,18 @@ class Preset:
     least_compute_capability: tuple[int, int] = (0, 0)
     static_bytes_per_gpu: int = 0
     download_bytes: int = 0
+
+
+def _static_bytes_per_gpu() -> int:
+    """What has to lie within the static fraction on each card: weights, draft, a short context.
+
+    docs/architecture.md has the sums.
+    """
+    shape = KNOWN_SHAPES[_REPOSITORY]
+    counted = count_parameters(shape)
+    weights = rank_bytes(counted.main + counted.nextn, shape, _RANKS, shape.weight_type)
+    settings = Settings(tp_size=_RANKS, draft_layers=shape.nextn_layers)
+    return weights + _LEAST_CONTEXT_TOKENS * kv_bytes_per_token(shape, settings, shape.weight_type)
 
 
 EAGLE_3_1_4: Final[Mapping[str, Any]] = MappingProxyType(
@@ -62,10 +66,10 @@ GLM_AIR_FP8: Final = Preset(
     name="glm-4.5-air-fp8",
     fields=MappingProxyType(
         {
-            "model_path": "zai-org/GLM-4.5-Air-FP8",
+            "model_path": _REPOSITORY,
             "served_model_name": "glm-4.5-air",
             "device": "cuda",
-            "tp_size": 2,
+            "tp_size": _RANKS,
             "mem_fraction_static": 0.7,
             # SGLang downloads the model during the first start.
             "start_timeout_seconds": 4 * 3600.0,
@@ -73,10 +77,10 @@ GLM_AIR_FP8: Final = Preset(
             **GLM45_PARSERS,
         }
     ),
-    gpus=2,
+    gpus=_RANKS,
     # FP8 in hardware: Ada, Hopper and newer.
     least_compute_capability=(8, 9),
-    static_bytes_per_gpu=GLM_AIR_FP8_STATIC_BYTES_PER_GPU,
+    static_bytes_per_gpu=_static_bytes_per_gpu(),
     download_bytes=GLM_AIR_FP8_DOWNLOAD_BYTES,
 )
 # The embedded model of the same architecture on a CPU, for development and tests.

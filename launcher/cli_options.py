@@ -1,0 +1,100 @@
+"""An option for every field of a configuration, for the commands that take a whole one.
+
+Apart from `launcher.cli`, which imports this only for them: so many options cost more time than
+`status` may take.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin
+
+import click
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from launcher.config import ServerConfig
+from launcher.config_sources import ResolvedConfig, resolve
+from launcher.presets import PRESETS
+
+# Fields that have an option of another form, or none.
+_SPECIAL_FIELDS: Final = frozenset({"preset", "extra_args"})
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def config_options(command: _F) -> _F:
+    """Add an option for every field of `ServerConfig`, and the arguments that go to SGLang."""
+    return click.argument(
+        "extra_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- SGLANG_ARGS...]"
+    )(field_options(command))
+
+
+def field_options(command: _F) -> _F:
+    """Add an option for every field of `ServerConfig`, with its description as help."""
+    for field, info in reversed(ServerConfig.model_fields.items()):
+        if field in _SPECIAL_FIELDS:
+            continue
+        flag = f"--{field.replace('_', '-')}"
+        if info.annotation in (bool, bool | None):
+            option = click.option(
+                f"{flag}/--no-{flag[2:]}", field, default=None, help=info.description
+            )
+        else:
+            # Values stay text here: pydantic checks them, whatever source they come from.
+            option = click.option(flag, field, metavar=_metavar(info), help=_help(info))
+        command = option(command)
+    command = click.option("--no-speculation", is_flag=True, help="Decode without a draft model.")(
+        command
+    )
+    command = click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="YAML or TOML file with fields of the configuration.",
+    )(command)
+    return click.option(
+        "--preset",
+        metavar=f"[{'|'.join(PRESETS)}]",
+        help="Starting values; without it, what suits this machine.",
+    )(command)
+
+
+def _help(info: FieldInfo) -> str:
+    description = info.description or ""
+    if info.default in (None, PydanticUndefined):
+        return description
+    return f"{description}  [default: {info.default}]"
+
+
+def _metavar(info: FieldInfo) -> str:
+    """What kind of value a field takes: its choices, or the name of its type."""
+    annotation: Any = info.annotation
+    kinds = [kind for kind in get_args(annotation) if kind is not type(None)] or [annotation]
+    if get_origin(annotation) is Literal:
+        return f"[{'|'.join(get_args(annotation))}]"
+    if get_origin(kinds[0]) is Literal:
+        return f"[{'|'.join(get_args(kinds[0]))}]"
+    return {int: "INTEGER", float: "NUMBER", Path: "FILE"}.get(kinds[0], "TEXT")
+
+
+def resolve_options(options: dict[str, Any], **seams: Any) -> ResolvedConfig:
+    """What the options of a command line, over weaker sources, say to serve."""
+    flags = {
+        # An empty value unsets what a weaker source has set.
+        field: None if value == "" else value
+        for field, value in options.items()
+        if field in ServerConfig.model_fields and field != "preset" and value not in (None, ())
+    }
+    if options["no_speculation"]:
+        flags["speculative_algorithm"] = None
+    return resolve(
+        preset=options["preset"],
+        config_file=options["config_file"],
+        environment=os.environ,
+        flags=flags,
+        **seams,
+    )

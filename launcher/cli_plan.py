@@ -1,0 +1,122 @@
+"""The command that says what fits: `plan`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from launcher import consoles
+from launcher.cli_common import json_option, print_json
+from launcher.cli_options import field_options, resolve_options
+from launcher.config import ServerConfig
+from launcher.config_sources import ResolvedConfig
+from launcher.errors import InsufficientMemoryError
+from launcher.gpu_table import parse_machine
+from launcher.hardware import Gpu, Hardware, probe_hardware
+from launcher.known_shapes import find_known_shape
+from launcher.memory_plan import Verdict
+from launcher.plan_advice import nearest_changes
+from launcher.plan_display import (
+    change_as_json,
+    plan_as_json,
+    show_feasibility,
+    show_plan,
+)
+from launcher.plan_sources import find_shape, plan_config
+from launcher.plan_table import feasibility
+from launcher.preflight import chosen_gpus
+from launcher.presets import PRESETS
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option(
+    "--gpus",
+    metavar="COUNTxNAME",
+    help="Plan for a machine that is not here, such as 2xH100-80GB.",
+)
+@click.option("--table", is_flag=True, help="All GLM-4.5 and 4.6 models on 2 to 16 H100 and H200.")
+@field_options
+@json_option
+def plan(
+    *, model: str | None, gpus: str | None, table: bool, as_json: bool, **options: Any
+) -> None:
+    """Say whether a model fits, before anything is loaded.
+
+    MODEL is a preset, a folder or a repository id; without it, what `up` would serve. Takes the
+    same options as `up`. Exit code 25 where it does not fit.
+    """
+    if table:
+        _table(as_json=as_json)
+        return
+    hardware = probe_hardware()
+    machine = parse_machine(gpus) if gpus else None
+    if machine is not None:
+        hardware = replace(hardware, gpus=machine, gpu_note="planned")
+    resolved = _resolve(model, options, hardware, machine)
+    config = resolved.config
+    found = find_shape(config.model_path, revision=config.revision)
+    planned = plan_config(config, hardware, _gpus(config, hardware, machine), found=found)
+    changes = nearest_changes(planned)
+    if as_json:
+        print_json(
+            plan_as_json(planned) | {"changes": [change_as_json(change) for change in changes]}
+        )
+    else:
+        show_plan(consoles.out(), planned, found, changes)
+    if planned.verdict is Verdict.DOES_NOT_FIT:
+        sys.exit(InsufficientMemoryError.exit_code)
+
+
+def _table(*, as_json: bool) -> None:
+    cells = feasibility()
+    if as_json:
+        print_json(
+            {"cells": [{"machine": cell.machine, **plan_as_json(cell.plan)} for cell in cells]}
+        )
+    else:
+        show_feasibility(consoles.out(), cells)
+
+
+def _resolve(
+    model: str | None,
+    options: dict[str, Any],
+    hardware: Hardware,
+    machine: tuple[Gpu, ...] | None,
+) -> ResolvedConfig:
+    """The configuration, as `up` would have it; MODEL names a preset where one serves it."""
+    given = dict(options)
+    if model is not None:
+        preset = _preset_of(model)
+        if preset is not None and not given["preset"] and not given["model_path"]:
+            given["preset"] = preset
+        else:
+            known = find_known_shape(model)
+            given["model_path"] = known[0] if known else model
+    resolved = resolve_options(given | {"extra_args": ()}, probe=lambda: hardware)
+    if machine is None or not resolved.sources["tp_size"].startswith(("default", "preset")):
+        return resolved
+    # Whoever names so many GPUs means to use them.
+    return replace(resolved, config=resolved.config.model_copy(update={"tp_size": len(machine)}))
+
+
+def _preset_of(model: str) -> str | None:
+    if model in PRESETS:
+        return model
+    known = find_known_shape(model)
+    path = known[0] if known else model
+    return next(
+        (name for name, preset in PRESETS.items() if preset.fields.get("model_path") == path), None
+    )
+
+
+def _gpus(
+    config: ServerConfig, hardware: Hardware, machine: tuple[Gpu, ...] | None
+) -> tuple[Gpu, ...]:
+    """Those that `up` would take; where it would refuse them for want of room, the first ones."""
+    if machine is not None:
+        return machine
+    return chosen_gpus(config, hardware) or hardware.gpus

@@ -1,0 +1,104 @@
+"""GPUs by name, to plan for a machine that is not here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from launcher.errors import InvalidValueError
+from launcher.hardware import MIB, Gpu
+from launcher.text import nearest
+
+
+@dataclass(frozen=True, slots=True)
+class GpuModel:
+    """What a GPU of one kind has. `total_bytes` is what the driver shows, in MiB times 2^20."""
+
+    name: str
+    total_bytes: int
+    compute_capability: tuple[int, int]
+
+
+def _gpu(name: str, total_mib: int, capability: tuple[int, int]) -> GpuModel:
+    return GpuModel(name, total_mib * MIB, capability)
+
+
+# Source: the "Memory-Usage" column of nvidia-smi with ECC on, as people post it (H100: sglang issue
+# 10216), and NVIDIA's list of CUDA GPUs for the compute capability. A card of the same name may
+# show some MiB more or less; where the card is here, the driver is asked instead.
+GPU_MODELS: Final[Mapping[str, GpuModel]] = MappingProxyType(
+    {
+        model.name: model
+        for model in (
+            _gpu("A100-40GB", 40_960, (8, 0)),
+            _gpu("A100-80GB", 81_920, (8, 0)),
+            _gpu("A10", 23_028, (8, 6)),
+            _gpu("A6000", 49_140, (8, 6)),
+            _gpu("L4", 23_034, (8, 9)),
+            _gpu("L40S", 46_068, (8, 9)),
+            _gpu("RTX4090", 24_564, (8, 9)),
+            _gpu("RTX6000-Ada", 49_140, (8, 9)),
+            _gpu("H100-80GB", 81_559, (9, 0)),
+            _gpu("H100-NVL", 95_830, (9, 0)),
+            _gpu("H20", 97_871, (9, 0)),
+            _gpu("GH200", 97_871, (9, 0)),
+            _gpu("H200", 143_771, (9, 0)),
+            _gpu("B200", 183_359, (10, 0)),
+            _gpu("RTX5090", 32_607, (12, 0)),
+            _gpu("RTX-PRO-6000", 97_887, (12, 0)),
+        )
+    }
+)
+_ALIASES: Final = {"h100": "h10080gb", "h100sxm": "h10080gb", "a100": "a10080gb"}
+_MACHINE: Final = re.compile(r"(?:(?P<count>\d{1,3})\s*[xX*]\s*)?(?P<name>[A-Za-z][\w. -]*)")
+LARGEST_COUNT: Final = 64
+
+
+def parse_machine(text: str) -> tuple[Gpu, ...]:
+    """GPUs from a text such as `2xH100-80GB`, idle, all of their memory free.
+
+    Raises:
+        InvalidValueError: no such GPU is known, or the count is not 1 to 64.
+    """
+    match = _MACHINE.fullmatch(text.strip())
+    if match is None:
+        raise _invalid(text, "it is not of the form COUNTxNAME")
+    count = int(match["count"] or 1)
+    if not 1 <= count <= LARGEST_COUNT:
+        raise _invalid(text, f"the count is {count}, and 1 to {LARGEST_COUNT} are planned")
+    model = find_gpu_model(match["name"])
+    if model is None:
+        near = nearest(match["name"], GPU_MODELS)
+        raise _invalid(text, f"no GPU is known as {match['name']!r}{near}")
+    return tuple(
+        Gpu(
+            index=index,
+            uuid=f"{model.name}-{index}",
+            name=model.name,
+            total_bytes=model.total_bytes,
+            free_bytes=model.total_bytes,
+            compute_capability=model.compute_capability,
+        )
+        for index in range(count)
+    )
+
+
+def find_gpu_model(name: str) -> GpuModel | None:
+    """The GPU of that name; case, blanks, dashes and underscores make no difference."""
+    wanted = _plain(name)
+    wanted = _ALIASES.get(wanted, wanted)
+    return next((model for key, model in GPU_MODELS.items() if _plain(key) == wanted), None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", name).lower()
+
+
+def _invalid(text: str, why: str) -> InvalidValueError:
+    return InvalidValueError(
+        f"--gpus {text!r} cannot be planned for: {why}.",
+        action=f"Write for example 2xH100-80GB; known are {', '.join(GPU_MODELS)}.",
+    )

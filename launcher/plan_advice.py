@@ -1,0 +1,170 @@
+"""What to change so that a model fits: each proposal is a plan of its own. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Final
+
+from launcher.known_shapes import KNOWN_SHAPES
+from launcher.memory_plan import MemoryPlan, Settings, Verdict, plan_memory
+
+MOST_RANKS: Final = 16
+# FP8 in hardware: Ada, Hopper and newer.
+FP8_CAPABILITY: Final = (8, 9)
+CONTEXT_STEP_TOKENS: Final = 1024
+_FRACTION_STEPS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change that makes it fit.
+
+    Attributes:
+        what: in words.
+        flags: how to ask for it; empty where it takes another machine or another model.
+        plan: what follows.
+    """
+
+    what: str
+    flags: str
+    plan: MemoryPlan
+
+
+def nearest_changes(plan: MemoryPlan) -> tuple[Change, ...]:
+    """The changes that get further, the smallest first.
+
+    Where it serves with less context, those after which the wanted context fits; where it does not
+    fit, those after which it serves. First settings, alone or by two; then another checkpoint or
+    more GPUs, alone, or with one other change where nothing less is enough. A shorter context comes
+    last, since it gives something up. Empty where the plan fits as it is.
+    """
+    if plan.verdict is Verdict.FITS:
+        return ()
+    settings = (_higher_fraction, _fp8_kv_cache, _plain_decoding)
+    larger = (_fp8_checkpoint, _more_ranks)
+    found = _alone(plan, settings) or _together(plan, (_highest_fraction, _fp8_kv_cache))
+    found += _alone(plan, larger)
+    if not found:
+        found = _together(plan, (_fp8_checkpoint, _highest_fraction, _fp8_kv_cache, _more_ranks))
+    return (*found, *_shorter_context(plan))
+
+
+Kind = Callable[[MemoryPlan], Iterator[Change]]
+
+
+def _alone(plan: MemoryPlan, kinds: Sequence[Kind]) -> list[Change]:
+    """Of each kind the first change that is enough."""
+    found = (next((one for one in kind(plan) if _is_enough(plan, one)), None) for kind in kinds)
+    return [change for change in found if change is not None]
+
+
+def _together(plan: MemoryPlan, kinds: Sequence[Kind]) -> list[Change]:
+    """Of each two kinds the first pair that is enough."""
+    pairs = (
+        next(
+            (
+                Change(
+                    f"{first.what} and {second.what}",
+                    f"{first.flags} {second.flags}",
+                    second.plan,
+                )
+                for first in one(plan)
+                for second in other(first.plan)
+                if _is_enough(plan, second)
+            ),
+            None,
+        )
+        for one, other in combinations(kinds, 2)
+    )
+    return [change for change in pairs if change is not None]
+
+
+def _is_enough(plan: MemoryPlan, change: Change) -> bool:
+    if plan.verdict is Verdict.DOES_NOT_FIT:
+        return change.plan.verdict is not Verdict.DOES_NOT_FIT
+    return change.plan.verdict is Verdict.FITS
+
+
+def _again(plan: MemoryPlan, settings: Settings) -> MemoryPlan:
+    return plan_memory(plan.model, plan.shape, plan.device, settings)
+
+
+def _higher_fraction(plan: MemoryPlan) -> Iterator[Change]:
+    """The lowest fraction that is enough, up to what SGLang would choose by itself."""
+    first = math.floor(plan.fraction * _FRACTION_STEPS) + 1
+    last = math.floor(plan.own_fraction * _FRACTION_STEPS)
+    for step in range(first, last + 1):
+        change = _with_fraction(plan, step / _FRACTION_STEPS)
+        if _is_enough(plan, change):
+            yield change
+            return
+
+
+def _highest_fraction(plan: MemoryPlan) -> Iterator[Change]:
+    highest = math.floor(plan.own_fraction * _FRACTION_STEPS) / _FRACTION_STEPS
+    if highest > plan.fraction:
+        yield _with_fraction(plan, highest)
+
+
+def _with_fraction(plan: MemoryPlan, fraction: float) -> Change:
+    return Change(
+        f"a static fraction of {fraction:g}",
+        f"--mem-fraction-static {fraction:g}",
+        _again(plan, replace(plan.settings, mem_fraction_static=fraction)),
+    )
+
+
+def _fp8_kv_cache(plan: MemoryPlan) -> Iterator[Change]:
+    fp8 = plan.settings.kv_type in {"fp8_e4m3", "fp8_e5m2"}
+    if plan.device.kind == "cuda" and plan.device.compute_capability >= FP8_CAPABILITY and not fp8:
+        yield Change(
+            "an FP8 KV cache",
+            "--kv-cache-dtype fp8_e4m3",
+            _again(plan, replace(plan.settings, kv_type="fp8_e4m3")),
+        )
+
+
+def _fp8_checkpoint(plan: MemoryPlan) -> Iterator[Change]:
+    name = f"{plan.model}-FP8"
+    if name in KNOWN_SHAPES and plan.device.compute_capability >= FP8_CAPABILITY:
+        yield Change(
+            f"the FP8 checkpoint {name}",
+            f"--model-path {name}",
+            plan_memory(name, KNOWN_SHAPES[name], plan.device, plan.settings),
+        )
+
+
+def _more_ranks(plan: MemoryPlan) -> Iterator[Change]:
+    """Twice as many GPUs, and again, as far as the heads can be divided."""
+    if plan.device.kind == "cpu":
+        return
+    ranks = plan.settings.tp_size * 2
+    while ranks <= MOST_RANKS and plan.shape.heads % ranks == 0:
+        yield Change(
+            f"{ranks} x {plan.device.name}",
+            f"--tp-size {ranks}",
+            _again(plan, replace(plan.settings, tp_size=ranks)),
+        )
+        ranks *= 2
+
+
+def _plain_decoding(plan: MemoryPlan) -> Iterator[Change]:
+    if plan.settings.draft_layers:
+        yield Change(
+            "plain decoding",
+            "--no-speculation",
+            _again(plan, replace(plan.settings, draft_layers=0, draft=None)),
+        )
+
+
+def _shorter_context(plan: MemoryPlan) -> Iterator[Change]:
+    tokens = plan.kv_cache_tokens // CONTEXT_STEP_TOKENS * CONTEXT_STEP_TOKENS
+    if tokens:
+        yield Change(
+            f"requests of up to {tokens:,} tokens",
+            f"--context-length {tokens}",
+            _again(plan, replace(plan.settings, context_length_tokens=tokens)),
+        )

@@ -1,0 +1,40 @@
+"""Which of the GLM models fits on which machine, each by a plan of its own. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from launcher.gpu_table import parse_machine
+from launcher.known_shapes import KNOWN_SHAPES
+from launcher.memory_plan import Device, MemoryPlan, Settings, plan_memory
+
+# The 4.7's shape is the 4.6's.
+MODELS: Final = tuple(name for name in KNOWN_SHAPES if "4.7" not in name)
+COUNTS: Final = (2, 4, 8, 16)
+GPUS: Final = ("H100-80GB", "H200")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A model on a machine: EAGLE with its own NextN layer, SGLang's own static fraction."""
+
+    model: str
+    machine: str
+    plan: MemoryPlan
+
+
+def feasibility(models: tuple[str, ...] = MODELS) -> tuple[Cell, ...]:
+    """Plan every model on every machine of the table; machine by machine for each model."""
+    return tuple(
+        Cell(model, f"{count}x{gpu}", _plan(model, gpu, count))
+        for model in models
+        for gpu in GPUS
+        for count in COUNTS
+    )
+
+
+def _plan(model: str, gpu: str, count: int) -> MemoryPlan:
+    (card,) = parse_machine(gpu)
+    device = Device("cuda", card.name, card.total_bytes, card.free_bytes, card.compute_capability)
+    return plan_memory(model, KNOWN_SHAPES[model], device, Settings(tp_size=count, draft_layers=1))
