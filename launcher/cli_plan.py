@@ -9,19 +9,21 @@ from typing import Any
 import click
 
 from launcher import consoles
-from launcher.cli_common import json_option, print_json
+from launcher.cli_common import json_option, print_json, require_record
 from launcher.cli_options import field_options, resolve_options
 from launcher.config import ServerConfig
 from launcher.config_sources import ResolvedConfig
-from launcher.errors import InsufficientMemoryError
+from launcher.errors import InsufficientMemoryError, NotRunningError
 from launcher.gpu_table import parse_machine
 from launcher.hardware import Gpu, Hardware, probe_hardware
 from launcher.known_shapes import find_known_shape
 from launcher.memory_plan import Verdict
+from launcher.memory_report import compare_memory
 from launcher.plan_advice import nearest_changes
 from launcher.plan_display import (
     change_as_json,
     plan_as_json,
+    show_explanation,
     show_feasibility,
     show_plan,
 )
@@ -29,6 +31,7 @@ from launcher.plan_sources import find_shape, plan_config
 from launcher.plan_table import feasibility
 from launcher.preflight import chosen_gpus
 from launcher.presets import PRESETS
+from launcher.run_store import RunStore
 
 
 @click.command()
@@ -39,10 +42,21 @@ from launcher.presets import PRESETS
     help="Plan for a machine that is not here, such as 2xH100-80GB.",
 )
 @click.option("--table", is_flag=True, help="All GLM-4.5 and 4.6 models on 2 to 16 H100 and H200.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="The last run's plan beside what its server reported, and where they part.",
+)
 @field_options
 @json_option
 def plan(
-    *, model: str | None, gpus: str | None, table: bool, as_json: bool, **options: Any
+    *,
+    model: str | None,
+    gpus: str | None,
+    table: bool,
+    explain: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Say whether a model fits, before anything is loaded.
 
@@ -51,6 +65,9 @@ def plan(
     """
     if table:
         _table(as_json=as_json)
+        return
+    if explain:
+        _explain(options["name"] or "default", as_json=as_json)
         return
     hardware = probe_hardware()
     machine = parse_machine(gpus) if gpus else None
@@ -79,6 +96,20 @@ def _table(*, as_json: bool) -> None:
         )
     else:
         show_feasibility(consoles.out(), cells)
+
+
+def _explain(name: str, *, as_json: bool) -> None:
+    memory = require_record(RunStore(name)).memory
+    if memory.planned is None or memory.reported is None:
+        known = "it was not planned" if memory.planned is None else "the server reported nothing"
+        raise NotRunningError(
+            f"There is no plan to explain for the last run of {name!r}: {known}.",
+            action="A plan is explained once its server was ready: `python -m launcher up`.",
+        )
+    if as_json:
+        print_json(memory.model_dump(mode="json"))
+    else:
+        show_explanation(consoles.out(), compare_memory(memory.planned, memory.reported))
 
 
 def _resolve(

@@ -196,7 +196,7 @@ def show_ready(
         ("endpoint", url),
         ("model", event.served_model_name),
         ("context length", _tokens(event.context_length_tokens)),
-        ("KV cache", _tokens(event.kv_cache_tokens)),
+        ("KV cache", _kv_cache(event)),
         ("speculation", event.speculation),
         ("log", short_path(log_file)),
     ):
@@ -256,6 +256,14 @@ def show_stop(out: Console, report: StopReport) -> None:
 
 def _tokens(count: int | None) -> str:
     return "unknown" if count is None else f"{count:,} tokens"
+
+
+def _kv_cache(event: ServerReady) -> str:
+    """The size, and the plan's where that was another one."""
+    text, planned = _tokens(event.kv_cache_tokens), event.planned_kv_cache_tokens
+    if planned is None or planned == event.kv_cache_tokens:
+        return text
+    return f"{text}; planned were {planned:,} (`plan --explain`)"
 
 
 def _curl(url: str, model: str, config: ServerConfig) -> str:

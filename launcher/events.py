@@ -66,6 +66,7 @@ class ServerReady(Event):
     kv_cache_tokens: int | None
     max_running_requests: int | None
     speculation: str
+    planned_kv_cache_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from launcher.command import Command
 from launcher.config import ServerConfig
+from launcher.memory_report import PlannedMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,8 @@ class Launch:
     """A server that passed every check.
 
     `keys` are what SGLang reads from the secrets file: `admin-api-key`, and `api-key` where clients
-    need one. `history_key` says which earlier starts took about as long.
+    need one. `history_key` says which earlier starts took about as long. `planned` is None where
+    the model's memory cannot be planned.
     """
 
     config: ServerConfig
@@ -24,6 +26,7 @@ class Launch:
     versions: dict[str, str]
     detached: bool
     history_key: str = ""
+    planned: PlannedMemory | None = None
 
     def to_json(self) -> str:
         """For the standard input of a detached supervisor: it holds the keys, so never a file."""
@@ -35,6 +38,7 @@ class Launch:
                 "keys": self.keys,
                 "versions": self.versions,
                 "history_key": self.history_key,
+                "planned": self.planned.model_dump() if self.planned else None,
             }
         )
 
@@ -42,6 +46,7 @@ class Launch:
     def from_json(cls, text: str) -> Launch:
         """Read back what `to_json` wrote; whoever reads it is detached."""
         fields: dict[str, Any] = json.loads(text)
+        planned = fields["planned"]
         return cls(
             config=ServerConfig.model_validate(fields["config"]),
             command=Command(tuple(fields["argv"]), fields["environment"]),
@@ -49,4 +54,5 @@ class Launch:
             versions=fields["versions"],
             detached=True,
             history_key=fields["history_key"],
+            planned=PlannedMemory.model_validate(planned) if planned else None,
         )

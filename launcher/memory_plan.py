@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from launcher.hardware import GIB, MIB
 from launcher.model_shape import ModelShape, Parameters, count_parameters
+from launcher.text import human_bytes
 
 KvType = Literal["float32", "bfloat16", "float16", "fp8_e4m3", "fp8_e5m2"]
 BYTES_OF: Final = {"float32": 4, "bfloat16": 2, "float16": 2, "fp8_e4m3": 1, "fp8_e5m2": 1}
@@ -132,6 +133,37 @@ class MemoryPlan:
     def is_tight(self) -> bool:
         """Whether less is left for activations and graphs than SGLang would leave by itself."""
         return self.fraction > self.own_fraction
+
+    @property
+    def host_bytes(self) -> int:
+        """What a server on a CPU takes of the machine, all ranks together.
+
+        Each rank makes a KV cache of the whole size, in the same memory. What `max_total_tokens`
+        asks for is counted whole, also where SGLang would cut it to what fits.
+        """
+        tokens = max(self.kv_cache_tokens, self.settings.max_total_tokens or 0)
+        ranks = self.settings.tp_size
+        engine = self.device.free_bytes - self.baseline_bytes + CPU_DRIFT_BYTES * ranks
+        rank = self.weights_bytes + self.draft_bytes + tokens * self.bytes_per_token
+        return engine + rank * ranks
+
+
+def describe_shortage(plan: MemoryPlan) -> str:
+    """Why a plan does not fit, as a sentence with both figures."""
+    engine = plan.lines[1]
+    if plan.baseline_bytes <= 0:
+        return (
+            f"{engine.label.capitalize()} take {human_bytes(engine.size_bytes)}, and "
+            f"{human_bytes(plan.device.free_bytes)} are free."
+        )
+    weights = f"Target and draft weights take {human_bytes(plan.weights_bytes + plan.draft_bytes)}"
+    if plan.least_fraction >= 1:
+        return f"{weights} of each rank, and {human_bytes(plan.baseline_bytes)} are there."
+    return (
+        f"{weights} of each rank; a static fraction of {plan.fraction:g} gives "
+        f"{human_bytes(plan.fraction * plan.baseline_bytes)}. It has to be above "
+        f"{plan.least_fraction:.3f}."
+    )
 
 
 def plan_memory(model: str, shape: ModelShape, device: Device, settings: Settings) -> MemoryPlan:

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from launcher.hardware import GIB, MIB
-from launcher.memory_plan import MemoryPlan, Verdict, checkpoint_bytes
+from launcher.memory_plan import MemoryPlan, Verdict, checkpoint_bytes, describe_shortage
+from launcher.memory_report import Difference
 from launcher.plan_advice import Change
 from launcher.plan_sources import FoundShape
 from launcher.plan_table import Cell
@@ -101,7 +102,7 @@ def _requests(plan: MemoryPlan) -> str:
 def _conclusion(plan: MemoryPlan) -> list[Text]:
     verdict = Text.assemble((plan.verdict.value.capitalize(), VERDICT_STYLES[plan.verdict]), ".")
     if plan.verdict is Verdict.DOES_NOT_FIT:
-        verdict.append(f" {_shortage(plan)}")
+        verdict.append(f" {describe_shortage(plan)}")
     elif plan.verdict is Verdict.LESS_CONTEXT:
         asked = plan.settings.context_length_tokens is not None
         wanted = "asked for" if asked else "the most that the model takes"
@@ -134,20 +135,6 @@ def _is_capped(plan: MemoryPlan) -> bool:
     return plan.kv_cache_tokens == plan.settings.max_total_tokens
 
 
-def _shortage(plan: MemoryPlan) -> str:
-    weights = plan.weights_bytes + plan.draft_bytes
-    if plan.least_fraction >= 1:
-        return (
-            f"Target and draft weights take {weights / GIB:.1f} GiB of each rank, and "
-            f"{plan.baseline_bytes / GIB:.1f} GiB are there."
-        )
-    return (
-        f"Target and draft weights take {weights / GIB:.1f} GiB of each rank; a static fraction of "
-        f"{plan.fraction:g} gives {plan.fraction * plan.baseline_bytes / GIB:.1f} GiB. It has "
-        f"to be above {plan.least_fraction:.3f}."
-    )
-
-
 def _changes_table(changes: tuple[Change, ...]) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
@@ -158,6 +145,17 @@ def _changes_table(changes: tuple[Change, ...]) -> Table:
         tokens = Text(f"{change.plan.kv_cache_tokens:,} tokens", style)
         table.add_row(Text(f"  {change.what}"), tokens, Text(change.flags))
     return table
+
+
+def show_explanation(out: Console, differences: tuple[Difference, ...]) -> None:
+    """Each figure planned, reported, how far they are apart, and why."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("", "PLANNED", "SERVER", "DIFFERENCE"):
+        table.add_column(title, justify="right" if title else "left", no_wrap=True)
+    table.add_column("WHERE THEY PART", style="dim", overflow="fold")
+    for one in differences:
+        table.add_row(one.label, one.planned, one.reported, one.difference, Text(one.reason))
+    out.print(table, highlight=False)
 
 
 def show_feasibility(out: Console, cells: tuple[Cell, ...]) -> None:

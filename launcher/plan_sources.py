@@ -77,6 +77,19 @@ def find_shape(model: str, *, revision: str | None = None) -> FoundShape:
     return _from_hub(model, revision)
 
 
+def find_shape_here(model: str, *, revision: str | None = None) -> FoundShape | None:
+    """As `find_shape`, without the network; None where the shape is not here or not known."""
+    try:
+        if Path(model).is_absolute() or find_known_shape(model):
+            return find_shape(model)
+        from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415
+
+        file = try_to_load_from_cache(model, "config.json", revision=revision)
+        return _from_folder(Path(file).parent, name=model) if isinstance(file, str) else None
+    except (ModelNotFoundError, UnknownShapeError):
+        return None
+
+
 def _from_folder(folder: Path, *, name: str) -> FoundShape:
     file = folder / "config.json"
     try:

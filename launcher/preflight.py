@@ -17,17 +17,23 @@ from launcher.errors import (
     EngineMissingError,
     InsufficientDiskError,
     InsufficientMemoryError,
+    ModelNotFoundError,
     NoGpuError,
     SpeculationError,
+    UnknownShapeError,
     UnsupportedSystemError,
 )
 from launcher.flags import installed_sglang_version, load_flag_table
 from launcher.hardware import GIB, MIB, Gpu, Hardware, free_disk_bytes
 from launcher.keys import read_keys
 from launcher.launch import Launch
+from launcher.memory_plan import MemoryPlan, Verdict, describe_shortage
+from launcher.memory_report import PlannedMemory
 from launcher.model_folder import ModelFolder, check_model_folder
 from launcher.model_hashes import blobs_of, check_hashes, memory_file
 from launcher.phase_history import history_key, read_cpu_model
+from launcher.plan_advice import nearest_changes
+from launcher.plan_sources import find_shape_here, plan_config
 from launcher.ports import check_port_is_free
 from launcher.presets import PRESETS, Preset, describe_gpus, needs_gpus, roomy_gpus
 from launcher.run_store import RunRecord
@@ -96,12 +102,15 @@ def prepare(
     _check_shared_memory(config)
     if config.is_repository:
         _check_disk(config)
-        _check_hashes(config, repository_folder(config.model_path))
+        folder = None
     else:
         folder = check_model_folder(Path(config.model_path))
-        _check_hashes(config, folder.path)
-        if config.device == "cpu":
-            _check_memory(config, hardware, folder)
+    plan = plan_for(config, hardware)
+    if plan is not None:
+        check_plan(plan)
+    elif config.device == "cpu" and folder is not None:
+        _check_memory(config, hardware, folder)
+    _check_hashes(config, folder.path if folder else repository_folder(config.model_path))
     return Launch(
         config,
         command,
@@ -109,7 +118,48 @@ def prepare(
         installed_versions(),
         detached,
         history_key=_history_key(config, hardware, installed_sglang_version()),
+        planned=PlannedMemory.of(plan) if plan else None,
     )
+
+
+def plan_for(config: ServerConfig, hardware: Hardware) -> MemoryPlan | None:
+    """The memory plan of what is to be served, or None where it cannot be planned from here.
+
+    What cannot be planned may well be served: another architecture, or a model whose config.json
+    is still on the hub.
+    """
+    found = find_shape_here(config.model_path, revision=config.revision)
+    if found is None:
+        return None
+    gpus = chosen_gpus(config, hardware) or hardware.gpus
+    try:
+        return plan_config(config, hardware, gpus, found=found)
+    except (NoGpuError, ModelNotFoundError, UnknownShapeError):
+        return None
+
+
+def check_plan(plan: MemoryPlan) -> None:
+    """Refuse what would end in SGLang's own error after minutes of loading.
+
+    Raises:
+        InsufficientMemoryError: no token of KV cache is left, or on a CPU, more memory is asked for
+            than there is.
+    """
+    if plan.device.kind == "cpu" and plan.host_bytes > plan.device.free_bytes:
+        raise InsufficientMemoryError(
+            f"The server needs about {human_bytes(plan.host_bytes)} of memory; "
+            f"{human_bytes(plan.device.free_bytes)} are available.",
+            action="Stop other programs, or lower --max-total-tokens or --tp-size.",
+        )
+    if plan.verdict is Verdict.DOES_NOT_FIT:
+        changes = nearest_changes(plan)
+        raise InsufficientMemoryError(
+            f"{plan.model} does not fit: {describe_shortage(plan)}",
+            action=f"Use {changes[0].what}: {changes[0].flags}."
+            if changes
+            else "`python -m launcher plan` shows the sum; use a smaller model or more GPUs.",
+            evidence=tuple(f"{line.label}: {human_bytes(line.size_bytes)}" for line in plan.lines),
+        )
 
 
 def prepare_adoption(record: RunRecord, hardware: Hardware, *, detached: bool) -> Launch:

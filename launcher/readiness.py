@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
+from launcher.memory_report import ReportedMemory, read_server_info
+
 PROBE_TIMEOUT_SECONDS: Final = 120.0  # kernels may compile during the first token
 # As many as SGLang's own warm-up asks for: the first token comes from the prefill, and a draft and
 # a verify follow only after it.
 PROBE_TOKENS: Final = 8
 STATUS_TIMEOUT_SECONDS: Final = 1.0
 ABORT_TIMEOUT_SECONDS: Final = 2.0
+INFO_TIMEOUT_SECONDS: Final = 5.0
 REFUSAL_BYTES: Final = 200
 POLL_SECONDS: Final = 0.25
 
@@ -34,6 +37,9 @@ class Prober(Protocol):
 
     def generate(self, tokens: int, *, timeout_seconds: float) -> bool:
         """Whether the server generated tokens; blocks until it did or failed."""
+
+    def memory(self) -> ReportedMemory | None:
+        """What the server says of its own memory, or None where it does not."""
 
     def abort_requests(self) -> bool:
         """Ask the server to end every request that it has; says whether it took that."""
@@ -83,6 +89,17 @@ class HttpProber:
         self.last_refusal = f"status {status}: {body[:REFUSAL_BYTES].decode('utf-8', 'replace')}"
         return False
 
+    def memory(self) -> ReportedMemory | None:
+        """`GET /server_info`, of which nothing but the memory figures is kept."""
+        try:
+            status, body = self._request("GET", "/server_info", None, INFO_TIMEOUT_SECONDS)
+            info = json.loads(body)
+        except (OSError, ValueError, http.client.HTTPException):
+            return None
+        if status != http.client.OK or not isinstance(info, dict):
+            return None
+        return read_server_info(info)
+
     def abort_requests(self) -> bool:
         """`POST /abort_request` for all. It wants the admin key where the server has one."""
         try:
@@ -119,13 +136,13 @@ class HttpProber:
 
 
 class ReadinessWatch:
-    """A thread that asks until the first token, then calls back once.
+    """A thread that asks until the first token, then calls back once, with the memory figures.
 
     It asks for a token when the log said so (`hurry`) or when the server reports that it is up,
     whichever comes first: the log may be turned down to warnings.
     """
 
-    def __init__(self, prober: Prober, on_ready: Callable[[], None]) -> None:
+    def __init__(self, prober: Prober, on_ready: Callable[[ReportedMemory | None], None]) -> None:
         self._prober = prober
         self._on_ready = on_ready
         self._wake = threading.Event()
@@ -153,8 +170,9 @@ class ReadinessWatch:
             if (hurried or self._prober.is_up()) and self._prober.generate(
                 PROBE_TOKENS, timeout_seconds=PROBE_TIMEOUT_SECONDS
             ):
+                memory = self._prober.memory()
                 if not self._stopped.is_set():
-                    self._on_ready()
+                    self._on_ready(memory)
                 return
             if hurried:
                 # It was said too early; fall back to the usual pace.

@@ -39,6 +39,7 @@ from launcher.launch import Launch
 from launcher.mailbox import Happening, Mailbox, Request, Timer
 from launcher.members import dump_stacks, find_members, reap_orphans
 from launcher.memory_events import oom_kill_count
+from launcher.memory_report import MemoryRecord, ReportedMemory
 from launcher.output import AdoptedOutput, Output, ServerOutput
 from launcher.phase_history import PhaseHistory, history_file
 from launcher.phases import Phase, Progress, StartLog
@@ -88,8 +89,9 @@ class _ProcessEnded(Happening):
     pass
 
 
+@dataclass(frozen=True, slots=True)
 class _TokenGenerated(Happening):
-    pass
+    memory: ReportedMemory | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,8 @@ class Run:
         self._advance = Advance()
         self._judge = HealthJudge(launch.config.health_failures)
         self._readiness = ReadinessWatch(
-            self._prober, on_ready=lambda: mailbox.put(_TokenGenerated(self._run_id))
+            self._prober,
+            on_ready=lambda memory: mailbox.put(_TokenGenerated(self._run_id, memory)),
         )
         self._health = HealthWatch(
             self._prober,
@@ -223,6 +226,7 @@ class Run:
             started_at=datetime.now(UTC),
             restarts=self._restarts,
             last_failure=self._last_failure,
+            memory=MemoryRecord(planned=self._launch.planned),
             supervisor=own,
             command=self._launch.command.argv,
             environment=dict(self._launch.command.environment),
@@ -308,8 +312,8 @@ class Run:
                     self._show(progress)
                 case _CollectorReplaced(collector=collector):
                     self._journal.update(collector=collector)
-                case _TokenGenerated():
-                    self._become_ready(process.identity)
+                case _TokenGenerated(memory=memory):
+                    self._become_ready(process.identity, memory)
                 case _ProcessEnded():
                     return Ending.EXITED
                 case _MemberEnded():
@@ -409,7 +413,7 @@ class Run:
             self._segments = found
             self._journal.update(segments=tuple(sorted(found, key=lambda one: one.name)))
 
-    def _become_ready(self, leader: ProcessIdentity) -> None:
+    def _become_ready(self, leader: ProcessIdentity, memory: ReportedMemory | None) -> None:
         if self._stopping is not None:
             return
         now = time.monotonic()
@@ -423,6 +427,7 @@ class Run:
             context_length_tokens=self._log.context_length_tokens,
             kv_cache_tokens=self._log.kv_cache_tokens,
             max_running_requests=self._log.max_running_requests,
+            memory=MemoryRecord(planned=self._launch.planned, reported=memory),
         )
         self._watch_serving(leader)
         self._tell_ready()
@@ -456,6 +461,7 @@ class Run:
 
     def _tell_ready(self) -> None:
         record = self._journal.record
+        planned = record.memory.planned
         self._journal.tell(
             ServerReady,
             base_url=record.base_url,
@@ -464,6 +470,7 @@ class Run:
             kv_cache_tokens=record.kv_cache_tokens,
             max_running_requests=record.max_running_requests,
             speculation=describe_speculation(self._config),
+            planned_kv_cache_tokens=planned.kv_cache_tokens if planned else None,
         )
 
     def _lose(self, lost: _MemberEnded) -> None:

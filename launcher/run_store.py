@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from launcher.errors import AlreadyRunningError, InvalidValueError, StateError
 from launcher.members import find_members
+from launcher.memory_report import MemoryRecord
 from launcher.names import SERVER_NAME_PATTERN
 from launcher.private_files import cannot_write, make_private_folder, write_atomically
 from launcher.process import ProcessIdentity
@@ -66,6 +67,7 @@ class RunRecord(BaseModel):
     context_length_tokens: int | None = None
     kv_cache_tokens: int | None = None
     max_running_requests: int | None = None
+    memory: MemoryRecord = MemoryRecord()
     restarts: int = 0
     last_failure: str | None = None
     next_start_at: datetime | None = None

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from launcher import cli, errors, hardware, nano, preflight
+from launcher.config_sources import resolve
 from launcher.run_store import RunStore, servers_root
 from launcher.states import ServerState
 from tests.unit.launcher.examples import make_record
@@ -184,11 +185,13 @@ def test_a_weight_file_from_the_hub_with_another_hash_is_named(run: Run, tmp_pat
     blob.parent.mkdir()
     weights.rename(blob)
     weights.symlink_to(blob)
-    arguments = ("up", "--model-path", str(snapshot), "--max-total-tokens", "999999999")
-    # Off, the next check is reached.
-    done = run(*arguments, "--no-verify-model")
-    assert done.code == errors.InsufficientMemoryError.exit_code
-    done = run(*arguments)
+    unverified = resolve(
+        preset="nano", flags={"model_path": str(snapshot), "verify_model": False}
+    ).config
+    preflight.prepare(
+        unverified, hardware.probe_hardware(), secrets_file=tmp_path / "keys", detached=False
+    )
+    done = run("up", "--model-path", str(snapshot))
     assert done.code == errors.ModelIncompleteError.exit_code
     assert "model.safetensors: its hash is" in " ".join(done.err.split())
 

@@ -358,3 +358,11 @@ def test_a_stop_says_what_was_found_and_done(report: StopReport, text: str) -> N
     show_stop(console, report)
 
     assert written(console) == f"{text}\n"
+
+
+def test_a_kv_cache_of_another_size_than_planned_is_shown_with_both() -> None:
+    as_planned = show(terminal(), ready(planned_kv_cache_tokens=65536))
+    smaller = show(terminal(), ready(planned_kv_cache_tokens=70000))
+
+    assert "planned" not in as_planned
+    assert "65,536 tokens; planned were 70,000" in smaller

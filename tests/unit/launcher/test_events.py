@@ -120,6 +120,7 @@ def test_names_and_fields_are_those_that_programs_rely_on() -> None:
             "context_length_tokens",
             "kv_cache_tokens",
             "max_running_requests",
+            "planned_kv_cache_tokens",
             "served_model_name",
             "speculation",
         ],

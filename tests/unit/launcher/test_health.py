@@ -80,6 +80,9 @@ class Server:
             self.at_once -= 1
         return self.answers
 
+    def memory(self) -> None:
+        return None
+
     def abort_requests(self) -> bool:
         return True
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from launcher import readiness
+from launcher.memory_report import ReportedMemory
 from launcher.readiness import HttpProber, ReadinessWatch
 from tests.unit.launcher.examples import SECRET
 from tests.unit.launcher.test_ports import free_port
@@ -26,6 +27,8 @@ class Faults:
     """What the server answers, and what it was asked."""
 
     ready: int = 200
+    info_status: int = 404
+    info: bytes = b""
     status: int = 200
     body: bytes = TOKEN.encode()
     promised_bytes: int | None = None
@@ -50,7 +53,10 @@ class Handler(BaseHTTPRequestHandler):
     faults: Faults
 
     def do_GET(self) -> None:
-        self._answer(self.faults.ready, b"", None)
+        if self.path == "/server_info":
+            self._answer(self.faults.info_status, self.faults.info, None)
+        else:
+            self._answer(self.faults.ready, b"", None)
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -213,6 +219,31 @@ def test_our_patience_is_longer_than_the_server_s() -> None:
     assert readiness.PROBE_TIMEOUT_SECONDS > 25
 
 
+def test_the_server_tells_its_memory(faults: Faults) -> None:
+    usage = {"weight": 1.5, "kvcache": 2.0, "token_capacity": 1000, "graph": {}}
+    faults.info_status = 200
+    faults.info = json.dumps({"internal_states": [{"memory_usage": usage}]}).encode()
+
+    memory = HttpProber(faults.url, api_key=SECRET).memory()
+
+    assert memory is not None
+    assert (memory.kv_cache_tokens, memory.weights_bytes) == (1000, 3 * 2**29)
+    ((method, path, headers, _),) = faults.asked
+    assert (method, path) == ("GET", "/server_info")
+    assert headers["Authorization"] == f"Bearer {SECRET}"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(500, b"{}"), (200, b"no JSON"), (200, b"[]"), (200, b"{}")]
+)
+def test_a_server_that_does_not_tell_its_memory_is_no_failure(
+    faults: Faults, status: int, body: bytes
+) -> None:
+    faults.info_status, faults.info = status, body
+
+    assert HttpProber(faults.url).memory() is None
+
+
 # --- the watch ---------------------------------------------------------------------------------
 
 
@@ -225,7 +256,8 @@ class Watched:
         self.watch = ReadinessWatch(HttpProber(faults.url), self._on_ready)
         self.watch.start()
 
-    def _on_ready(self) -> None:
+    def _on_ready(self, memory: ReportedMemory | None) -> None:
+        assert memory is None  # the stand-in has no /server_info
         self.calls += 1
         self.ready.set()
 
@@ -282,7 +314,7 @@ def test_a_hurry_asks_for_a_token_at_once(faults: Faults) -> None:
 
     assert watched.ready.wait(PATIENCE_SECONDS)
     watched.join()
-    assert faults.paths == ["/generate"]
+    assert faults.paths == ["/generate", "/server_info"]
 
 
 @pytest.mark.usefixtures("_fast")

@@ -1,0 +1,171 @@
+"""What was planned beside what the server reported, and where the two part. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from launcher.hardware import GIB
+from launcher.memory_plan import MemoryPlan
+from launcher.text import human_bytes
+
+
+class PlannedMemory(BaseModel):
+    """A plan's figures as the run record keeps them; bytes are of one rank.
+
+    Attributes:
+        weights_bytes: of the target model alone, as the server counts it.
+        kv_cache_bytes: of the target model alone, as the server counts it.
+        bytes_per_token: of the KV cache, target and draft.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    mem_fraction_static: float
+    baseline_bytes: int
+    weights_bytes: int
+    draft_bytes: int
+    kv_cache_bytes: int
+    kv_cache_tokens: int
+    bytes_per_token: int
+    max_running_requests: int
+
+    @classmethod
+    def of(cls, plan: MemoryPlan) -> PlannedMemory:
+        """The figures of a plan that a server can be held against."""
+        shape = plan.shape
+        target_layers = shape.layers + plan.settings.draft_layers
+        target_bytes_per_token = plan.bytes_per_token * shape.layers // target_layers
+        return cls(
+            mem_fraction_static=plan.fraction,
+            baseline_bytes=plan.baseline_bytes,
+            weights_bytes=plan.weights_bytes,
+            draft_bytes=plan.draft_bytes,
+            kv_cache_bytes=plan.kv_cache_tokens * target_bytes_per_token,
+            kv_cache_tokens=plan.kv_cache_tokens,
+            bytes_per_token=plan.bytes_per_token,
+            max_running_requests=plan.max_running_requests,
+        )
+
+
+class ReportedMemory(BaseModel):
+    """What `/server_info` says of the first rank. SGLang rounds bytes to 0.001 GiB."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mem_fraction_static: float | None = None
+    weights_bytes: int
+    kv_cache_bytes: int
+    kv_cache_tokens: int
+    graph_bytes: int
+    free_bytes: int | None = None
+    max_running_requests: int | None = None
+
+
+class _MemoryUsage(BaseModel):
+    """Source: sglang 0.5.23, managers/scheduler_components/memory_usage.py; sizes are in GiB."""
+
+    weight: float
+    kvcache: float
+    token_capacity: int
+    startup_available: float | None = None
+    graph: dict[str, float] = {}
+
+
+def read_server_info(info: Mapping[str, Any]) -> ReportedMemory | None:
+    """The memory figures of an answer to `/server_info`; None where it has none that we know."""
+    states = info.get("internal_states")
+    state = states[0] if isinstance(states, list) and states else None
+    if not isinstance(state, Mapping):
+        return None
+    try:
+        usage = _MemoryUsage.model_validate(state.get("memory_usage"))
+        return ReportedMemory(
+            mem_fraction_static=info.get("mem_fraction_static"),
+            weights_bytes=round(usage.weight * GIB),
+            kv_cache_bytes=round(usage.kvcache * GIB),
+            kv_cache_tokens=usage.token_capacity,
+            graph_bytes=round(sum(usage.graph.values()) * GIB),
+            free_bytes=_bytes(usage.startup_available),
+            max_running_requests=info.get("max_running_requests"),
+        )
+    except ValidationError:
+        return None
+
+
+def _bytes(gib: float | None) -> int | None:
+    return None if gib is None else round(gib * GIB)
+
+
+class MemoryRecord(BaseModel):
+    """Both sides, as far as each is known, in the run record."""
+
+    model_config = ConfigDict(frozen=True)
+
+    planned: PlannedMemory | None = None
+    reported: ReportedMemory | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One figure, planned and reported, for people, and what stands between them."""
+
+    label: str
+    planned: str
+    reported: str
+    difference: str
+    reason: str
+
+
+def compare_memory(planned: PlannedMemory, reported: ReportedMemory) -> tuple[Difference, ...]:
+    """Hold a plan against the server's own report, figure by figure."""
+    return (
+        Difference(
+            "target weights",
+            human_bytes(planned.weights_bytes),
+            human_bytes(reported.weights_bytes),
+            _relative(planned.weights_bytes, reported.weights_bytes),
+            "SGLang measures free memory before and after the load, to 0.01 GiB; buffers that it "
+            "makes while loading count as weights",
+        ),
+        Difference(
+            "KV cache of the target",
+            human_bytes(planned.kv_cache_bytes),
+            human_bytes(reported.kv_cache_bytes),
+            _relative(planned.kv_cache_bytes, reported.kv_cache_bytes),
+            "follows from the tokens",
+        ),
+        Difference(
+            "tokens",
+            f"{planned.kv_cache_tokens:,}",
+            f"{reported.kv_cache_tokens:,}",
+            _relative(planned.kv_cache_tokens, reported.kv_cache_tokens),
+            _reason_of_tokens(planned, reported),
+        ),
+        Difference("graphs", "-", human_bytes(reported.graph_bytes), "-", "not planned by itself"),
+    )
+
+
+def _relative(planned: int, reported: int) -> str:
+    if planned == reported:
+        return "none"
+    return f"{(reported - planned) / planned:+.1%}" if planned else "-"
+
+
+def _reason_of_tokens(planned: PlannedMemory, reported: ReportedMemory) -> str:
+    """What a difference in tokens would be in memory at the baseline.
+
+    Formula: bytes / fraction, since the KV cache is fraction x baseline less what is fixed.
+    """
+    off_bytes = (reported.kv_cache_tokens - planned.kv_cache_tokens) * planned.bytes_per_token
+    if not off_bytes:
+        return "as planned"
+    baseline_bytes = abs(off_bytes) / planned.mem_fraction_static
+    more = "more" if off_bytes > 0 else "less"
+    return (
+        f"{human_bytes(abs(off_bytes))} of KV cache: {human_bytes(baseline_bytes)} {more} than "
+        f"planned were free when SGLang took its baseline, or as much went elsewhere in the load"
+    )
