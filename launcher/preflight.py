@@ -98,7 +98,7 @@ def prepare(
     command = plan_command(config, hardware, secrets_file=secrets_file)
     check_port_is_free(config.host, config.port)
     if config.device == "cuda":
-        _check_gpus(config, hardware)
+        check_gpus(config, hardware)
     _check_shared_memory(config)
     if config.is_repository:
         _check_disk(config)
@@ -237,13 +237,18 @@ def chosen_gpus(config: ServerConfig, hardware: Hardware) -> tuple[Gpu, ...]:
     another server.
     """
     preset = PRESETS.get(config.preset)
-    if config.device != "cuda" or preset is None or not _needs_known(config, preset):
+    if config.device != "cuda" or preset is None or not needs_known(config, preset):
         return ()
     fraction = config.mem_fraction_static or preset.fields["mem_fraction_static"]
     return roomy_gpus(hardware, preset, fraction)[: config.tp_size]
 
 
-def _check_gpus(config: ServerConfig, hardware: Hardware) -> None:
+def check_gpus(config: ServerConfig, hardware: Hardware) -> None:
+    """Hold the GPUs that are here, and their room, against what is asked for.
+
+    Raises:
+        NoGpuError: too few, too old or too full.
+    """
     preset = PRESETS.get(config.preset)
     if len(hardware.gpus) < config.tp_size:
         raise NoGpuError(
@@ -251,7 +256,7 @@ def _check_gpus(config: ServerConfig, hardware: Hardware) -> None:
             f"here: {describe_gpus(hardware)}.",
             action="Use `--preset nano` to run on the CPU, or a machine with enough GPUs.",
         )
-    if preset is None or not _needs_known(config, preset):
+    if preset is None or not needs_known(config, preset):
         return
     if len(chosen_gpus(config, hardware)) < config.tp_size:
         raise NoGpuError(
@@ -260,20 +265,16 @@ def _check_gpus(config: ServerConfig, hardware: Hardware) -> None:
         )
 
 
-def _needs_known(config: ServerConfig, preset: Preset) -> bool:
+def needs_known(config: ServerConfig, preset: Preset) -> bool:
     """Whether the preset's figures hold: for its own model on its own number of GPUs."""
     return preset.gpus == config.tp_size and preset.fields.get("model_path") == config.model_path
 
 
 def _check_disk(config: ServerConfig) -> None:
-    preset = PRESETS.get(config.preset)
-    if preset is None or preset.fields.get("model_path") != config.model_path:
+    missing = missing_bytes(config)
+    if missing is None:
         return
     cache = hub_cache()
-    model = repository_folder(config.model_path)
-    # What an earlier start has fetched, whole or in part, need not be fetched again.
-    here = sum(blob.stat().st_size for blob in model.glob("blobs/*"))
-    missing = max(0, preset.download_bytes - here)
     free = free_disk_bytes(cache)
     if free < missing:
         raise InsufficientDiskError(
@@ -281,6 +282,16 @@ def _check_disk(config: ServerConfig) -> None:
             f"{cache} has {human_bytes(free)} free.",
             action="Free space, or set HF_HUB_CACHE to a larger disk.",
         )
+
+
+def missing_bytes(config: ServerConfig) -> int | None:
+    """What is still to be downloaded of a repository, in bytes; None where that is not known."""
+    preset = PRESETS.get(config.preset)
+    if preset is None or preset.fields.get("model_path") != config.model_path:
+        return None
+    # What an earlier start has fetched, whole or in part, need not be fetched again.
+    blobs = repository_folder(config.model_path).glob("blobs/*")
+    return max(0, preset.download_bytes - sum(blob.stat().st_size for blob in blobs))
 
 
 def _check_hashes(config: ServerConfig, folder: Path) -> None:
@@ -306,8 +317,13 @@ def hub_cache() -> Path:
     return (Path(home).expanduser() if home else xdg / "huggingface") / "hub"
 
 
+def shared_bytes_needed(config: ServerConfig) -> int:
+    """What a server takes of /dev/shm at the least, in bytes."""
+    return RANKS_SHARED_BYTES if config.tp_size > 1 else SHARED_BYTES
+
+
 def _check_shared_memory(config: ServerConfig) -> None:
-    needed = RANKS_SHARED_BYTES if config.tp_size > 1 else SHARED_BYTES
+    needed = shared_bytes_needed(config)
     free = free_disk_bytes(shared_memory.ROOT)
     if free < needed:
         raise InsufficientMemoryError(
@@ -318,8 +334,8 @@ def _check_shared_memory(config: ServerConfig) -> None:
         )
 
 
-def _check_memory(config: ServerConfig, hardware: Hardware, folder: ModelFolder) -> None:
-    """Hold what the server will need of the host against what is available.
+def host_bytes_needed(config: ServerConfig, folder: ModelFolder) -> int:
+    """What a server on the CPU takes of the host's memory, in bytes.
 
     Formula: engine + further ranks + weights x widening + KV-cache tokens x 2 x layers x KV heads
     x head size x bytes, with one draft layer more under speculation.
@@ -328,13 +344,17 @@ def _check_memory(config: ServerConfig, hardware: Hardware, folder: ModelFolder)
     wide = config.dtype in {"float32", "float"}
     shape = folder.config
     layers = shape.get("num_hidden_layers", 0) + (config.speculative_algorithm is not None)
-    row = 2 * layers * shape.get("num_key_value_heads", 0) * shape.get("head_dim", 0)
-    needed = (
+    row: int = 2 * layers * shape.get("num_key_value_heads", 0) * shape.get("head_dim", 0)
+    return (
         ENGINE_HOST_BYTES
         + (config.tp_size - 1) * FURTHER_RANK_HOST_BYTES
         + folder.weights_bytes * (2 if wide else 1)
         + (config.max_total_tokens or 0) * row * (4 if wide else 2)
     )
+
+
+def _check_memory(config: ServerConfig, hardware: Hardware, folder: ModelFolder) -> None:
+    needed = host_bytes_needed(config, folder)
     if hardware.available_memory_bytes < needed:
         raise InsufficientMemoryError(
             f"The server needs about {human_bytes(needed)} of memory; "
