@@ -9,13 +9,16 @@ The flow, which is also the direction of imports:
       -> flags, command, keys, ports, model_folder, model_hashes, launch
       -> plan_advice, plan_table, plan_sources                       does it fit
       -> phases, activity, phase_history, start_watch, preflight     how long does it take
+      -> doctor, doctor_needs, doctor_nvml, doctor_readers           will it work here
+      -> doctor_gpu, doctor_host, doctor_limits, doctor_packages, doctor_hub
       -> collector, log_files, collector_process, output             what does it print
       -> memory_events, cause_types, causes_gpu, causes_host, causes_model, causes
       -> diagnosis, conclusion                                       why did it end
       -> readiness, health, restarts, mailbox, journal, end, run, supervisor   keep it up
       -> stop, follow                                                reach it from elsewhere
       -> display, plan_display, consoles, starting, service          show it
-      -> cli_common, cli_options, cli_start, cli_plan, cli_logs, cli_service, cli
+      -> cli_common, cli_options, cli_start, cli_plan, cli_logs, cli_service
+      -> cli_doctor, cli
 
 `tests/unit/test_import_direction.py` holds that order. `clients` never imports this package, and
 this package never imports `clients` or `benchmarks`. SGLang and torch are imported by

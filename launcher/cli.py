@@ -36,6 +36,7 @@ LAZY_COMMANDS: Final[Mapping[str, str]] = {
     "up": "launcher.cli_start",
     "config": "launcher.cli_start",
     "plan": "launcher.cli_plan",
+    "doctor": "launcher.cli_doctor",
     "logs": "launcher.cli_logs",
     "service": "launcher.cli_service",
 }
@@ -57,7 +58,8 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of all commands, for `--help` and completion."""
-        return ["plan", "up", *super().list_commands(ctx), "logs", "config", "service"]
+        own = super().list_commands(ctx)
+        return ["doctor", "plan", "up", *own, "logs", "config", "service"]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, imported where need be."""
@@ -76,7 +78,8 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """Serve a large language model with SGLang and speculative decoding.
 
-    Exit codes: 2 usage, 10 to 17 configuration, 20 to 30 this machine, 40 to 48 the server,
+    Exit codes: 2 usage, 10 to 17 configuration, 20 to 30 this machine,
+    39 doctor found something red, 40 to 48 the server,
     50 state folder, 130 interrupted.
     """
 

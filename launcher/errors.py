@@ -20,6 +20,7 @@ LauncherError
 │   ├── EngineBrokenError       28
 │   ├── UnsupportedSystemError  29
 │   └── SpeculationError        30  this algorithm does not run on this device
+├── UnfitMachineError           39  `doctor` found something red
 ├── ServerError                 40
 │   ├── AlreadyRunningError     41
 │   ├── NotRunningError         42
@@ -170,6 +171,15 @@ class SpeculationError(PreflightError):
     """The speculative algorithm does not run on this device."""
 
     exit_code = 30
+
+
+class UnfitMachineError(LauncherError):
+    """Something is red: what was asked for cannot be served until it is mended.
+
+    Never raised: `doctor` shows its rows and ends with this code.
+    """
+
+    exit_code = 39
 
 
 class ServerError(LauncherError):

@@ -1,0 +1,157 @@
+"""The command `doctor`: what this machine has against what is to be served."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, Final
+
+import click
+import psutil
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from launcher import consoles
+from launcher.cli_common import json_option, print_json
+from launcher.config_sources import resolve
+from launcher.doctor import Answer, Finding, Probe, Row, Status, ask, examine, worst
+from launcher.doctor_gpu import find_holder, gpu_probes, our_processes
+from launcher.doctor_host import host_probes
+from launcher.doctor_hub import hub_probes
+from launcher.doctor_limits import limit_probes
+from launcher.doctor_needs import Needs, needs_of
+from launcher.doctor_nvml import DriverState, read_driver
+from launcher.doctor_packages import Packages, package_probes, torch_cuda
+from launcher.doctor_readers import host_readers
+from launcher.errors import LauncherError, UnfitMachineError
+from launcher.hardware import Hardware, probe_hardware, usable_cpus
+from launcher.presets import choose_preset
+
+COLOURS: Final[dict[Status, str]] = {"green": "green", "amber": "yellow", "red": "bold red"}
+
+
+@click.command()
+@click.argument("model", required=False, metavar="[MODEL_OR_PRESET]")
+@json_option
+def doctor(*, model: str | None, as_json: bool) -> None:
+    """Look at this machine, and say what of it stands in the way of serving.
+
+    Held against what `up` would serve, or against MODEL_OR_PRESET: a preset, a model folder or a
+    repository id. Starts and changes nothing. Exit code 39 where something is red.
+    """
+    seen = ask({"hardware": probe_hardware, "driver": read_driver, "ours": our_processes})
+    needs = _needs(model, _hardware(seen["hardware"]))
+    findings = examine(probes_for(needs, seen["driver"], seen["ours"]))
+    status = worst(findings)
+    code = UnfitMachineError.exit_code if status == "red" else 0
+    if as_json:
+        print_json(
+            {
+                "status": status,
+                "exit_code": code,
+                "preset": needs.config.preset,
+                "model_path": needs.config.model_path,
+                "reason": needs.reason,
+                "rows": [finding.as_json() for finding in findings],
+            }
+        )
+    else:
+        show_findings(consoles.out(), findings, needs)
+    sys.exit(code)
+
+
+def probes_for(
+    needs: Needs, driver: Answer[DriverState], ours: Answer[dict[int, str]]
+) -> tuple[Probe, ...]:
+    """Every probe, with the readers of this machine."""
+    readers = host_readers()
+    runs = ours.values[0] if ours.values else {}
+    return (
+        *gpu_probes(needs, driver, find_holder(runs), torch_cuda),
+        *host_probes(needs, readers),
+        *limit_probes(needs, readers),
+        *package_probes(needs, Packages()),
+        *hub_probes(needs, os.environ),
+    )
+
+
+def show_findings(out: Console, findings: Sequence[Finding], needs: Needs) -> None:
+    """The rows under their headings; into a pipe one row a line, for `grep`."""
+    if not out.is_terminal:
+        for finding in findings:
+            row = finding.row
+            line = f"{row.status:<5}  {finding.group}  {row.subject}: {row.measured}"
+            line += f" (wanted: {row.wanted})" + (f" -> {row.action}" if row.action else "")
+            out.print(Text(line), soft_wrap=True)
+        return
+    out.print(f"Held against {_subject(needs)}.", highlight=False, markup=False)
+    for group, members in groupby(findings, key=lambda finding: finding.group):
+        out.print(Text(f"\n{group}", style="bold"))
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        # The same for all groups, so that the columns stand under each other.
+        table.add_column(width=max(len(finding.row.subject) for finding in findings))
+        table.add_column(overflow="fold")
+        for finding in members:
+            row = finding.row
+            status = Text(f"{row.status:<5}", style=COLOURS[row.status])
+            table.add_row(status, row.subject, _cell(row))
+        out.print(table)
+    out.print(Text(f"\n{_verdict(findings, needs)}", style=COLOURS[worst(findings)]))
+
+
+def _cell(row: Row) -> Text:
+    if row.action is None:
+        return Text(row.measured)
+    return Text.assemble(
+        row.measured, ("\nwanted: ", "dim"), (row.wanted, "dim"), f"\n-> {row.action}"
+    )
+
+
+def _subject(needs: Needs) -> str:
+    config = needs.config
+    count = f"{config.tp_size} GPU{'s' if config.tp_size > 1 else ''}"
+    where = count if needs.on_gpu else "the CPU"
+    return f"{config.served_model_name} on {where}, preset {config.preset}: {needs.reason}"
+
+
+def _verdict(findings: Sequence[Finding], needs: Needs) -> str:
+    reds = sum(finding.row.status == "red" for finding in findings)
+    ambers = sum(finding.row.status == "amber" for finding in findings)
+    name = needs.config.served_model_name
+    if reds:
+        return f"{reds} red: {name} cannot be served here until that is mended."
+    noted = f", {ambers} amber" if ambers else ""
+    return f"Nothing red{noted}: {name} can be served here."
+
+
+def _needs(model: str | None, hardware: Hardware) -> Needs:
+    """What is to be served. Where its folder hangs, what would be served without it.
+
+    Raises:
+        ConfigError: the environment's fields make no sense.
+    """
+    answer = ask({"needs": lambda: needs_of(model, hardware, os.environ)})["needs"]
+    if isinstance(answer.error, LauncherError):
+        raise answer.error
+    if not answer.values:
+        choice = choose_preset(hardware)
+        config = resolve(preset=choice.preset.name).config
+        problem = f"{model or 'the model'}: {answer.failure}"
+        return Needs(config, hardware, choice.reason, None, problem)
+    found = answer.values[0]
+    assert isinstance(found, Needs)  # noqa: S101  # it is what was asked for
+    return found
+
+
+def _hardware(answer: Answer[Any]) -> Hardware:
+    """What the machine has; without GPUs where their driver hangs or fails in a new way."""
+    if answer.values:
+        found = answer.values[0]
+        assert isinstance(found, Hardware)  # noqa: S101  # it is what was asked for
+        return found
+    available = psutil.virtual_memory().available
+    return Hardware((), answer.failure, usable_cpus(), available)

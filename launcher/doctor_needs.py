@@ -1,0 +1,106 @@
+"""What is to be served, as `doctor` holds the machine against it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from launcher.config import ServerConfig
+from launcher.config_sources import resolve
+from launcher.hardware import Hardware
+from launcher.preflight import needs_known, repository_folder
+from launcher.presets import CUSTOM, PRESETS, Preset
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """A configuration and the machine as it is now.
+
+    Attributes:
+        reason: why it is this configuration.
+        folder: where the model's files are, or would be; None where the cache has no snapshot.
+        problem: why the model could not be looked for; empty where it could.
+    """
+
+    config: ServerConfig
+    hardware: Hardware
+    reason: str
+    folder: Path | None
+    problem: str = ""
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether GPUs are needed at all."""
+        return self.config.device == "cuda"
+
+    @property
+    def preset(self) -> Preset | None:
+        """The preset whose figures hold for this configuration, or None."""
+        preset = PRESETS.get(self.config.preset)
+        return preset if preset is not None and needs_known(self.config, preset) else None
+
+    @property
+    def is_fp8(self) -> bool:
+        """Whether the weights are FP8: by `config.json`, or by the model's name until it is here.
+
+        Source: transformers' `quantization_config`: `quant_method` fp8, or of compressed-tensors
+        the format `float-quantized`.
+        """
+        quantization = _read(self.folder).get("quantization_config")
+        if isinstance(quantization, dict):
+            words = f"{quantization.get('quant_method')} {quantization.get('format')}"
+            return "fp8" in words or "float-quantized" in words
+        return self.folder is None and "fp8" in self.config.model_path.lower()
+
+
+def needs_of(asked: str | None, hardware: Hardware, environment: Mapping[str, str]) -> Needs:
+    """What `up` would serve here.
+
+    Args:
+        asked: a preset's name, a model folder or a repository id; None: what `up` takes itself.
+        hardware: this machine.
+        environment: as `launcher.config_sources.resolve` takes it.
+
+    Raises:
+        ConfigError: the environment's fields make no sense, or nothing is called `asked`.
+    """
+    named = asked in PRESETS and asked != CUSTOM.name
+    resolved = resolve(
+        preset=asked if named else None,
+        environment=environment,
+        flags={} if asked is None or named else {"model_path": asked},
+        probe=lambda: hardware,
+    )
+    config = resolved.config
+    return Needs(config, hardware, resolved.preset_reason, model_here(config))
+
+
+def model_here(config: ServerConfig) -> Path | None:
+    """The model's folder; of a repository the cache's snapshot, None where there is none.
+
+    Source: huggingface_hub, "Understand caching": refs/BRANCH holds a commit, snapshots/COMMIT
+    the files.
+    """
+    if not config.is_repository:
+        return Path(config.model_path)
+    repository = repository_folder(config.model_path)
+    revision = config.revision or "main"
+    try:
+        commit = (repository / "refs" / revision).read_text(encoding="utf-8").strip()
+    except OSError:
+        commit = revision
+    snapshot = repository / "snapshots" / commit
+    return snapshot if snapshot.is_dir() else None
+
+
+def _read(folder: Path | None) -> dict[str, Any]:
+    if folder is None:
+        return {}
+    try:
+        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
