@@ -49,9 +49,11 @@ SHARED_MEMORY_PER_BLOCK_BYTES: Final[Mapping[tuple[int, int], int]] = {
     (12, 0): 99 * 1024,
     (12, 1): 99 * 1024,
 }
-# Below, SGLang takes smaller blocks for its FP8 expert kernel; the usual ones asked for 147,456
-# bytes (sglang issue 8513). Source: sglang 0.5.23,
-# srt/layers/moe/moe_runner/triton_utils/fused_moe_triton_config.py.
+# Below, SGLang takes smaller blocks for its FP8 expert kernel, of 98,304 bytes at the most; the
+# usual ones asked for 147,456 (sglang issue 8513).
+# Formula: stages in flight x block K x (block M + block N), one byte each: 3 x 128 x (128 + 256),
+# and 2 x 256 x (64 + 128).
+# Source: sglang 0.5.23, srt/layers/moe/moe_runner/triton_utils/fused_moe_triton_config.py.
 FP8_SHARED_MEMORY_BYTES: Final = 128 * 1024
 # A driver with nothing on a GPU keeps some hundred MiB of it.
 _FREE_SHARE: Final = 0.9

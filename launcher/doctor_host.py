@@ -42,7 +42,7 @@ def host_probes(needs: Needs, readers: Readers) -> tuple[Probe, ...]:
         Probe(
             "system",
             "host",
-            lambda: [_system(needs)],
+            lambda: [_system()],
             amber=f"not x86-64, or glibc older than {_dotted(LEAST_GLIBC)}",
             red="not Linux",
             remedy="a Linux machine, a newer distribution",
@@ -118,14 +118,13 @@ def host_probes(needs: Needs, readers: Readers) -> tuple[Probe, ...]:
     )
 
 
-def _system(needs: Needs) -> Row:
+def _system() -> Row:
     name, libc = platform.system(), platform.libc_ver()
     measured = f"{name} {platform.release()}, {platform.machine()}, {' '.join(libc).strip()}"
     wanted = f"Linux, x86_64, glibc {_dotted(LEAST_GLIBC)} or newer"
     if sys.platform != "linux":
         action = "Serve on a Linux machine, and use the client here: SPECSERVE_BASE_URL."
         return Row("system", "red", measured, wanted, action)
-    del needs
     old = libc[0] != "glibc" or tuple(map(int, libc[1].split(".")[:2])) < LEAST_GLIBC
     if old or platform.machine() != "x86_64":
         action = "Use a newer distribution, or a container: nothing else was tried."

@@ -12,7 +12,7 @@ from launcher.config import ServerConfig
 from launcher.config_sources import resolve
 from launcher.hardware import Hardware
 from launcher.preflight import needs_known, repository_folder
-from launcher.presets import CUSTOM, PRESETS, Preset
+from launcher.presets import CUSTOM, PRESETS, Preset, get_preset
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,12 @@ def needs_of(asked: str | None, hardware: Hardware, environment: Mapping[str, st
         environment: as `launcher.config_sources.resolve` takes it.
 
     Raises:
-        ConfigError: the environment's fields make no sense, or nothing is called `asked`.
+        UnknownPresetError: `asked` is a word that names neither a preset nor a folder here.
+        ConfigError: the environment's fields make no sense.
     """
     named = asked in PRESETS and asked != CUSTOM.name
+    if asked is not None and "/" not in asked and not Path(asked).exists():
+        get_preset(asked)
     resolved = resolve(
         preset=asked if named else None,
         environment=environment,

@@ -194,6 +194,13 @@ def test_a_setting_that_makes_no_sense_is_told_as_up_tells_it() -> None:
     assert "port" in done.stderr
 
 
+def test_a_word_that_names_no_preset_is_told_with_the_nearest() -> None:
+    done = run("glm-4.5-air-fp")
+
+    assert done.returncode == 11
+    assert "did you mean 'glm-4.5-air-fp8'?" in done.stderr
+
+
 def test_nothing_is_written(tmp_path: Path) -> None:
     folders = {name: str(tmp_path / name) for name in ("HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -16,6 +18,10 @@ from launcher.doctor_gpu import Holder, find_holder, gpu_probes, our_processes
 from launcher.doctor_needs import Needs, needs_of
 from launcher.doctor_nvml import DriverState, GpuUser, read_driver
 from launcher.hardware import GIB, probe_hardware
+from launcher.names import RUN_ID_VARIABLE
+from launcher.process import ProcessIdentity
+from launcher.run_store import RunStore
+from tests.unit.launcher.examples import make_record
 
 FP8 = "glm-4.5-air-fp8"
 
@@ -387,6 +393,26 @@ def test_only_the_gpus_that_cuda_will_show_are_told(
 
     assert [row.subject for row in rows["gpu-memory"]] == ["GPU 1 memory"]
     assert rows["gpus"][0].status == "red"
+
+
+def test_every_process_of_a_server_of_ours_is_told_by_the_server_s_name() -> None:
+    store = RunStore("busy")
+    store.create()
+    with subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)"],
+        env={**os.environ, RUN_ID_VARIABLE: "run-7"},
+        start_new_session=True,
+    ) as server:
+        try:
+            record = make_record(
+                store.folder, name="busy", run_id="run-7", server=ProcessIdentity.of(server.pid)
+            )
+            store.write(record)
+
+            assert our_processes() == {server.pid: "busy"}
+        finally:
+            server.kill()
+    assert our_processes() == {}
 
 
 def test_processes_are_told_by_name_and_no_server_of_ours_is_invented() -> None:

@@ -14,13 +14,15 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-from launcher import doctor_host, doctor_readers
+from launcher import doctor_readers
 from launcher.doctor import Row, examine
 from launcher.doctor_host import host_probes
 from launcher.doctor_limits import limit_probes
 from launcher.doctor_needs import Needs, needs_of
 from launcher.doctor_readers import Readers, cpu_quota, host_readers, processes_left
 from launcher.hardware import GIB, MIB, Gpu, Hardware
+from launcher.run_store import RunStore
+from tests.unit.launcher.examples import make_record
 
 H100 = Gpu(0, "GPU-0", "NVIDIA H100 80GB HBM3", 80 * GIB, 79 * GIB, (9, 0))
 ON_CPU = Hardware((), "none", (0, 1), 20 * GIB)
@@ -177,12 +179,16 @@ def test_a_port_that_another_program_has_is_red() -> None:
     assert f"Port {port} on 127.0.0.1 is taken" in row.measured
 
 
-def test_a_port_that_our_own_server_has_is_green(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_our_own_server_has_is_green() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         port = int(listener.getsockname()[1])
-        monkeypatch.setattr(doctor_host, "_our_ports", lambda: iter([("other", 1), ("a", port)]))
+        for name, its_port in (("other", 1), ("a", port)):
+            store = RunStore(name)
+            store.create()
+            url = f"http://127.0.0.1:{its_port}"
+            store.write(make_record(store.folder, name=name, base_url=url))
 
         row = look(needs_of("nano", ON_CPU, {"SPECSERVE_PORT": str(port)}), LARGE)["port"]
 
