@@ -146,7 +146,7 @@ def _hub(needs: Needs, environment: Mapping[str, str], reach: Reach) -> Row:
     # A mirror's address may hold a password.
     endpoint = urlsplit(given)._replace(netloc=urlsplit(given).netloc.rpartition("@")[2]).geturl()
     needed = needs.config.is_repository and not _is_here(needs)
-    wanted = f"{needs.config.model_path} to be handed out" if needed else "nothing: it is here"
+    wanted = f"{needs.config.model_path} to be handed out" if needed else "not needed: it is here"
     if (variable := _offline(environment)) is not None:
         action = f"Unset {variable}, or copy the model here." if needed else None
         status: Status = "amber" if needed else "green"

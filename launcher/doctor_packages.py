@@ -131,8 +131,9 @@ def package_probes(
             amber="nvcc, ninja or a C++ compiler is missing, or nvcc is older than torch's CUDA; "
             "only where a GPU is needed",
             remedy="the CUDA toolkit and CUDA_HOME, ninja, g++; activate the environment",
-            source="flashinfer 0.7.2, `jit/cpp_ext.py`: CUDA_HOME, CUDA_PATH, nvcc on PATH, "
-            "`/usr/local/cuda`; docs/diagnoses.md, `kernel-compiler-missing`",
+            source="sglang 0.5.23, `kernels/jit/utils/compile/toolchain.py`, and flashinfer 0.7.2, "
+            "`jit/cpp_ext.py`: CUDA_HOME, CUDA_PATH, nvcc on PATH, `/usr/local/cuda`; "
+            "docs/diagnoses.md, `kernel-compiler-missing`",
         ),
     )
 
