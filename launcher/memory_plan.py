@@ -134,19 +134,6 @@ class MemoryPlan:
         """Whether less is left for activations and graphs than SGLang would leave by itself."""
         return self.fraction > self.own_fraction
 
-    @property
-    def host_bytes(self) -> int:
-        """What a server on a CPU takes of the machine, all ranks together.
-
-        Each rank makes a KV cache of the whole size, in the same memory. What `max_total_tokens`
-        asks for is counted whole, also where SGLang would cut it to what fits.
-        """
-        tokens = max(self.kv_cache_tokens, self.settings.max_total_tokens or 0)
-        ranks = self.settings.tp_size
-        engine = self.device.free_bytes - self.baseline_bytes + CPU_DRIFT_BYTES * ranks
-        rank = self.weights_bytes + self.draft_bytes + tokens * self.bytes_per_token
-        return engine + rank * ranks
-
 
 def describe_shortage(plan: MemoryPlan) -> str:
     """Why a plan does not fit, as a sentence with both figures."""

@@ -105,11 +105,11 @@ def prepare(
         folder = None
     else:
         folder = check_model_folder(Path(config.model_path))
+    if config.device == "cpu" and folder is not None:
+        _check_memory(config, hardware, folder)
     plan = plan_for(config, hardware)
     if plan is not None:
         check_plan(plan)
-    elif config.device == "cpu" and folder is not None:
-        _check_memory(config, hardware, folder)
     _check_hashes(config, folder.path if folder else repository_folder(config.model_path))
     return Launch(
         config,
@@ -142,15 +142,8 @@ def check_plan(plan: MemoryPlan) -> None:
     """Refuse what would end in SGLang's own error after minutes of loading.
 
     Raises:
-        InsufficientMemoryError: no token of KV cache is left, or on a CPU, more memory is asked for
-            than there is.
+        InsufficientMemoryError: no token of KV cache is left.
     """
-    if plan.device.kind == "cpu" and plan.host_bytes > plan.device.free_bytes:
-        raise InsufficientMemoryError(
-            f"The server needs about {human_bytes(plan.host_bytes)} of memory; "
-            f"{human_bytes(plan.device.free_bytes)} are available.",
-            action="Stop other programs, or lower --max-total-tokens or --tp-size.",
-        )
     if plan.verdict is Verdict.DOES_NOT_FIT:
         changes = nearest_changes(plan)
         raise InsufficientMemoryError(
