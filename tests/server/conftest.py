@@ -12,17 +12,14 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-import psutil
 import pytest
 
 from launcher import cli
-from launcher.hardware import MIB
 from launcher.members import find_members
 from launcher.ports import is_listening
 from launcher.run_store import RunRecord, RunStore
@@ -74,36 +71,6 @@ def server(name: str, *arguments: str) -> Iterator[RunRecord]:
         yield record_of(name)
     finally:
         assert run_cli("down", "--name", name) == 0
-
-
-# No cap on the KV cache, so that it is as large as the static fraction leaves room for.
-UNCAPPED = ("--max-total-tokens", "", "--mem-fraction-static", "0.1")
-PLAN_TOLERANCE = 0.02
-QUIET_BYTES = 64 * MIB
-
-
-def wait_for_quiet_memory() -> None:
-    """Until free memory stands still: a server that was ended gives its memory back for a while."""
-    deadline = time.monotonic() + 60
-    before = psutil.virtual_memory().available
-    while time.monotonic() < deadline:
-        time.sleep(2)
-        now = psutil.virtual_memory().available
-        if abs(now - before) < QUIET_BYTES:
-            return
-        before = now
-
-
-def assert_planned(record: RunRecord) -> None:
-    """The server has as many tokens of KV cache as planned, by its own report."""
-    planned, reported = record.memory.planned, record.memory.reported
-    assert planned is not None
-    assert reported is not None
-    assert reported.kv_cache_tokens == record.kv_cache_tokens
-    assert reported.kv_cache_tokens > 100_000
-    assert reported.kv_cache_tokens == pytest.approx(planned.kv_cache_tokens, rel=PLAN_TOLERANCE)
-    assert reported.kv_cache_bytes == pytest.approx(planned.kv_cache_bytes, rel=PLAN_TOLERANCE)
-    assert reported.mem_fraction_static == planned.mem_fraction_static
 
 
 def record_of(name: str) -> RunRecord:

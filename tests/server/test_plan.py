@@ -6,29 +6,61 @@ import json
 import os
 import subprocess
 import sys
+import time
 
+import psutil
 import pytest
 
+from launcher.hardware import MIB
 from launcher.run_store import RunRecord
-from tests.server.conftest import (
-    UNCAPPED,
-    assert_planned,
-    run_cli,
-    server,
-    wait_for_quiet_memory,
-)
+from tests.server.conftest import run_cli, server
+
+TOLERANCE = 0.02
+# What another program takes or gives back between the plan and SGLang's own look is in the
+# difference, too: 400 MiB of 20 GiB are the whole tolerance.
+ATTEMPTS = 3
+QUIET_BYTES = 64 * MIB
+
+
+def wait_for_quiet_memory() -> None:
+    """Until free memory stands still: a server that was ended gives its memory back for a while."""
+    deadline = time.monotonic() + 60
+    before = psutil.virtual_memory().available
+    while time.monotonic() < deadline:
+        time.sleep(1)
+        now = psutil.virtual_memory().available
+        if abs(now - before) < QUIET_BYTES:
+            return
+        before = now
 
 
 @pytest.mark.parametrize(
     "settings",
-    [("--mem-fraction-static", "0.15"), ("--dtype", "bfloat16")],
-    ids=["fraction", "bfloat16"],
+    [
+        ("--mem-fraction-static", "0.15"),
+        ("--mem-fraction-static", "0.1", "--no-speculation"),
+        ("--mem-fraction-static", "0.1", "--dtype", "bfloat16"),
+        ("--mem-fraction-static", "0.1", "--tp-size", "2"),
+    ],
+    ids=["fraction", "plain", "bfloat16", "two-ranks"],
 )
-def test_the_kv_cache_is_as_planned(settings: tuple[str, ...]) -> None:
-    """The other settings, plain decoding and two ranks, are those of servers of other tests."""
-    wait_for_quiet_memory()
-    with server("planned", *UNCAPPED, *settings) as record:
-        assert_planned(record)
+def test_the_server_has_as_many_tokens_as_planned(settings: tuple[str, ...]) -> None:
+    seen = []
+    for _ in range(ATTEMPTS):
+        wait_for_quiet_memory()
+        with server("planned", "--max-total-tokens", "", *settings) as record:
+            planned, reported = record.memory.planned, record.memory.reported
+            assert planned is not None
+            assert reported is not None
+            assert reported.kv_cache_tokens == record.kv_cache_tokens
+            assert reported.mem_fraction_static == planned.mem_fraction_static
+            assert reported.kv_cache_bytes / reported.kv_cache_tokens == pytest.approx(
+                planned.kv_cache_bytes / planned.kv_cache_tokens, rel=0.001
+            )
+        seen.append(reported.kv_cache_tokens / planned.kv_cache_tokens)
+        if seen[-1] == pytest.approx(1.0, abs=TOLERANCE):
+            return
+    pytest.fail(f"tokens that the server has over those planned: {seen}")
 
 
 def test_a_cap_on_the_tokens_is_planned_exactly(eagle: RunRecord) -> None:
