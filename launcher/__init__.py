@@ -6,7 +6,9 @@ The flow, which is also the direction of imports:
       -> model_shape, known_shapes, gpu_table, memory_plan, memory_report   how much memory
       -> config, presets, config_sources                             what to serve
       -> process, members, shared_memory, run_store                  whose process is it
-      -> flags, command, keys, ports, model_folder, model_hashes, launch
+      -> flags, command, keys, ports, model_folder, model_files, model_hashes, launch
+      -> model_places, model_store, hub, workers, pull_events        what is to be served
+      -> download, pull_request, model_verification, pull, model_removal
       -> plan_advice, plan_table, plan_sources                       does it fit
       -> phases, activity, phase_history, start_watch, preflight     how long does it take
       -> doctor, doctor_needs, doctor_nvml, doctor_readers           will it work here
@@ -16,8 +18,8 @@ The flow, which is also the direction of imports:
       -> diagnosis, conclusion                                       why did it end
       -> readiness, health, restarts, mailbox, journal, end, run, supervisor   keep it up
       -> stop, follow                                                reach it from elsewhere
-      -> display, plan_display, consoles, starting, service          show it
-      -> cli_common, cli_options, cli_start, cli_plan, cli_logs, cli_service
+      -> pull_display, display, plan_display, consoles, starting, service      show it
+      -> cli_common, cli_options, cli_start, cli_plan, cli_models, cli_logs, cli_service
       -> cli_doctor, cli
 
 `tests/unit/test_import_direction.py` holds that order. `clients` never imports this package, and

@@ -38,6 +38,8 @@ LAZY_COMMANDS: Final[Mapping[str, str]] = {
     "plan": "launcher.cli_plan",
     "doctor": "launcher.cli_doctor",
     "logs": "launcher.cli_logs",
+    "models": "launcher.cli_models",
+    "pull": "launcher.cli_models",
     "service": "launcher.cli_service",
 }
 STATE_COLOURS: Final[Mapping[str, str]] = {
@@ -59,7 +61,11 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of all commands, for `--help` and completion."""
         own = super().list_commands(ctx)
-        return ["doctor", "plan", "up", *own, "logs", "config", "service"]
+        return [
+            *("doctor", "plan", "pull", "models", "up"),
+            *own,
+            *("logs", "config", "service"),
+        ]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, imported where need be."""
@@ -79,8 +85,8 @@ def cli() -> None:
     """Serve a large language model with SGLang and speculative decoding.
 
     Exit codes: 2 usage, 10 to 17 configuration, 20 to 30 this machine,
-    39 doctor found something red, 40 to 48 the server,
-    50 state folder, 130 interrupted.
+    39 doctor found something red, 40 to 49 the server, 50 state folder,
+    60 to 67 the model hub, 130 interrupted.
     """
 
 
@@ -155,6 +161,7 @@ def restart(*, name: str, as_json: bool) -> None:
     from launcher import preflight, starting  # noqa: PLC0415
     from launcher.hardware import probe_hardware  # noqa: PLC0415
     from launcher.launch import Launch  # noqa: PLC0415
+    from launcher.pull_request import Report  # noqa: PLC0415
     from launcher.stop import stop_server  # noqa: PLC0415
 
     store = RunStore(name)
@@ -168,9 +175,14 @@ def restart(*, name: str, as_json: bool) -> None:
     # What a killed supervisor left behind holds the port.
     stop_server(store)
 
-    def check() -> Launch:
+    def check(report: Report) -> Launch:
         return preflight.prepare(
-            config, probe_hardware(), secrets_file=store.secrets_file, detached=True
+            config,
+            probe_hardware(),
+            secrets_file=store.secrets_file,
+            detached=True,
+            report=report,
+            commit=record.model_commit,
         )
 
     starting.run_detached(config, store, check, starting.How(as_json=as_json))

@@ -16,6 +16,7 @@ from launcher.display import show_config
 from launcher.errors import AlreadyRunningError
 from launcher.hardware import probe_hardware
 from launcher.launch import Launch
+from launcher.pull_request import Report
 from launcher.run_store import RunRecord, RunStore, already_running
 from launcher.stop import stop_server
 
@@ -64,10 +65,12 @@ def up(*, detach: bool, dry_run: bool, log_json: bool, as_json: bool, **options:
     elif record is not None:
         make_way(store, record)
 
-    def check() -> Launch:
+    def check(report: Report) -> Launch:
         if adopted is not None:
             return preflight.prepare_adoption(adopted, hardware, detached=detach)
-        return preflight.prepare(config, hardware, secrets_file=store.secrets_file, detached=detach)
+        return preflight.prepare(
+            config, hardware, secrets_file=store.secrets_file, detached=detach, report=report
+        )
 
     how = starting.How(as_json=as_json, log_json=log_json, adopted=adopted)
     if detach:

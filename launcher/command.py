@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from launcher.config import ServerConfig
+from launcher.config import REPOSITORY_PATTERN, ServerConfig
 from launcher.cpu import settings as cpu_settings
 from launcher.errors import ConfigError, SecretInArgumentsError
 from launcher.flags import FlagTable
@@ -124,7 +125,8 @@ def build_command(
     environment = {"PYTHONFAULTHANDLER": "1", "SPT_NOENV": "1"}
     if secrets_file is not None:
         environment[REDACT_VARIABLE] = "1"
-    if not config.is_repository:
+    hub_ids = [word for word in config.extra_args if re.fullmatch(REPOSITORY_PATTERN, word)]
+    if not config.is_repository and not hub_ids:
         # Everything is here: a hub that is slow or away must not delay the start.
         environment["HF_HUB_OFFLINE"] = "1"
     if gpus:

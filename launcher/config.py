@@ -241,3 +241,11 @@ class ServerConfig(BaseModel):
         `launcher.config_sources.resolve` makes the path of a folder absolute.
         """
         return re.fullmatch(REPOSITORY_PATTERN, self.model_path) is not None
+
+    @property
+    def draft_repository(self) -> str | None:
+        """The hub repository of the draft model, where it is one and is used."""
+        draft = self.speculative_draft_model_path
+        if self.speculative_algorithm is None or draft is None:
+            return None
+        return draft if re.fullmatch(REPOSITORY_PATTERN, draft) else None

@@ -39,13 +39,16 @@ from launcher.events import (
     StartSlow,
     StateChanged,
 )
+from launcher.pull_display import download_note, pace
+from launcher.pull_events import PullEvent, PullProgress
 from launcher.states import ServerState
-from launcher.text import human_seconds, short_path
+from launcher.text import human_bytes, human_seconds, short_path
 
 if TYPE_CHECKING:
     from launcher.stop import StopReport
 
 BAR_WIDTH: Final = 24
+DOWNLOADING: Final = "downloading"
 
 
 class _Mark(SpinnerColumn):
@@ -72,7 +75,11 @@ class _Count(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         done, total = task.fields["count"]
-        return Text() if total is None else Text(f"{done or 0} of {total}")
+        if total is None:
+            return Text()
+        if task.fields["in_bytes"]:
+            return Text(f"{human_bytes(done or 0)} of {human_bytes(total)}")
+        return Text(f"{done or 0} of {total}")
 
 
 class _Bar(ProgressColumn):
@@ -157,10 +164,24 @@ class StartDisplay:
             self._finish_phase()
             self._phase = phase
             self._task = self._progress.add_task(
-                f"{phase:<22}", total=None, count=(None, None), failed=False, note=""
+                f"{phase:<22}",
+                total=None,
+                count=(None, None),
+                in_bytes=False,
+                failed=False,
+                note="",
             )
         if self._task is not None and total is not None:
             self._progress.update(self._task, count=(done, total))
+
+    def feed_download(self, event: PullEvent) -> None:
+        """Show how a download goes on that the start waits for."""
+        if isinstance(event, PullProgress):
+            self.enter(DOWNLOADING, event.done_bytes, event.total_bytes)
+            if self._task is not None:
+                self._progress.update(self._task, in_bytes=True, note=pace(event))
+        elif (sentence := download_note(event)) is not None:
+            self._say(sentence)
 
     def _mark_slow(self, event: StartSlow) -> None:
         if self._task is not None:

@@ -14,18 +14,17 @@ from typing import Final
 import psutil
 
 from launcher.doctor import Probe, Row, Status
-from launcher.doctor_needs import Needs
+from launcher.doctor_needs import Needs, missing_bytes
 from launcher.doctor_readers import Readers
 from launcher.errors import InvalidValueError, LauncherError, PortInUseError, StateError
 from launcher.hardware import GIB, MIB
 from launcher.model_folder import check_model_folder
+from launcher.model_store import hub_cache
 from launcher.phase_history import read_cpu_model
 from launcher.ports import check_port_is_free
 from launcher.preflight import (
     ENGINE_HOST_BYTES,
     host_bytes_needed,
-    hub_cache,
-    missing_bytes,
 )
 from launcher.run_store import list_stores, servers_root
 from launcher.text import human_bytes, short_path
@@ -88,7 +87,7 @@ def host_probes(needs: Needs, readers: Readers) -> tuple[Probe, ...]:
             lambda: [_models_disk(needs, readers)],
             red="less free than is still to be downloaded",
             remedy="free space, or HF_HUB_CACHE",
-            source="`launcher.preflight.missing_bytes`, which `up` asks as well",
+            source="`launcher.doctor_needs.missing_bytes`, by the model's shape",
         ),
         Probe(
             "disk-state",

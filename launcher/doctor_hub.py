@@ -10,10 +10,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from launcher.doctor import Probe, Row, Status
-from launcher.doctor_needs import Needs
+from launcher.doctor_needs import Needs, missing_bytes
 from launcher.errors import LauncherError
 from launcher.model_folder import check_model_folder
-from launcher.preflight import missing_bytes
 from launcher.presets import GLM_AIR_FP8, NANO, needs_gpus, roomy_gpus
 from launcher.text import human_bytes, short_path
 
@@ -101,7 +100,7 @@ def hub_probes(
             amber="a repository that is not here yet, or in part",
             red="a folder that is missing, incomplete or does not answer, or a repository that is "
             "not here in offline mode",
-            remedy="`hf download`; fetch the file again that is named",
+            remedy="`python -m launcher pull`; fetch the file again that is named",
             source="`launcher.model_folder.check_model_folder`, which `up` asks as well",
         ),
         Probe(
@@ -199,7 +198,8 @@ def _files(needs: Needs, environment: Mapping[str, str]) -> Row:
     if needs.problem:
         action = "See what the disk that holds it waits for: `mount`, `dmesg`."
         return Row("model files", "red", needs.problem, wanted, action)
-    problem, action = "not here", "`hf download` fetches it, and so does the first `up`."
+    problem = "not here"
+    action = "`python -m launcher pull` fetches it, and so does the first `up`."
     if needs.folder is not None:
         try:
             folder = check_model_folder(needs.folder)

@@ -11,7 +11,11 @@ from typing import Any
 from launcher.config import ServerConfig
 from launcher.config_sources import resolve
 from launcher.hardware import Hardware
-from launcher.preflight import needs_known, repository_folder
+from launcher.known_shapes import find_known_shape
+from launcher.memory_plan import checkpoint_bytes
+from launcher.model_places import CachePlace
+from launcher.model_store import hub_cache
+from launcher.preflight import needs_known
 from launcher.presets import CUSTOM, PRESETS, Preset, get_preset
 
 
@@ -89,7 +93,7 @@ def model_here(config: ServerConfig) -> Path | None:
     """
     if not config.is_repository:
         return Path(config.model_path)
-    repository = repository_folder(config.model_path)
+    repository = CachePlace(hub_cache(), config.model_path).root
     revision = config.revision or "main"
     try:
         commit = (repository / "refs" / revision).read_text(encoding="utf-8").strip()
@@ -97,6 +101,16 @@ def model_here(config: ServerConfig) -> Path | None:
         commit = revision
     snapshot = repository / "snapshots" / commit
     return snapshot if snapshot.is_dir() else None
+
+
+def missing_bytes(config: ServerConfig) -> int | None:
+    """What is still to be downloaded of a repository, in bytes; None where that is not known."""
+    known = find_known_shape(config.model_path)
+    if known is None:
+        return None
+    # What an earlier download has brought, whole or in part, is not fetched again.
+    blobs = CachePlace(hub_cache(), config.model_path).root.glob("blobs/*")
+    return max(0, checkpoint_bytes(known[1]) - sum(blob.stat().st_size for blob in blobs))
 
 
 def _read(folder: Path | None) -> dict[str, Any]:

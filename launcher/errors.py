@@ -29,8 +29,17 @@ LauncherError
 │   ├── StopError               45  something is left that should be gone
 │   ├── SpawnError              46  the system refuses another process
 │   ├── ServerHungError         47  it lives, and nothing moves
-│   └── CrashLoopError          48  it failed too often in a row
-└── StateError                  50  the state folder cannot be read or written
+│   ├── CrashLoopError          48  it failed too often in a row
+│   └── ModelInUseError         49  what is to be removed is served, or downloaded
+├── StateError                  50  the state folder cannot be read or written
+└── HubError                    60  the model hub, or the way to it
+    ├── HubUnreachableError     61  no answer, or none but errors
+    ├── UnknownRepositoryError  62  no such repository, or a private one
+    ├── UnknownRevisionError    63
+    ├── GatedRepositoryError    64  its licence has to be accepted first
+    ├── HubTokenError           65  the token is refused
+    ├── HubBusyError            66  too many requests
+    └── NoSafetensorsError      67  the repository has no weights that are served
 
 Also used: 0 done, 2 wrong usage of the command line (click), 130 Ctrl-C before the server was
 ready.
@@ -236,7 +245,61 @@ class CrashLoopError(ServerError):
     exit_code = 48
 
 
+class ModelInUseError(ServerError):
+    """The model is served, or downloaded, by another process."""
+
+    exit_code = 49
+
+
 class StateError(LauncherError):
     """The state folder cannot be read or written."""
 
     exit_code = 50
+
+
+class HubError(LauncherError):
+    """The model hub, or the way to it."""
+
+    exit_code = 60
+
+
+class HubUnreachableError(HubError):
+    """The hub does not answer, or answers with errors of its own only."""
+
+    exit_code = 61
+
+
+class UnknownRepositoryError(HubError):
+    """The hub has no such repository, or hides it from this token."""
+
+    exit_code = 62
+
+
+class UnknownRevisionError(HubError):
+    """The repository has no such branch, tag or commit."""
+
+    exit_code = 63
+
+
+class GatedRepositoryError(HubError):
+    """The repository's licence has to be accepted before its files are given out."""
+
+    exit_code = 64
+
+
+class HubTokenError(HubError):
+    """The hub refuses the token, or wants one."""
+
+    exit_code = 65
+
+
+class HubBusyError(HubError):
+    """The hub answers that there were too many requests."""
+
+    exit_code = 66
+
+
+class NoSafetensorsError(HubError):
+    """The repository has no weights in the safetensors format."""
+
+    exit_code = 67

@@ -16,8 +16,9 @@ class Launch:
     """A server that passed every check.
 
     `keys` are what SGLang reads from the secrets file: `admin-api-key`, and `api-key` where clients
-    need one. `history_key` says which earlier starts took about as long. `planned` is None where
-    the model's memory cannot be planned.
+    need one. `history_key` says which earlier starts took about as long; `model_commit` is the
+    commit of the repository that is served, where it is one. `planned` is None where the model's
+    memory cannot be planned.
     """
 
     config: ServerConfig
@@ -26,6 +27,7 @@ class Launch:
     versions: dict[str, str]
     detached: bool
     history_key: str = ""
+    model_commit: str | None = None
     planned: PlannedMemory | None = None
 
     def to_json(self) -> str:
@@ -38,6 +40,7 @@ class Launch:
                 "keys": self.keys,
                 "versions": self.versions,
                 "history_key": self.history_key,
+                "model_commit": self.model_commit,
                 "planned": self.planned.model_dump() if self.planned else None,
             }
         )
@@ -54,5 +57,6 @@ class Launch:
             versions=fields["versions"],
             detached=True,
             history_key=fields["history_key"],
+            model_commit=fields["model_commit"],
             planned=PlannedMemory.model_validate(planned) if planned else None,
         )

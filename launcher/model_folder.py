@@ -42,8 +42,19 @@ def check_model_folder(path: Path) -> ModelFolder:
     config = _read_json(path / "config.json", missing=ModelNotFoundError)
     if not (path / "tokenizer.json").is_file() and not (path / "tokenizer_config.json").is_file():
         raise _incomplete(path, "tokenizer.json", "is missing")
-    sizes = [_check_shard(path, name) for name in _shard_names(path)]
-    return ModelFolder(path=path, config=config, weights_bytes=sum(sizes))
+    return ModelFolder(path=path, config=config, weights_bytes=check_weights(path))
+
+
+def check_weights(path: Path) -> int:
+    """Check that every weight file is there, as the shard index names them, and whole.
+
+    Returns:
+        Their size, in bytes.
+
+    Raises:
+        ModelIncompleteError: a file is missing, cut short, or not in the safetensors format.
+    """
+    return sum(_check_shard(path, name) for name in _shard_names(path))
 
 
 def _shard_names(path: Path) -> list[str]:

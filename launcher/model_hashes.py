@@ -1,8 +1,8 @@
 """Whether the files of a model from the hub are what the hub has: the hash of each, once.
 
-The hub's cache names each file by its hash: SHA-256 for large files, and git's own for the others.
-So nobody has to be asked. What was found right is remembered by size, inode and time, and not read
-again: 100 GB take minutes.
+The hub names each file by its hash: SHA-256 for large files, and git's own for the others. Its
+cache does so too, so that there nobody has to be asked. What was found right is remembered by
+size, inode and time, and not read again: 100 GB take minutes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,10 +31,52 @@ def memory_file() -> Path:
     return servers_root().parent / "verified_files.json"
 
 
+class VerifiedFiles:
+    """Files that were found right, and are as they were then.
+
+    Args:
+        memory: what `memory_file` says.
+    """
+
+    def __init__(self, memory: Path) -> None:
+        self._memory = memory
+        self._known = _recall(memory)
+        self._changed: dict[str, list[int | str] | None] = {}
+
+    def knows(self, file: Path, digest: str) -> bool:
+        """Whether a file was found to have this hash and was not written to since."""
+        mark = self._known.get(str(file))
+        try:
+            return mark is not None and mark == _mark(file, digest)
+        except OSError:
+            return False
+
+    def add(self, file: Path, digest: str) -> None:
+        """A file was read, and has this hash."""
+        with contextlib.suppress(OSError):
+            self._known[str(file)] = self._changed[str(file)] = _mark(file, digest)
+
+    def forget(self, file: Path) -> None:
+        """A file is not what it should be."""
+        self._known.pop(str(file), None)
+        self._changed[str(file)] = None
+
+    def save(self) -> None:
+        """Write it down; a disk that is full costs another look the next time."""
+        # Others may have written meanwhile.
+        known = {**_recall(self._memory), **self._changed}
+        there = {name: mark for name, mark in known.items() if mark and Path(name).exists()}
+        with contextlib.suppress(StateError, OSError):
+            make_private_folder(self._memory.parent)
+            write_atomically(self._memory, json.dumps(there) + "\n")
+
+
 def blobs_of(path: Path) -> list[Path]:
     """The blobs behind a model folder of the hub's cache, or in a repository's folder there.
 
     Source: huggingface_hub, "Understand caching": snapshots/REVISION/NAME is a link to blobs/HASH.
+    That may itself be a link, into a store that repositories share and that names files otherwise
+    (huggingface_hub 1.33, utils/_shared_blobs.py).
 
     Returns:
         Nothing for a folder that does not come from the hub: nobody says what is right there.
@@ -41,8 +84,8 @@ def blobs_of(path: Path) -> list[Path]:
     if not path.is_dir():
         return []
     folder = path / BLOBS if (path / BLOBS).is_dir() else path
-    files = (file.resolve() for file in folder.iterdir() if file.is_file())
-    return sorted({file for file in files if file.parent.name == BLOBS and _digits(file)})
+    files = (_follow_once(file) for file in folder.iterdir() if file.is_file())
+    return sorted({file for file in files if file.parent.name == BLOBS and _digits(file.name)})
 
 
 def check_hashes(blobs: Iterable[Path], memory: Path) -> None:
@@ -57,30 +100,64 @@ def check_hashes(blobs: Iterable[Path], memory: Path) -> None:
             renamed to end in `.corrupt`, where the folder may be written, so that a download
             fetches it, and it alone.
     """
-    known = _recall(memory)
-    left = [blob for blob in blobs if known.get(str(blob)) != _mark(blob)]
+    verified = VerifiedFiles(memory)
+    left = [blob for blob in blobs if not verified.knows(blob, blob.name)]
     if not left:
         return
     try:
         with ThreadPoolExecutor(_THREADS) as pool:
-            hashes = list(pool.map(_hash, left))
+            hashes = list(pool.map(lambda blob: hash_as(blob, blob.name), left))
     except OSError as error:
-        raise ModelIncompleteError(
-            f"{error.filename} of the model cannot be read: {error.strerror}.",
-            action="Look at its owner, its mode and the disk.",
-        ) from error
+        raise cannot_read(error) from error
     wrong = [(blob, found) for blob, found in zip(left, hashes, strict=True) if found != blob.name]
-    known |= {str(blob): _mark(blob) for blob in left}
+    for blob in left:
+        verified.add(blob, blob.name)
     for blob, _ in wrong:
-        del known[str(blob)]
-    _remember(memory, known)
+        verified.forget(blob)
+    verified.save()
     if wrong:
         raise ModelIncompleteError(
             f"{len(wrong)} of {len(left)} files of the model are not what the hub has.",
-            action="Run `hf download OWNER/NAME` again: it fetches what is missing now, and "
+            action="Run `python -m launcher pull OWNER/NAME`: it fetches what is missing now, and "
             "nothing else.",
             evidence=tuple(_set_aside(blob, found) for blob, found in wrong),
         )
+
+
+def hash_as(file: Path, digest: str) -> str:
+    """The hash of a file, of the kind of another hash.
+
+    Source: huggingface_hub, "Understand caching"; git's is the SHA-1 of "blob SIZE", a zero byte
+    and the content (git-hash-object).
+
+    Args:
+        file: what to read.
+        digest: 64 digits ask for SHA-256, 40 for git's.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with file.open("rb") as content:
+        if len(digest) == _SHA256_DIGITS:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+        size = os.fstat(content.fileno()).st_size
+        sha1 = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+        while block := content.read(1024**2):
+            sha1.update(block)
+        return sha1.hexdigest()
+
+
+def cannot_read(error: OSError) -> ModelIncompleteError:
+    """The error for a file of a model that the system refuses."""
+    return ModelIncompleteError(
+        f"{error.filename} of the model cannot be read: {error.strerror}.",
+        action="Look at its owner, its mode and the disk.",
+    )
+
+
+def _follow_once(file: Path) -> Path:
+    """Where a link leads, and no further."""
+    return Path(os.path.normpath(file.parent / file.readlink())) if file.is_symlink() else file
 
 
 def _set_aside(blob: Path, found: str) -> str:
@@ -97,45 +174,24 @@ def _set_aside(blob: Path, found: str) -> str:
 def _names_of(blob: Path) -> Iterator[str]:
     """What a model calls a blob."""
     for link in sorted(blob.parent.parent.glob("snapshots/*/*")):
-        if link.is_symlink() and link.resolve() == blob:
+        if link.is_symlink() and _follow_once(link) == blob:
             yield link.name
 
 
-def _digits(blob: Path) -> int:
+def _digits(name: str) -> int:
     """How long a hash a file is named by; 0 for a download that is not complete, and the like."""
-    is_hash = set(blob.name) <= set("0123456789abcdef")
-    return len(blob.name) if is_hash and len(blob.name) in {_SHA256_DIGITS, _SHA1_DIGITS} else 0
+    is_hash = set(name) <= set("0123456789abcdef")
+    return len(name) if is_hash and len(name) in {_SHA256_DIGITS, _SHA1_DIGITS} else 0
 
 
-def _hash(blob: Path) -> str:
-    """The hash by which the hub would name a file.
-
-    Source: huggingface_hub, "Understand caching"; git's is the SHA-1 of "blob SIZE", a zero byte
-    and the content (git-hash-object).
-    """
-    if _digits(blob) == _SHA256_DIGITS:
-        with blob.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    content = blob.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+def _mark(file: Path, digest: str) -> list[int | str]:
+    status = file.stat()
+    return [status.st_size, status.st_ino, status.st_mtime_ns, digest]
 
 
-def _mark(blob: Path) -> list[int]:
-    status = blob.stat()
-    return [status.st_size, status.st_ino, status.st_mtime_ns]
-
-
-def _recall(memory: Path) -> dict[str, list[int]]:
+def _recall(memory: Path) -> dict[str, list[int | str]]:
     try:
         known = json.loads(memory.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
-
-
-def _remember(memory: Path, known: dict[str, list[int]]) -> None:
-    """Write it down; a disk that is full costs another look the next time."""
-    there = {name: mark for name, mark in known.items() if Path(name).exists()}
-    with contextlib.suppress(StateError, OSError):
-        make_private_folder(memory.parent)
-        write_atomically(memory, json.dumps(there) + "\n")

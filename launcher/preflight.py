@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,6 @@ from launcher.config import ServerConfig
 from launcher.cpu import settings as cpu_settings
 from launcher.errors import (
     EngineMissingError,
-    InsufficientDiskError,
     InsufficientMemoryError,
     ModelNotFoundError,
     NoGpuError,
@@ -25,17 +25,21 @@ from launcher.errors import (
 )
 from launcher.flags import installed_sglang_version, load_flag_table
 from launcher.hardware import GIB, MIB, Gpu, Hardware, free_disk_bytes
+from launcher.hub import Hub
 from launcher.keys import read_keys
 from launcher.launch import Launch
 from launcher.memory_plan import MemoryPlan, Verdict, describe_shortage
 from launcher.memory_report import PlannedMemory
 from launcher.model_folder import ModelFolder, check_model_folder
 from launcher.model_hashes import blobs_of, check_hashes, memory_file
+from launcher.model_store import LocalModel, find_in_cache
 from launcher.phase_history import history_key, read_cpu_model
 from launcher.plan_advice import nearest_changes
 from launcher.plan_sources import find_shape_here, plan_config
 from launcher.ports import check_port_is_free
 from launcher.presets import PRESETS, Preset, describe_gpus, needs_gpus, roomy_gpus
+from launcher.pull import ensure_model
+from launcher.pull_request import PullRequest, Report, ignore
 from launcher.run_store import RunRecord
 from launcher.text import human_bytes
 
@@ -51,15 +55,49 @@ SHARED_BYTES: Final = 1 * MIB
 _VERSIONED: Final = ("specserve", "sglang", "torch", "flashinfer-python", "transformers")
 
 
-def plan_command(config: ServerConfig, hardware: Hardware, *, secrets_file: Path) -> Command:
+@dataclass(frozen=True, slots=True)
+class ServedModels:
+    """The folders of the models that a configuration names by repository ids.
+
+    SGLang gets the folder of the commit, not id and revision: then it cannot ask the hub, cannot
+    fetch anything else, and the draft model is pinned as well.
+    """
+
+    target: LocalModel | None = None
+    draft: LocalModel | None = None
+
+    def put_into(self, config: ServerConfig) -> ServerConfig:
+        """The configuration with folders for ids."""
+        folders: dict[str, str | None] = {}
+        if self.target is not None:
+            folders |= {"model_path": str(self.target.folder), "revision": None}
+        if self.draft is not None:
+            folders |= {"speculative_draft_model_path": str(self.draft.folder)}
+        return config.model_copy(update=folders)
+
+
+def plan_command(
+    config: ServerConfig,
+    hardware: Hardware,
+    *,
+    secrets_file: Path,
+    models: ServedModels | None = None,
+) -> Command:
     """The command for a configuration, held against SGLang's parser; needs no engine.
+
+    Args:
+        config: what to serve.
+        hardware: on what.
+        secrets_file: where the keys will be.
+        models: the folders that its repository ids stand for; None: those that are here, and the
+            ids themselves for those that are not.
 
     Raises:
         UnknownFlagError, SecretInArgumentsError, ConfigError: see `check_arguments`.
         EngineBrokenError: the installed SGLang is not the pinned one and cannot be asked.
     """
     command = build_command(
-        config,
+        (models or _models_here(config)).put_into(config),
         python=sys.executable,
         cpus=hardware.cpus,
         upstream_cpu_kernels=cpu_settings.upstream_kernels_installed(),
@@ -76,14 +114,29 @@ def plan_command(config: ServerConfig, hardware: Hardware, *, secrets_file: Path
 
 
 def prepare(
-    config: ServerConfig, hardware: Hardware, *, secrets_file: Path, detached: bool
+    config: ServerConfig,
+    hardware: Hardware,
+    *,
+    secrets_file: Path,
+    detached: bool,
+    report: Report = ignore,
+    commit: str | None = None,
 ) -> Launch:
-    """Check the machine and the configuration against each other.
+    """Check the machine and the configuration against each other; download the model at last.
+
+    Args:
+        config: what to serve.
+        hardware: on what.
+        secrets_file: where the keys will be.
+        detached: whether it shall outlive its terminal.
+        report: told of each event of a download.
+        commit: serve this one of the repository, as a former run did; None: what the
+            configuration says.
 
     Raises:
         UnsupportedSystemError, EngineMissingError, SpeculationError, NoGpuError,
-        ModelNotFoundError, ModelIncompleteError, InsufficientDiskError, InsufficientMemoryError,
-        PortInUseError, InvalidValueError, and what `plan_command` raises.
+        ModelNotFoundError, ModelIncompleteError, InsufficientMemoryError, PortInUseError,
+        InvalidValueError, what `plan_command` raises, and what a download does.
     """
     if sys.platform != "linux":
         raise UnsupportedSystemError(
@@ -95,29 +148,30 @@ def prepare(
     if config.device == "cpu":
         _check_speculation_on_cpu(config)
     keys = read_keys(config, os.environ)
-    command = plan_command(config, hardware, secrets_file=secrets_file)
+    # Twice: a wrong argument is found before anything is downloaded.
+    plan_command(config, hardware, secrets_file=secrets_file)
     check_port_is_free(config.host, config.port)
     if config.device == "cuda":
         check_gpus(config, hardware)
     _check_shared_memory(config)
-    if config.is_repository:
-        _check_disk(config)
-        folder = None
-    else:
-        folder = check_model_folder(Path(config.model_path))
-    if config.device == "cpu" and folder is not None:
-        _check_memory(config, hardware, folder)
-    plan = plan_for(config, hardware)
-    if plan is not None:
-        check_plan(plan)
-    _check_hashes(config, folder.path if folder else repository_folder(config.model_path))
+    if not config.is_repository:
+        _check_folder(config, hardware, Path(config.model_path))
+    # Before a download: what does not fit need not be here.
+    plan = _checked_plan(config, hardware)
+    models = _fetch_models(config, report, commit)
+    folder = models.target.folder if models.target else Path(config.model_path)
+    if models.target is not None:
+        _check_folder(config, hardware, folder)
+        plan = plan or _checked_plan(models.put_into(config), hardware)
+    _check_hashes(config, folder)
     return Launch(
         config,
-        command,
+        plan_command(config, hardware, secrets_file=secrets_file, models=models),
         keys,
         installed_versions(),
         detached,
         history_key=_history_key(config, hardware, installed_sglang_version()),
+        model_commit=models.target.commit if models.target else None,
         planned=PlannedMemory.of(plan) if plan else None,
     )
 
@@ -136,6 +190,19 @@ def plan_for(config: ServerConfig, hardware: Hardware) -> MemoryPlan | None:
         return plan_config(config, hardware, gpus, found=found)
     except (NoGpuError, ModelNotFoundError, UnknownShapeError):
         return None
+
+
+def _checked_plan(config: ServerConfig, hardware: Hardware) -> MemoryPlan | None:
+    plan = plan_for(config, hardware)
+    if plan is not None:
+        check_plan(plan)
+    return plan
+
+
+def _check_folder(config: ServerConfig, hardware: Hardware, path: Path) -> None:
+    folder = check_model_folder(path)
+    if config.device == "cpu":
+        _check_memory(config, hardware, folder)
 
 
 def check_plan(plan: MemoryPlan) -> None:
@@ -170,6 +237,7 @@ def prepare_adoption(record: RunRecord, hardware: Hardware, *, detached: bool) -
         record.versions,
         detached,
         history_key=_history_key(config, hardware, record.versions.get("sglang", PINNED_SGLANG)),
+        model_commit=record.model_commit,
     )
 
 
@@ -206,6 +274,30 @@ def installed_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def _models_here(config: ServerConfig) -> ServedModels:
+    """Those that are here and whole. Asks nobody."""
+    target = draft = None
+    if config.is_repository:
+        target = find_in_cache(config.model_path, config.revision)
+    if (repository := config.draft_repository) is not None:
+        draft = find_in_cache(repository, None)
+    whole = [model if model and model.missing is None else None for model in (target, draft)]
+    return ServedModels(*whole)
+
+
+def _fetch_models(config: ServerConfig, report: Report, commit: str | None) -> ServedModels:
+    def fetch(repository: str, revision: str | None) -> LocalModel:
+        request = PullRequest(repository, revision)
+        return ensure_model(request, Hub(), report, by_hash=config.verify_model)
+
+    target = draft = None
+    if config.is_repository:
+        target = fetch(config.model_path, commit or config.revision)
+    if (repository := config.draft_repository) is not None:
+        draft = fetch(repository, None)
+    return ServedModels(target, draft)
 
 
 def _check_speculation_on_cpu(config: ServerConfig) -> None:
@@ -263,51 +355,9 @@ def needs_known(config: ServerConfig, preset: Preset) -> bool:
     return preset.gpus == config.tp_size and preset.fields.get("model_path") == config.model_path
 
 
-def _check_disk(config: ServerConfig) -> None:
-    missing = missing_bytes(config)
-    if missing is None:
-        return
-    cache = hub_cache()
-    free = free_disk_bytes(cache)
-    if free < missing:
-        raise InsufficientDiskError(
-            f"Of {config.model_path}, {human_bytes(missing)} are still to be downloaded; "
-            f"{cache} has {human_bytes(free)} free.",
-            action="Free space, or set HF_HUB_CACHE to a larger disk.",
-        )
-
-
-def missing_bytes(config: ServerConfig) -> int | None:
-    """What is still to be downloaded of a repository, in bytes; None where that is not known."""
-    preset = PRESETS.get(config.preset)
-    if preset is None or preset.fields.get("model_path") != config.model_path:
-        return None
-    # What an earlier start has fetched, whole or in part, need not be fetched again.
-    blobs = repository_folder(config.model_path).glob("blobs/*")
-    return max(0, preset.download_bytes - sum(blob.stat().st_size for blob in blobs))
-
-
 def _check_hashes(config: ServerConfig, folder: Path) -> None:
     if config.verify_model:
         check_hashes(blobs_of(folder), memory_file())
-
-
-def repository_folder(repository: str) -> Path:
-    """Where the hub's cache keeps a repository."""
-    return hub_cache() / f"models--{repository.replace('/', '--')}"
-
-
-def hub_cache() -> Path:
-    """Where SGLang's downloader keeps models.
-
-    Source: huggingface_hub, "Environment variables": HF_HUB_CACHE, else HF_HOME/hub, else
-    XDG_CACHE_HOME/huggingface/hub.
-    """
-    if cache := os.environ.get("HF_HUB_CACHE"):
-        return Path(cache).expanduser()
-    xdg = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
-    home = os.environ.get("HF_HOME")
-    return (Path(home).expanduser() if home else xdg / "huggingface") / "hub"
 
 
 def shared_bytes_needed(config: ServerConfig) -> int:

@@ -19,7 +19,6 @@ _LEAST_CONTEXT_TOKENS: Final = 8_192
 _REPOSITORY: Final = "zai-org/GLM-4.5-Air-FP8"
 _RANKS: Final = 2
 
-GLM_AIR_FP8_DOWNLOAD_BYTES: Final = int(104.85 * GIB)
 # On a CPU a fraction of the host's memory would be a KV cache of many GiB for a small model; the
 # number of tokens is what one wants to say there.
 CPU_KV_CACHE_TOKENS: Final = 65_536
@@ -34,7 +33,6 @@ class Preset:
     gpus: int = 0
     least_compute_capability: tuple[int, int] = (0, 0)
     static_bytes_per_gpu: int = 0
-    download_bytes: int = 0
 
 
 def _static_bytes_per_gpu() -> int:
@@ -71,8 +69,6 @@ GLM_AIR_FP8: Final = Preset(
             "device": "cuda",
             "tp_size": _RANKS,
             "mem_fraction_static": 0.7,
-            # SGLang downloads the model during the first start.
-            "start_timeout_seconds": 4 * 3600.0,
             **EAGLE_3_1_4,
             **GLM45_PARSERS,
         }
@@ -81,7 +77,6 @@ GLM_AIR_FP8: Final = Preset(
     # FP8 in hardware: Ada, Hopper and newer.
     least_compute_capability=(8, 9),
     static_bytes_per_gpu=_static_bytes_per_gpu(),
-    download_bytes=GLM_AIR_FP8_DOWNLOAD_BYTES,
 )
 # The embedded model of the same architecture on a CPU, for development and tests.
 NANO: Final = Preset(

@@ -222,6 +222,7 @@ class Run:
             base_url=config.base_url,
             served_model_name=config.served_model_name,
             model_path=config.model_path,
+            model_commit=self._launch.model_commit,
             api_key_file=config.api_key_file,
             started_at=datetime.now(UTC),
             restarts=self._restarts,

@@ -59,6 +59,8 @@ class RunRecord(BaseModel):
     base_url: str
     served_model_name: str
     model_path: str
+    # Of the repository that `model_path` names; the folder is in `command`.
+    model_commit: str | None = None
     api_key_file: Path | None
     started_at: datetime
     # STOPPING, in order to start again.

@@ -18,9 +18,14 @@ from launcher.events import Event, ServerFailed, ServerReady, ServerStopped
 from launcher.follow import EventReader, failure_of, start_detached, supervisor_died
 from launcher.launch import Launch
 from launcher.phases import Phase
+from launcher.pull_events import PullEvent
+from launcher.pull_request import Report
 from launcher.run_store import RunRecord, RunStore
 from launcher.stop import SUPERVISOR_MARGIN_SECONDS
 from launcher.supervisor import Outcome, Supervisor
+
+# Tells of a download, if there is one, and returns what to launch, or raises why it cannot be.
+Check = Callable[[Report], Launch]
 
 
 def events_writer(store: RunStore) -> Callable[[Event], None]:
@@ -62,15 +67,13 @@ class How:
     adopted: RunRecord | None = None
 
 
-def run_in_foreground(
-    config: ServerConfig, store: RunStore, check: Callable[[], Launch], how: How
-) -> bool:
+def run_in_foreground(config: ServerConfig, store: RunStore, check: Check, how: How) -> bool:
     """Check, then supervise in this process until the server ends.
 
     Args:
         config: what `check` will check.
         store: where its state goes; untouched if the check fails.
-        check: returns what to launch, or raises why it cannot be.
+        check: what must hold before anything is started.
         how: to show it, and what to take over.
 
     Returns:
@@ -96,9 +99,7 @@ def run_in_foreground(
             return supervisor.run() is not Outcome.CANCELLED
 
 
-def run_detached(
-    config: ServerConfig, store: RunStore, check: Callable[[], Launch], how: How
-) -> None:
+def run_detached(config: ServerConfig, store: RunStore, check: Check, how: How) -> None:
     """Check, start a supervisor in the background, and wait until its server is ready.
 
     Raises:
@@ -222,10 +223,18 @@ class _Shown:
                 hint=self._hint,
             )
 
-    def check(self, check: Callable[[], Launch]) -> Launch:
+    def check(self, check: Check) -> Launch:
         """Show that the checks run, and run them."""
         self.display.enter(Phase.CHECKING.value)
-        return check()
+        return check(self._show_download)
+
+    def _show_download(self, event: PullEvent) -> None:
+        if self._how.log_json:
+            click.echo(event.to_json(), err=True)
+        if self._how.as_json:
+            click.echo(event.to_json())
+        else:
+            self.display.feed_download(event)
 
     def wait_until_ready(self, events: Iterator[Event]) -> None:
         """Show a start that another process supervises, to its end, good or bad.

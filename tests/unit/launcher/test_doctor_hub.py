@@ -15,7 +15,8 @@ from launcher.doctor import Row, examine
 from launcher.doctor_hub import Token, find_token, hub_probes
 from launcher.doctor_needs import needs_of
 from launcher.hardware import GIB, Gpu, Hardware
-from launcher.preflight import repository_folder
+from launcher.model_places import CachePlace
+from launcher.model_store import hub_cache
 
 NO_GPU = Hardware((), "none", (0, 1), 20 * GIB)
 MODEL = "zai-org/GLM-4.5-Air-FP8"
@@ -165,7 +166,7 @@ def test_the_token_is_where_huggingface_hub_keeps_it(tmp_path: Path) -> None:
 
 def snapshot() -> Path:
     """The nano model as a snapshot of another repository in the cache."""
-    folder = repository_folder(MODEL)
+    folder = CachePlace(hub_cache(), MODEL).root
     commit = "0123456789abcdef0123456789abcdef01234567"
     (folder / "refs").mkdir(parents=True)
     (folder / "refs" / "main").write_text(commit)
@@ -180,7 +181,7 @@ def snapshot() -> Path:
 def test_a_repository_in_the_cache_is_told_whole_or_in_part() -> None:
     missing = look("glm-4.5-air-fp8")["model-files"]
     assert missing.status == "amber"
-    assert missing.measured == "not here; 104.8 GiB to download"
+    assert missing.measured == "not here; 105.4 GiB to download"
 
     target = snapshot()
     rows = look()

@@ -57,7 +57,7 @@ def test_a_model_that_is_right_passes_and_is_not_read_again(
 ) -> None:
     check_hashes(blobs_of(repository), memory)
     assert memory.stat().st_mode & 0o777 == 0o600
-    monkeypatch.setattr(model_hashes, "_hash", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(model_hashes, "hash_as", lambda *_: pytest.fail("read again"))
     check_hashes(blobs_of(repository), memory)
 
 
@@ -106,17 +106,17 @@ def test_a_file_that_is_as_right_as_before_is_read_once_more(
     check_hashes(blobs_of(repository), memory)
     os.utime(blob_of(repository, "model.safetensors"))
     check_hashes(blobs_of(repository), memory)
-    monkeypatch.setattr(model_hashes, "_hash", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(model_hashes, "hash_as", lambda *_: pytest.fail("read again"))
     check_hashes(blobs_of(repository), memory)
 
 
 def test_a_file_that_cannot_be_read_is_told(
     repository: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(blob: Path) -> str:
+    def refuse(blob: Path, _digest: str) -> str:
         raise PermissionError(13, "Permission denied", str(blob))
 
-    monkeypatch.setattr(model_hashes, "_hash", refuse)
+    monkeypatch.setattr(model_hashes, "hash_as", refuse)
     with pytest.raises(ModelIncompleteError, match="Permission denied"):
         check_hashes(blobs_of(repository), memory)
 

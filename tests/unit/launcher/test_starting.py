@@ -33,6 +33,7 @@ from launcher.events import ServerFailed, ServerReady, ServerStopped, parse_even
 from launcher.follow import EventReader, failure_of, start_detached, supervisor_died
 from launcher.launch import Launch
 from launcher.process import wait_until_gone
+from launcher.pull_request import Report
 from launcher.run_store import RunRecord, RunStore
 from launcher.starting import How, run_detached, run_in_foreground
 from launcher.stop import stop_server
@@ -59,7 +60,7 @@ def store() -> Iterator[RunStore]:
 
 def start(store: RunStore, *behaviour: str, **fields: Any) -> Launch:
     launch = make_launch(*behaviour, **fields)
-    run_detached(launch.config, store, lambda: launch, How(as_json=True))
+    run_detached(launch.config, store, lambda _report: launch, How(as_json=True))
     return launch
 
 
@@ -111,7 +112,7 @@ def test_a_detached_start_that_fails_raises_what_the_supervisor_raised(store: Ru
 
 
 def test_a_failed_check_starts_and_writes_nothing(store: RunStore) -> None:
-    def check() -> Launch:
+    def check(_report: Report) -> Launch:
         raise StateError("no", action="none")
 
     config = make_launch("serve").config
@@ -323,7 +324,9 @@ def in_foreground(
 
     threading.Thread(target=watch).start()
     try:
-        ended_well = run_in_foreground(launch.config, store, lambda: launch, How(as_json=True))
+        ended_well = run_in_foreground(
+            launch.config, store, lambda _report: launch, How(as_json=True)
+        )
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -1,0 +1,348 @@
+"""The model hub, through huggingface_hub's own client: what a repository has, and its bytes.
+
+The client is imported when the hub is first asked: it takes half a second, and nothing but a
+download needs it. Its tokens, proxies, mirrors (`HF_ENDPOINT`) and time-outs hold here too.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import urllib.parse
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar, cast
+
+from launcher.errors import (
+    GatedRepositoryError,
+    HubBusyError,
+    HubError,
+    HubTokenError,
+    HubUnreachableError,
+    InvalidValueError,
+    LauncherError,
+    UnknownRepositoryError,
+    UnknownRevisionError,
+)
+from launcher.model_files import Manifest, RemoteFile
+from launcher.text import human_seconds
+
+if TYPE_CHECKING:
+    import httpx
+
+PUBLIC_ENDPOINT: Final = "https://huggingface.co"
+# The client hands bytes on when it has so many, 10 MiB by itself, and a process that is killed
+# loses what it has not handed on. 64 KiB is what its transport reads at once.
+CHUNK_BYTES: Final = 64 * 1024
+METADATA_TIMEOUT_SECONDS: Final = 30.0
+# Failures in a row without one new byte, and the pauses between them: 1, 2, 4, 8, 16 s.
+MOST_FAILURES: Final = 6
+FIRST_PAUSE_SECONDS: Final = 1.0
+LONGEST_PAUSE_SECONDS: Final = 30.0
+# A hub that asks for a longer pause is not waited for.
+LONGEST_RETRY_AFTER_SECONDS: Final = 300.0
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+_RETRIED: Final = frozenset({408, 500, 502, 503, 504})
+
+_T = TypeVar("_T")
+
+
+class TransientError(Exception):
+    """What may be gone at the next attempt.
+
+    Args:
+        problem: what happened, as a clause.
+        retry_after_seconds: the pause that the hub asks for, or None.
+        busy: the hub said that there were too many requests.
+    """
+
+    def __init__(
+        self, problem: str, *, retry_after_seconds: float | None = None, busy: bool = False
+    ) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.retry_after_seconds = retry_after_seconds
+        self.busy = busy
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A pause before another attempt, for whoever looks on."""
+
+    problem: str
+    pause_seconds: float
+
+
+class Hub:
+    """A hub, or a mirror of it.
+
+    Args:
+        endpoint: its address; None for `HF_ENDPOINT`, else the public one.
+
+    Raises:
+        InvalidValueError: the address is none.
+    """
+
+    def __init__(self, endpoint: str | None = None) -> None:
+        if endpoint is not None and not re.match(r"https?://[^/]", endpoint):
+            raise InvalidValueError(
+                f"The endpoint {endpoint!r} is not an address.",
+                action="Give it as https://HOST, or leave it out for the public hub.",
+            )
+        self._endpoint = endpoint.rstrip("/") if endpoint else None
+
+    @property
+    def address(self) -> str:
+        """Where it is, without a name and password that may stand in the address."""
+        from huggingface_hub import constants  # noqa: PLC0415
+
+        parts = urllib.parse.urlsplit(self._endpoint or constants.ENDPOINT)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+    def list_files(self, repository: str, revision: str | None) -> Manifest:
+        """What a repository has at a branch, tag or commit; None is the main branch.
+
+        Raises:
+            TransientError: another attempt may succeed.
+            LauncherError: it cannot; see the classes below `HubError`.
+        """
+        from huggingface_hub import HfApi  # noqa: PLC0415
+
+        def ask() -> Manifest:
+            _prepare_client()
+            info = HfApi(endpoint=self._endpoint).model_info(
+                repository,
+                revision=revision,
+                files_metadata=True,
+                timeout=METADATA_TIMEOUT_SECONDS,
+            )
+            files = tuple(
+                RemoteFile(
+                    path=sibling.rfilename,
+                    size_bytes=-1 if sibling.size is None else sibling.size,
+                    digest=str(sibling.lfs.sha256 if sibling.lfs else sibling.blob_id),
+                )
+                for sibling in info.siblings or ()
+            )
+            if info.sha is None or not _COMMIT.fullmatch(info.sha):
+                raise ValueError(f"the commit is {info.sha!r}")
+            return Manifest(repository, revision or "main", info.sha, files)
+
+        return self._translated(ask, repository, revision)
+
+    def read_file(
+        self, manifest: Manifest, file: RemoteFile, into: BinaryIO, *, have_bytes: int
+    ) -> None:
+        """Fetch a file of a commit, or what is missing of it.
+
+        The address asked is the repository's own, not the CDN's to which it leads: that one holds
+        for an hour only, and each attempt gets another.
+
+        Args:
+            manifest: names the commit.
+            file: one of its files.
+            into: takes the bytes as they come; stands at its end.
+            have_bytes: how many of them it has already.
+
+        Raises:
+            TransientError: another attempt may succeed, and goes on where this one ended.
+            LauncherError: it cannot.
+            OSError: `into` does not take them.
+        """
+        from huggingface_hub import hf_hub_url  # noqa: PLC0415
+        from huggingface_hub.file_download import http_get  # noqa: PLC0415
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # noqa: PLC0415
+
+        def fetch() -> None:
+            _prepare_client()
+            http_get(
+                hf_hub_url(
+                    manifest.repository,
+                    file.path,
+                    revision=manifest.commit,
+                    endpoint=self._endpoint,
+                ),
+                into,
+                resume_size=have_bytes,
+                # Compressed on the way, a file could not be asked for from its middle.
+                headers=build_hf_headers(headers={"Accept-Encoding": "identity"}),
+                expected_size=file.size_bytes,
+                displayed_filename=file.path,
+            )
+
+        self._translated(fetch, manifest.repository, manifest.revision)
+
+    def _translated(self, call: Callable[[], _T], repository: str, revision: str | None) -> _T:
+        """Call, and turn the client's errors into ours."""
+        import httpx  # noqa: PLC0415
+        from huggingface_hub import errors  # noqa: PLC0415
+
+        try:
+            return call()
+        except errors.HfHubHTTPError as error:
+            raise self._refusal(error, repository, revision) from error
+        except errors.HFValidationError as error:
+            raise InvalidValueError(
+                f"The hub's client does not take it: {error}.",
+                action="A repository id has the form OWNER/NAME.",
+            ) from error
+        except errors.OfflineModeIsEnabled as error:
+            raise HubUnreachableError(
+                f"HF_HUB_OFFLINE forbids to ask {self.address}.", action="Unset it."
+            ) from error
+        except httpx.TransportError as error:
+            text = str(error) or type(error).__name__
+            raise TransientError(f"{self.address} cannot be reached: {text}") from error
+        except OSError as error:
+            # The client's own, when the body ends early; those of the disk have a number.
+            if error.errno is None:
+                raise TransientError(str(error).splitlines()[0]) from error
+            raise
+        except (ValueError, TypeError, LookupError) as error:
+            raise HubError(
+                f"{self.address} gives an answer on {repository} that cannot be used: {error}.",
+                action="Look whether the endpoint is a model hub. The hub gives files above 50 GB "
+                "to its own client alone: `hf download`.",
+            ) from error
+
+    def _refusal(self, error: Exception, repository: str, revision: str | None) -> Exception:
+        """What an answer with an error status means."""
+        from huggingface_hub import errors  # noqa: PLC0415
+
+        page = f"{self.address}/{repository}"
+        response = cast("errors.HfHubHTTPError", error).response
+        evidence = (f"HTTP {response.status_code} from {self.address}",)
+        login = "`hf auth login`, or set HF_TOKEN"
+        refusal: LauncherError
+        # First: for the client it is a repository that cannot be found.
+        if isinstance(error, errors.GatedRepoError):
+            refusal = GatedRepositoryError(
+                f"{repository} is gated: its owner gives the files only to those who accepted its "
+                "terms.",
+                action=f"Accept them at {page}, then {login} of that account.",
+                evidence=evidence,
+            )
+        elif isinstance(error, errors.RevisionNotFoundError):
+            refusal = UnknownRevisionError(
+                f"{repository} has no branch, tag or commit {revision!r}.",
+                action=f"Look at {page}/commits, or leave --revision out for the main branch.",
+                evidence=evidence,
+            )
+        elif isinstance(error, errors.RepositoryNotFoundError):
+            refusal = UnknownRepositoryError(
+                f"There is no repository {repository} at {self.address}, or it is private.",
+                action=f"Check the name; for a private one {login}.",
+                evidence=evidence,
+            )
+        elif response.status_code in {401, 403}:
+            refusal = HubTokenError(
+                f"{self.address} refuses the token for {repository}, or wants one "
+                f"(HTTP {response.status_code}).",
+                action=f"Use {login} with a token that may read it.",
+            )
+        elif response.status_code == 404:
+            refusal = UnknownRepositoryError(
+                f"{self.address} does not know {repository} at {revision or 'main'}.",
+                action="Check the name, the revision, and the endpoint if it is a mirror.",
+                evidence=evidence,
+            )
+        elif response.status_code in _RETRIED:
+            return TransientError(f"{self.address} answers with HTTP {response.status_code}")
+        else:
+            refusal = HubError(
+                f"{self.address} refuses {repository} with HTTP {response.status_code}.",
+                action="Try again later, or look at the hub's status page.",
+                evidence=tuple(str(error).splitlines()[:3]),
+            )
+        return refusal
+
+
+class Patience:
+    """How often and how long to try again. Pure: it is told of failures and says the pause."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def progress(self) -> None:
+        """Something came: the row of failures has ended."""
+        self._failures = 0
+
+    def after(self, error: TransientError) -> Retry:
+        """The pause before the next attempt.
+
+        Raises:
+            HubBusyError, HubUnreachableError: there is none.
+        """
+        self._failures += 1
+        asked = error.retry_after_seconds
+        too_long = asked is not None and asked > LONGEST_RETRY_AFTER_SECONDS
+        if too_long or self._failures >= MOST_FAILURES:
+            raise self._give_up(error)
+        pause = min(FIRST_PAUSE_SECONDS * 2.0 ** (self._failures - 1), LONGEST_PAUSE_SECONDS)
+        return Retry(error.problem, pause if asked is None else max(asked, 0.0))
+
+    def _give_up(self, error: TransientError) -> HubError:
+        after = f"after {self._failures} attempts" if self._failures > 1 else "at once"
+        what = f"{error.problem}; given up {after}."
+        if not error.busy:
+            return HubUnreachableError(
+                what,
+                action="Look at the network, HF_ENDPOINT and the proxy; the same command goes on "
+                "where it was.",
+            )
+        wait = error.retry_after_seconds
+        later = f"in {human_seconds(wait)}" if wait else "later"
+        return HubBusyError(
+            what,
+            action=f"Run it again {later}: it goes on where it was. `hf auth login` raises the "
+            "limit, fewer --jobs keep below it.",
+        )
+
+
+def _prepare_client() -> None:
+    """Let the client of this process behave as a part of ours."""
+    from huggingface_hub import constants, get_session  # noqa: PLC0415
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]  # noqa: PLC0415
+    from huggingface_hub.utils.logging import set_verbosity  # noqa: PLC0415
+
+    constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
+    # It would ask the public hub, even where a mirror is meant, and write below HF_HOME.
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    # What it would say of retries is said by ours.
+    set_verbosity(logging.CRITICAL)
+    if not constants.HF_HUB_DISABLE_PROGRESS_BARS:
+        disable_progress_bars()
+    # Else it would itself sleep for as long as the hub asks, be it hours.
+    session = get_session()
+    hooks = session.event_hooks
+    if _stop_when_throttled not in hooks["response"]:
+        session.event_hooks = {**hooks, "response": [*hooks["response"], _stop_when_throttled]}
+
+
+def _stop_when_throttled(response: httpx.Response) -> None:
+    if response.status_code == 429:
+        host = response.request.url.host
+        raise TransientError(
+            f"{host} answers that there were too many requests (HTTP 429)",
+            retry_after_seconds=_retry_after_seconds(response),
+            busy=True,
+        )
+
+
+def _retry_after_seconds(response: httpx.Response) -> float | None:
+    """What the hub asks for: its rate-limit header, or the standard one as seconds or a date."""
+    from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]  # noqa: PLC0415
+
+    limit = parse_ratelimit_headers(response.headers)
+    if limit is not None and limit.remaining == 0:
+        return float(limit.reset_in_seconds)
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return max(0.0, (at.astimezone(UTC) - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,234 @@
+"""Where the files of a model lie: in the hub's cache, or in a plain folder.
+
+In both, a download that is not complete lies under its hash beside the lock, so that only what was
+found right ever has its name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, Protocol
+
+from launcher.errors import InvalidValueError, ModelInUseError, StateError
+from launcher.model_files import RemoteFile
+from launcher.model_folder import INDEX_NAME
+
+COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+LOCK_NAME: Final = "specserve.lock"
+OWN_FOLDER: Final = ".specserve"
+MAIN: Final = "main"
+_REVISION: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]*")
+
+
+class Place(Protocol):
+    """Where one repository's files go."""
+
+    @property
+    def root(self) -> Path:
+        """The folder that everything lies in, apart from the lock."""
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked by whoever downloads."""
+
+    def folder(self, commit: str) -> Path:
+        """The model folder of a commit."""
+
+    def partial(self, file: RemoteFile) -> Path:
+        """What has come of a file."""
+
+    def stored(self, file: RemoteFile) -> Path:
+        """A whole file."""
+
+    def show(self, commit: str, file: RemoteFile) -> None:
+        """Let a whole file be seen in the model folder."""
+
+    def finish(self, revision: str, commit: str) -> None:
+        """All files of the commit are there."""
+
+
+class CachePlace:
+    """A repository in the hub's cache, as huggingface_hub lays it out, so that all share it.
+
+    Source: huggingface_hub, "Understand caching": blobs/HASH, snapshots/COMMIT/NAME links to
+    them, refs/REVISION holds the commit.
+    """
+
+    def __init__(self, cache: Path, repository: str) -> None:
+        name = f"models--{repository.replace('/', '--')}"
+        self.root = cache / name
+        self.lock_file = cache / ".locks" / name / LOCK_NAME
+
+    def folder(self, commit: str) -> Path:
+        """The snapshot."""
+        return self.root / "snapshots" / commit
+
+    def partial(self, file: RemoteFile) -> Path:
+        """Not the client's own name for it: former versions write to that one, locked otherwise."""
+        return self.root / "blobs" / f"{file.digest}.specserve.incomplete"
+
+    def stored(self, file: RemoteFile) -> Path:
+        """The blob."""
+        return self.root / "blobs" / file.digest
+
+    def show(self, commit: str, file: RemoteFile) -> None:
+        """Link to the blob."""
+        link = self.folder(commit) / file.path
+        target = Path("../../blobs") / file.digest
+        if link.is_symlink() and link.readlink() == target:
+            return
+        link.parent.mkdir(parents=True, exist_ok=True)
+        partial = link.with_name(f".{link.name}.{os.getpid()}.partial")
+        partial.unlink(missing_ok=True)
+        partial.symlink_to(target)
+        partial.replace(link)
+
+    def finish(self, revision: str, commit: str) -> None:
+        """Let the branch or tag mean this commit here."""
+        if COMMIT.fullmatch(revision):
+            return
+        ref = self.root / "refs" / revision
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        partial = ref.with_name(f".{ref.name}.{os.getpid()}.partial")
+        partial.write_text(commit)
+        partial.replace(ref)
+
+    def commit_of(self, revision: str) -> str | None:
+        """The commit that a branch or tag means here, or None."""
+        if COMMIT.fullmatch(revision):
+            return revision
+        check_revision(revision)
+        with contextlib.suppress(OSError, UnicodeError):
+            commit = (self.root / "refs" / revision).read_text(encoding="ascii").strip()
+            return commit if COMMIT.fullmatch(commit) else None
+        return None
+
+    def commits(self) -> list[str]:
+        """The commits of which there is something here."""
+        return sorted(
+            folder.name for folder in self.root.glob("snapshots/*") if COMMIT.fullmatch(folder.name)
+        )
+
+    def names_of(self, commit: str) -> list[str]:
+        """The branches and tags that mean a commit here."""
+        refs = self.root / "refs"
+        names = [str(ref.relative_to(refs)) for ref in refs.rglob("*") if ref.is_file()]
+        return sorted(name for name in names if self.commit_of(name) == commit)
+
+
+class FolderPlace:
+    """A folder of the user's choice, which holds one commit of one repository.
+
+    Raises:
+        InvalidValueError: it holds something else.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._own = root / OWN_FOLDER
+        self.lock_file = self._own / LOCK_NAME
+        if root.exists() and not root.is_dir():
+            raise InvalidValueError(f"{root} is not a folder.", action="Choose another --target.")
+        known = (OWN_FOLDER, "config.json", INDEX_NAME)
+        if root.is_dir() and any(root.iterdir()) and not any((root / n).exists() for n in known):
+            raise InvalidValueError(
+                f"{root} holds something else than a model.",
+                action="Choose an empty or a new folder with --target.",
+            )
+
+    def folder(self, commit: str) -> Path:
+        """The folder itself."""
+        del commit
+        return self.root
+
+    def partial(self, file: RemoteFile) -> Path:
+        """In our own folder."""
+        return self._own / f"{file.path}.{file.digest}.incomplete"
+
+    def stored(self, file: RemoteFile) -> Path:
+        """Under its own name."""
+        return self.root / file.path
+
+    def show(self, commit: str, file: RemoteFile) -> None:
+        """It is there already."""
+
+    def finish(self, revision: str, commit: str) -> None:
+        """Nothing is left to be done."""
+
+
+def check_revision(revision: str) -> None:
+    """Refuse a revision that is no name of a file.
+
+    Raises:
+        InvalidValueError: it is not.
+    """
+    if not _REVISION.fullmatch(revision) or ".." in revision:
+        raise InvalidValueError(
+            f"The revision {revision!r} is no commit, branch or tag.",
+            action="Leave --revision out for the main branch.",
+        )
+
+
+@contextlib.contextmanager
+def locked(
+    place: Place, repository: str, *, wait: Callable[[int | None], None] | None = None
+) -> Iterator[None]:
+    """Be the only one who writes there. The kernel lets go when the process dies.
+
+    Args:
+        place: what to lock.
+        repository: for the message.
+        wait: called again and again while another process, with this number where it is known,
+            holds the lock; it pauses. None: do not wait.
+
+    Raises:
+        ModelInUseError: another process holds the lock and nobody waits for it.
+        StateError: the lock file cannot be made.
+    """
+    try:
+        place.lock_file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(place.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise cannot_write(place.lock_file, error) from error
+    try:
+        while not _try_lock(descriptor):
+            holder = _holder(descriptor)
+            if wait is None:
+                who = f"process {holder}" if holder else "another process"
+                raise ModelInUseError(
+                    f"{repository} is being downloaded by {who}.",
+                    action="Wait until it has ended, or end it.",
+                )
+            wait(holder)
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def cannot_write(path: Path, error: OSError) -> StateError:
+    """The error for a place that the system refuses."""
+    return StateError(
+        f"{error.filename or path} cannot be written: {error.strerror}.",
+        action="Mend its permissions, or choose another place: HF_HUB_CACHE, or --target.",
+    )
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(descriptor: int) -> int | None:
+    text = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+    return int(text) if text.isdecimal() else None

@@ -1,0 +1,256 @@
+"""Which models are here: in the hub's cache, and in folders that `pull` has filled.
+
+What `pull` found out is kept in `$XDG_STATE_HOME/specserve/models`, one file for each model
+folder: the commit, where it came from, each file with its hash, and when all were last verified.
+Never a token.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from launcher.errors import LauncherError, StateError
+from launcher.model_files import Manifest, RemoteFile
+from launcher.model_folder import check_weights
+from launcher.model_places import MAIN, OWN_FOLDER, CachePlace
+from launcher.private_files import make_private_folder, write_atomically
+from launcher.run_store import list_stores, servers_root
+
+SCHEMA_VERSION: Final = 1
+_CACHE_PREFIX: Final = "models--"
+
+
+class _File(BaseModel):
+    """A file of a record."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: str
+    size_bytes: int
+    digest: str
+
+
+class ModelRecord(BaseModel):
+    """What `pull` knows of a model folder."""
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    repository: str
+    revision: str
+    commit: str
+    endpoint: str
+    in_cache: bool
+    folder: Path
+    files: tuple[_File, ...]
+    pulled_at: datetime
+    verified_at: datetime
+
+    @property
+    def manifest(self) -> Manifest:
+        """The files, as values."""
+        files = tuple(RemoteFile(file.path, file.size_bytes, file.digest) for file in self.files)
+        return Manifest(self.repository, self.revision, self.commit, files)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model folder that is here, whole or in part.
+
+    Attributes:
+        repository: its id at the hub.
+        commit: of which commit it is.
+        names: the branches and tags that mean the commit here.
+        folder: what to serve.
+        size_bytes: of the files that are here.
+        missing: what is not here, in words; None where the model is complete.
+        record: what `pull` knows of it; None where another program brought it.
+        in_cache: whether it lies in the hub's cache.
+    """
+
+    repository: str
+    commit: str
+    names: tuple[str, ...]
+    folder: Path
+    size_bytes: int
+    missing: str | None
+    record: ModelRecord | None
+    in_cache: bool
+
+
+def hub_cache() -> Path:
+    """Where the hub's client keeps models.
+
+    Source: huggingface_hub, "Environment variables": HF_HUB_CACHE, else HF_HOME/hub, else
+    XDG_CACHE_HOME/huggingface/hub.
+    """
+    if cache := os.environ.get("HF_HUB_CACHE"):
+        return Path(cache).expanduser()
+    xdg = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    home = os.environ.get("HF_HOME")
+    return (Path(home).expanduser() if home else xdg / "huggingface") / "hub"
+
+
+def is_offline() -> bool:
+    """Whether the user forbids to ask the hub.
+
+    Source: huggingface_hub 1.33, constants.py, HF_HUB_OFFLINE.
+    """
+    said = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    return said.upper() in {"1", "ON", "YES", "TRUE"}
+
+
+def records_folder() -> Path:
+    """Where the records are."""
+    return servers_root().parent / "models"
+
+
+def read_record(folder: Path) -> ModelRecord | None:
+    """What `pull` knows of a model folder; None where it knows nothing."""
+    return _read(_record_file(folder))
+
+
+def write_record(record: ModelRecord) -> None:
+    """Keep it.
+
+    Raises:
+        StateError: the state folder cannot be written.
+    """
+    file = _record_file(record.folder)
+    make_private_folder(file.parent)
+    write_atomically(file, record.model_dump_json(indent=2) + "\n")
+
+
+def forget_record(folder: Path) -> None:
+    """The model folder is gone."""
+    with contextlib.suppress(OSError):
+        _record_file(folder).unlink()
+
+
+def find_in_cache(repository: str, revision: str | None) -> LocalModel | None:
+    """What is here of a branch, tag or commit; None for the main branch. Asks nobody."""
+    place = CachePlace(hub_cache(), repository)
+    commit = place.commit_of(revision or MAIN)
+    if commit is None or not place.folder(commit).is_dir():
+        return None
+    return _describe_snapshot(place, repository, commit)
+
+
+def find_folder(folder: Path) -> LocalModel | None:
+    """What `pull` has put into a folder; None where it has not."""
+    record = read_record(folder)
+    if record is None or record.in_cache:
+        return None
+    return LocalModel(
+        repository=record.repository,
+        commit=record.commit,
+        names=(record.revision,),
+        folder=folder,
+        size_bytes=_size_of(folder / file.path for file in record.files),
+        missing=_what_is_missing(folder, record),
+        record=record,
+        in_cache=False,
+    )
+
+
+def list_models() -> list[LocalModel]:
+    """All models here, by repository, those of the hub's cache first."""
+    cache = hub_cache()
+    models: list[LocalModel] = []
+    for root in sorted(cache.glob(f"{_CACHE_PREFIX}*")):
+        repository = root.name.removeprefix(_CACHE_PREFIX).replace("--", "/")
+        place = CachePlace(cache, repository)
+        found = [_describe_snapshot(place, repository, commit) for commit in place.commits()]
+        models += found or _describe_start(place, repository)
+    records = (_read(file) for file in sorted(records_folder().glob("*.json")))
+    folders = [record.folder for record in records if record and not record.in_cache]
+    models += [model for folder in folders if folder.is_dir() and (model := find_folder(folder))]
+    return models
+
+
+def users_of(folders: Iterable[Path], repository: str) -> list[str]:
+    """The names of servers that run with a model: by its folder, or by its repository id."""
+    roots = [str(folder) for folder in folders]
+    users = []
+    for store in list_stores():
+        try:
+            record = store.read()
+        except StateError:
+            continue  # another version's: it says nothing on models
+        if record is None or not record.is_running:
+            continue
+        words = (*record.command, record.model_path)
+        if repository in words or any(
+            word == root or word.startswith(f"{root}/") for word in words for root in roots
+        ):
+            users.append(store.name)
+    return users
+
+
+def _describe_snapshot(place: CachePlace, repository: str, commit: str) -> LocalModel:
+    folder = place.folder(commit)
+    record = read_record(folder)
+    return LocalModel(
+        repository=repository,
+        commit=commit,
+        names=tuple(place.names_of(commit)),
+        folder=folder,
+        size_bytes=_size_of(folder.iterdir()),
+        missing=_what_is_missing(folder, record),
+        record=record,
+        in_cache=True,
+    )
+
+
+def _describe_start(place: CachePlace, repository: str) -> list[LocalModel]:
+    """A repository of which no file is whole."""
+    size = _size_of(place.root.glob("blobs/*"))
+    if not size:
+        return []
+    why = "no file of it is whole"
+    return [LocalModel(repository, "", (), place.root, size, why, None, in_cache=True)]
+
+
+def _what_is_missing(folder: Path, record: ModelRecord | None) -> str | None:
+    for file in record.files if record else ():
+        path = folder / file.path
+        if not path.is_file() or path.stat().st_size != file.size_bytes:
+            return f"{file.path} is missing or has another size"
+    if not (folder / "config.json").is_file():
+        return "config.json is missing"
+    try:
+        # No tokenizer is asked for: draft models come without.
+        check_weights(folder)
+    except LauncherError as error:
+        return error.problem
+    return None
+
+
+def _size_of(files: Iterable[Path]) -> int:
+    size = 0
+    for file in files:
+        if file.name == OWN_FOLDER:
+            continue
+        with contextlib.suppress(OSError):
+            size += file.stat().st_size if file.is_file() else 0
+    return size
+
+
+def _record_file(folder: Path) -> Path:
+    return records_folder() / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]}.json"
+
+
+def _read(file: Path) -> ModelRecord | None:
+    try:
+        return ModelRecord.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None

@@ -1,0 +1,106 @@
+"""What is to be downloaded or verified, and what both need."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from launcher.errors import ModelNotFoundError
+from launcher.hub import Hub, Patience, TransientError
+from launcher.model_files import Manifest, RemoteFile
+from launcher.model_hashes import cannot_read, hash_as
+from launcher.model_places import CachePlace, FolderPlace, Place
+from launcher.model_store import LocalModel, hub_cache, is_offline
+from launcher.pull_events import FileVerified, PullEvent, PullRetries
+from launcher.workers import run_in_threads
+
+DEFAULT_THREADS: Final = 4
+
+Report = Callable[[PullEvent], None]
+
+
+def ignore(event: PullEvent) -> None:
+    """A report to nobody."""
+    del event
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """What to download, and where to.
+
+    Args:
+        repository: OWNER/NAME.
+        revision: branch, tag or commit; None for the main branch.
+        target: a plain folder; None for the hub's cache.
+        threads: files at a time.
+    """
+
+    repository: str
+    revision: str | None = None
+    target: Path | None = None
+    threads: int = DEFAULT_THREADS
+
+    def place(self) -> Place:
+        """Where the files go."""
+        if self.target is not None:
+            return FolderPlace(self.target)
+        return CachePlace(hub_cache(), self.repository)
+
+
+def list_files(request: PullRequest, hub: Hub, report: Report) -> Manifest:
+    """What the repository has at the revision; tries again where that may help.
+
+    Raises:
+        LauncherError: the hub does not say.
+    """
+    patience = Patience()
+    while True:
+        try:
+            return hub.list_files(request.repository, request.revision)
+        except TransientError as error:
+            retry = patience.after(error)
+            report(PullRetries(path=None, problem=retry.problem, pause_seconds=retry.pause_seconds))
+            time.sleep(retry.pause_seconds)
+
+
+def hash_all(
+    where: Callable[[RemoteFile], Path], files: Sequence[RemoteFile]
+) -> list[tuple[RemoteFile, str]]:
+    """The hash of each file, or its size where that is wrong already.
+
+    Raises:
+        ModelIncompleteError: one cannot be read.
+    """
+
+    def look(file: RemoteFile) -> str:
+        path = where(file)
+        size = path.stat().st_size
+        return hash_as(path, file.digest) if size == file.size_bytes else f"unread: {size:,} bytes"
+
+    try:
+        return list(run_in_threads(look, files, threads=DEFAULT_THREADS, stop=threading.Event()))
+    except OSError as error:
+        raise cannot_read(error) from error
+
+
+def not_here(request: PullRequest, local: LocalModel | None) -> ModelNotFoundError:
+    """The error for a model that is not here, or of which a part is missing."""
+    where = request.target or hub_cache()
+    what = f"{request.repository} at {request.revision or 'main'}"
+    why = local.missing if local else None
+    return ModelNotFoundError(
+        f"{what} is not whole in {where}: {why}" if why else f"{what} is not in {where}.",
+        action=f"Run `python -m launcher pull {request.repository}`"
+        + (", with HF_HUB_OFFLINE unset." if is_offline() else "."),
+    )
+
+
+def verified_event(file: RemoteFile) -> FileVerified:
+    """A file that is here was found right."""
+    return FileVerified(
+        path=file.path, size_bytes=file.size_bytes, digest=file.digest, fetched_bytes=0
+    )
