@@ -1,7 +1,8 @@
 """Fetching files of a commit, several at a time, each from where it ended the last time.
 
 A file is written under its hash, hashed when it has its size, flushed to the disk, and only then
-gets its name. Whoever is killed loses what was on the way, 64 KiB and the kernel's buffers.
+gets its name. Whoever is killed loses what was on the way: at most 32 KiB and the kernel's buffers
+for each file in work.
 """
 
 from __future__ import annotations

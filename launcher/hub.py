@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 PUBLIC_ENDPOINT: Final = "https://huggingface.co"
 # The client hands bytes on when it has so many, 10 MiB by itself, and a process that is killed
-# loses what it has not handed on. 64 KiB is what its transport reads at once.
-CHUNK_BYTES: Final = 64 * 1024
+# loses what it has not handed on. Its transport reads 64 KiB at once.
+CHUNK_BYTES: Final = 32 * 1024
 METADATA_TIMEOUT_SECONDS: Final = 30.0
 # Failures in a row without one new byte, and the pauses between them: 1, 2, 4, 8, 16 s.
 MOST_FAILURES: Final = 6

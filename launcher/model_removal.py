@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from launcher.errors import ModelInUseError, ModelNotFoundError
@@ -80,10 +80,13 @@ def _remove_from_cache(removal: Removal) -> None:
 
     place = CachePlace(hub_cache(), removal.name)
     with locked(place, removal.name):
-        # The client knows what other repositories share, and leaves it.
-        commits = [model.commit for model in removal.models if model.commit]
+        # The client knows what other repositories share, and leaves it. It would also remove the
+        # same commits of a repository's duplicates, so it is shown this one alone.
+        everything = scan_cache_dir(hub_cache())
+        own = [repo for repo in everything.repos if repo.repo_path == place.root]
+        commits = [revision.commit_hash for repo in own for revision in repo.revisions]
         if commits:
-            scan_cache_dir(hub_cache()).delete_revisions(*commits).execute()
+            replace(everything, repos=frozenset(own)).delete_revisions(*commits).execute()
         # What it leaves: downloads that are not complete, files set aside.
         if place.root.exists():
             shutil.rmtree(place.root)

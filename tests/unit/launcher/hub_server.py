@@ -23,7 +23,7 @@ from typing import Any, cast
 
 BLOCK_BYTES = 16 * 1024
 # Kernel buffers hold what was sent and never arrived; with small ones the count is honest.
-SEND_BUFFER_BYTES = 32 * 1024
+SEND_BUFFER_BYTES = 8 * 1024
 LARGE_BYTES = 10_000
 
 

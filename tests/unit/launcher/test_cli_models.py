@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from launcher import errors
+from launcher import cli, errors
 from launcher.model_store import hub_cache
 from launcher.run_store import RunStore
 from launcher.states import ServerState
@@ -23,10 +24,6 @@ from tests.unit.launcher.hub_models import model_files
 from tests.unit.launcher.hub_server import HubServer, running_hub
 
 MODEL = "owner/model"
-KILLS = 20
-SEED = 20261124
-# Slow enough that little lies in the kernel's buffers, of which a kill makes waste.
-BYTES_PER_SECOND = 40_000_000
 
 
 @pytest.fixture
@@ -35,13 +32,43 @@ def server() -> Iterator[HubServer]:
         yield running
 
 
+class Done(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
 @pytest.fixture
+def run(
+    server: HubServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """The command line in this process."""
+
+    def call(*arguments: str) -> Done:
+        asks = ["--endpoint", server.endpoint] if arguments[0] == "pull" else []
+        monkeypatch.setattr(sys, "argv", ["launcher", *arguments, *asks])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = capsys.readouterr()
+        return Done(int(end.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture(autouse=True)
 def environment(server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("HF_HOME", "HF_TOKEN", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HF_ENDPOINT", server.endpoint)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    # Nobody is there to answer.
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
@@ -54,12 +81,6 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    process = start(*arguments)
-    out, err = process.communicate(timeout=120)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-
-
 def snapshot(model: str = MODEL) -> Path:
     return hub_cache() / f"models--{model.replace('/', '--')}" / "snapshots" / ("a" * 40)
 
@@ -69,39 +90,7 @@ def wait_for_bytes(server: HubServer, count: int, process: subprocess.Popen[str]
         time.sleep(0.002)
 
 
-@pytest.mark.usefixtures("environment")
-def test_a_download_killed_twenty_times_ends_verified_and_fetches_next_to_nothing_twice(
-    server: HubServer,
-) -> None:
-    files = model_files(shards=4, shard_bytes=75_000_000)
-    server.add(MODEL, files)
-    server.bytes_per_second = BYTES_PER_SECOND
-    needed = sum(len(content) for name, content in files.items() if name.startswith("model-0"))
-    dice = random.Random(SEED)  # noqa: S311  # the same in each run
-    kills = 0
-    for share in sorted(dice.uniform(0.0, 0.98) for _ in range(KILLS)):
-        process = start("pull", MODEL, "--jobs", "2")
-        wait_for_bytes(server, int(share * needed), process)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        kills += process.returncode == -signal.SIGKILL
-    assert kills == KILLS
-
-    done = run("pull", MODEL, "--json")
-
-    assert done.returncode == 0, done.stderr
-    sent = sum(count for name, count in server.sent_bytes.items() if name.startswith("model-0"))
-    print(f"sent {sent / needed:.4f} of the size")
-    assert sent <= 1.01 * needed
-    for name, content in files.items():
-        if name.startswith("model-0"):
-            assert (snapshot() / name).read_bytes() == content
-    assert run("pull", MODEL, "--verify-only").returncode == 0
-    assert list(hub_cache().rglob("*incomplete")) == []
-
-
-@pytest.mark.usefixtures("environment")
-def test_ctrl_c_leaves_what_the_next_pull_continues(server: HubServer) -> None:
+def test_ctrl_c_leaves_what_the_next_pull_continues(run: Run, server: HubServer) -> None:
     files = model_files(shards=1, shard_bytes=3_000_000)
     server.add(MODEL, files)
     server.bytes_per_second = 2_000_000
@@ -113,17 +102,16 @@ def test_ctrl_c_leaves_what_the_next_pull_continues(server: HubServer) -> None:
     assert "Traceback" not in err
     server.bytes_per_second = None
     before = server.total_sent_bytes()
-    assert run("pull", MODEL).returncode == 0
+    assert run("pull", MODEL).code == 0
     # The rest, and not the whole again.
     assert server.total_sent_bytes() - before < 2_500_000
 
 
-@pytest.mark.usefixtures("environment")
-def test_a_pipe_gets_the_folder_and_a_program_gets_events(server: HubServer) -> None:
+def test_a_pipe_gets_the_folder_and_a_program_gets_events(run: Run, server: HubServer) -> None:
     server.add(MODEL, model_files())
     done = run("pull", MODEL)
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{snapshot()}\n", "")
-    events = [json.loads(line) for line in run("pull", MODEL, "--json").stdout.splitlines()]
+    assert (done.code, done.out, done.err) == (0, f"{snapshot()}\n", "")
+    events = [json.loads(line) for line in run("pull", MODEL, "--json").out.splitlines()]
     assert [event["event"] for event in events if event["event"] != "pull.progress"] == [
         "pull.resolved",
         "pull.finished",
@@ -131,34 +119,31 @@ def test_a_pipe_gets_the_folder_and_a_program_gets_events(server: HubServer) -> 
     assert events[-1]["commit"] == "a" * 40
     assert events[-1]["fetched_bytes"] == 0
     offline = run("pull", MODEL, "--offline", "--json")
-    assert json.loads(offline.stdout.splitlines()[-1])["by_hash"] is True
+    assert json.loads(offline.out.splitlines()[-1])["by_hash"] is True
 
 
-@pytest.mark.usefixtures("environment")
-def test_a_refusal_has_its_exit_code_and_one_line_of_json(server: HubServer) -> None:
+def test_a_refusal_has_its_exit_code_and_one_line_of_json(run: Run, server: HubServer) -> None:
     server.add("owner/gated", model_files(), gated=True)
     done = run("pull", "owner/gated", "--json")
-    assert done.returncode == errors.GatedRepositoryError.exit_code
-    assert json.loads(done.stdout.splitlines()[-1])["error"] == "GatedRepositoryError"
+    assert done.code == errors.GatedRepositoryError.exit_code
+    assert json.loads(done.out.splitlines()[-1])["error"] == "GatedRepositoryError"
 
 
-@pytest.mark.usefixtures("environment")
-def test_a_preset_is_pulled_by_its_name(server: HubServer) -> None:
+def test_a_preset_is_pulled_by_its_name(run: Run, server: HubServer) -> None:
     server.add("zai-org/GLM-4.5-Air-FP8", model_files())
-    assert run("pull", "glm-4.5-air-fp8").returncode == 0
+    assert run("pull", "glm-4.5-air-fp8").code == 0
     assert snapshot("zai-org/GLM-4.5-Air-FP8").is_dir()
 
 
-@pytest.mark.usefixtures("environment")
-def test_models_are_listed_and_removed(server: HubServer, tmp_path: Path) -> None:
+def test_models_are_listed_and_removed(run: Run, server: HubServer, tmp_path: Path) -> None:
     server.add(MODEL, model_files())
     server.add("owner/other", model_files(seed=1))
-    assert "No model is here" in run("models").stdout
+    assert "No model is here" in run("models").out
     for arguments in ((MODEL,), ("owner/other",), (MODEL, "--target", str(tmp_path / "plain"))):
-        assert run("pull", *arguments).returncode == 0
+        assert run("pull", *arguments).code == 0
     (tmp_path / "plain" / "notes.txt").write_text("mine")
 
-    listed = json.loads(run("models", "--json").stdout)["models"]
+    listed = json.loads(run("models", "--json").out)["models"]
     assert [(model["repository"], model["in_cache"]) for model in listed] == [
         (MODEL, True),
         ("owner/other", True),
@@ -167,25 +152,23 @@ def test_models_are_listed_and_removed(server: HubServer, tmp_path: Path) -> Non
     assert all(model["complete"] and model["verified_at"] for model in listed)
     assert all(model["commit"] == "a" * 40 for model in listed)
 
-    # Nobody is there to say yes.
-    assert run("models", "rm", MODEL).returncode == 130
+    assert run("models", "rm", MODEL).code == 130
     assert snapshot().is_dir()
-    assert run("models", "rm", MODEL, "--yes").returncode == 0
-    assert run("models", "rm", str(tmp_path / "plain"), "--yes").returncode == 0
+    assert run("models", "rm", MODEL, "--yes").code == 0
+    assert run("models", "rm", str(tmp_path / "plain"), "--yes").code == 0
     assert {file.name for file in (tmp_path / "plain").iterdir()} == {"notes.txt"}
     assert not snapshot().parent.parent.exists()
-    (left,) = json.loads(run("models", "--json").stdout)["models"]
+    (left,) = json.loads(run("models", "--json").out)["models"]
     assert left["repository"] == "owner/other"
     missing = run("models", "rm", "owner/othr", "--yes")
-    assert missing.returncode == errors.ModelNotFoundError.exit_code
-    assert "owner/other" in missing.stderr
+    assert missing.code == errors.ModelNotFoundError.exit_code
+    assert "owner/other" in missing.err
 
 
-@pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("by", ["id", "folder"])
-def test_a_model_that_is_served_is_not_removed(server: HubServer, by: str) -> None:
+def test_a_model_that_is_served_is_not_removed(run: Run, server: HubServer, by: str) -> None:
     server.add(MODEL, model_files())
-    assert run("pull", MODEL).returncode == 0
+    assert run("pull", MODEL).code == 0
     store = RunStore("night")
     store.create()
     fields: Mapping[str, object] = (
@@ -193,13 +176,12 @@ def test_a_model_that_is_served_is_not_removed(server: HubServer, by: str) -> No
     )
     store.write(make_record(store.folder, name="night", state=ServerState.READY, **fields))
     done = run("models", "rm", MODEL, "--yes")
-    assert done.returncode == errors.ModelInUseError.exit_code
-    assert "night" in done.stderr
+    assert done.code == errors.ModelInUseError.exit_code
+    assert "night" in done.err
     assert snapshot().is_dir()
 
 
-@pytest.mark.usefixtures("environment")
-def test_a_model_that_is_being_downloaded_is_not_removed(server: HubServer) -> None:
+def test_a_model_that_is_being_downloaded_is_not_removed(run: Run, server: HubServer) -> None:
     server.add(MODEL, model_files(shards=1, shard_bytes=5_000_000))
     server.bytes_per_second = 1_000_000
     pulling = start("pull", MODEL)
@@ -207,13 +189,12 @@ def test_a_model_that_is_being_downloaded_is_not_removed(server: HubServer) -> N
     done = run("models", "rm", MODEL, "--yes")
     pulling.kill()
     pulling.communicate()
-    assert done.returncode == errors.ModelInUseError.exit_code
-    assert f"process {pulling.pid}" in done.stderr
+    assert done.code == errors.ModelInUseError.exit_code
+    assert f"process {pulling.pid}" in done.err
     # The lock of a process that was killed holds nobody up.
-    assert run("models", "rm", MODEL, "--yes").returncode == 0
+    assert run("models", "rm", MODEL, "--yes").code == 0
 
 
-@pytest.mark.usefixtures("environment")
 def test_no_token_is_in_argv_output_or_on_the_disk(
     server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,9 +215,8 @@ def test_no_token_is_in_argv_output_or_on_the_disk(
             assert token.encode() not in file.read_bytes()
 
 
-@pytest.mark.usefixtures("environment")
-def test_help_names_both_commands_and_asks_nobody(server: HubServer) -> None:
+def test_help_names_both_commands_and_asks_nobody(run: Run, server: HubServer) -> None:
     done = run("--help")
-    assert {"pull", "models"} <= set(done.stdout.split())
+    assert {"pull", "models"} <= set(done.out.split())
     assert server.requests == []
     assert os.environ["HF_ENDPOINT"] == server.endpoint
