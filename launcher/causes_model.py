@@ -184,7 +184,8 @@ def _no_hub(finding: Finding) -> Words:
     repository = finding.config.model_path
     return Words(
         f"The hub cannot be reached and {repository} is not, or not whole, in the local cache.",
-        f"Once there is a network, `hf download {repository}`; or --model-path of a folder here.",
+        f"Once there is a network, `python -m launcher pull {repository}`; or --model-path of a "
+        "folder here.",
     )
 
 
@@ -192,7 +193,8 @@ def _offline(finding: Finding) -> Words:
     repository = finding.config.model_path
     return Words(
         f"HF_HUB_OFFLINE is set and {repository} is not, or not whole, in the local cache.",
-        f"Run `HF_HUB_OFFLINE=0 hf download {repository}` once, or --model-path of a folder here.",
+        f"With HF_HUB_OFFLINE unset, `python -m launcher pull {repository}`; or --model-path of a "
+        "folder here.",
     )
 
 
@@ -479,7 +481,7 @@ ENTRIES: Final[tuple[Entry, ...]] = (
         name="hub-offline",
         retry=Retry.NEVER,
         looks="`outgoing traffic has been disabled`, `offline mode is enabled`",
-        remedy="`hf download` beforehand, or unset `HF_HUB_OFFLINE`",
+        remedy="`pull` beforehand, or unset `HF_HUB_OFFLINE`",
         pattern=re.compile(
             r"^[\w.]*LocalEntryNotFoundError: .*outgoing traffic has been disabled"
             r"|^[\w.]*OfflineModeIsEnabled: "
@@ -490,7 +492,7 @@ ENTRIES: Final[tuple[Entry, ...]] = (
         name="hub-unreachable",
         retry=Retry.ALWAYS,
         looks="`We couldn't connect to 'https://huggingface.co'`, `LocalEntryNotFoundError`",
-        remedy="`hf download` beforehand, or a local folder",
+        remedy="`pull` beforehand, or a local folder",
         pattern=re.compile(
             r"^\w*Error: We couldn't connect to '"
             r"|^[\w.]*LocalEntryNotFoundError: "

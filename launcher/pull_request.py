@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -69,7 +69,7 @@ def list_files(request: PullRequest, hub: Hub, report: Report) -> Manifest:
 
 def hash_all(
     where: Callable[[RemoteFile], Path], files: Sequence[RemoteFile]
-) -> list[tuple[RemoteFile, str]]:
+) -> Iterator[tuple[RemoteFile, str]]:
     """The hash of each file, or its size where that is wrong already.
 
     Raises:
@@ -82,7 +82,7 @@ def hash_all(
         return hash_as(path, file.digest) if size == file.size_bytes else f"unread: {size:,} bytes"
 
     try:
-        return list(run_in_threads(look, files, threads=DEFAULT_THREADS, stop=threading.Event()))
+        yield from run_in_threads(look, files, threads=DEFAULT_THREADS, stop=threading.Event())
     except OSError as error:
         raise cannot_read(error) from error
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import click
 
@@ -17,12 +18,16 @@ from launcher.errors import NotRunningError
 from launcher.events import Event, ServerFailed, ServerReady, ServerStopped
 from launcher.follow import EventReader, failure_of, start_detached, supervisor_died
 from launcher.launch import Launch
+from launcher.notify import Notifier
 from launcher.phases import Phase
 from launcher.pull_events import PullEvent
 from launcher.pull_request import Report
 from launcher.run_store import RunRecord, RunStore
 from launcher.stop import SUPERVISOR_MARGIN_SECONDS
 from launcher.supervisor import Outcome, Supervisor
+
+# Events come every half second while bytes come, and none while a large file is hashed.
+DOWNLOAD_EXTENSION_SECONDS: Final = 600.0
 
 # Tells of a download, if there is one, and returns what to launch, or raises why it cannot be.
 Check = Callable[[Report], Launch]
@@ -229,6 +234,8 @@ class _Shown:
         return check(self._show_download)
 
     def _show_download(self, event: PullEvent) -> None:
+        # systemd would end a start that takes longer than it was told.
+        Notifier.from_environment(os.environ).extend_timeout(DOWNLOAD_EXTENSION_SECONDS)
         if self._how.log_json:
             click.echo(event.to_json(), err=True)
         if self._how.as_json:

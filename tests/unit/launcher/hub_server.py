@@ -316,5 +316,5 @@ class _Server(ThreadingHTTPServer):
 def _serve(hub: HubServer, handler: Callable[..., _Handler]) -> ThreadingHTTPServer:
     bound = type("Handler", (cast(type, handler),), {"hub": hub})
     server = _Server(("127.0.0.1", 0), bound)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     return server
