@@ -83,9 +83,11 @@ def blobs_of(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return []
-    folder = path / BLOBS if (path / BLOBS).is_dir() else path
-    files = (_follow_once(file) for file in folder.iterdir() if file.is_file())
-    return sorted({file for file in files if file.parent.name == BLOBS and _digits(file.name)})
+    if (path / BLOBS).is_dir():
+        files = {file for file in (path / BLOBS).iterdir() if file.is_file()}
+    else:
+        files = {_follow_once(file) for file in path.iterdir() if file.is_file()}
+    return sorted(file for file in files if file.parent.name == BLOBS and _digits(file.name))
 
 
 def check_hashes(blobs: Iterable[Path], memory: Path) -> None:

@@ -56,6 +56,7 @@ def run_in_threads(
             try:
                 results.put((item, work(item)))
             except BaseException as error:  # noqa: BLE001  # raised where it is waited for
+                stop.set()
                 results.put(error)
 
     pool = [threading.Thread(target=loop, daemon=True) for _ in range(min(threads, len(items)))]

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import pytest
 
-from launcher import cli, errors
+from launcher import cli, errors, nano
 from launcher.model_store import hub_cache
-from launcher.run_store import RunStore
+from launcher.run_store import RunStore, servers_root
 from launcher.states import ServerState
 from tests.unit.launcher.examples import make_record
 from tests.unit.launcher.hub_models import model_files
@@ -213,6 +213,52 @@ def test_no_token_is_in_argv_output_or_on_the_disk(
     for file in tmp_path.rglob("*"):
         if file.is_file():
             assert token.encode() not in file.read_bytes()
+
+
+def test_up_downloads_the_model_and_serves_the_folder_of_its_commit(
+    run: Run, server: HubServer
+) -> None:
+    folder = nano.model_path()
+    server.add(MODEL, {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()})
+    # More than any machine has: it is found after the download, from the model's own shape.
+    arguments = ("up", "--model-path", MODEL, "--device", "cpu", "--max-total-tokens", "9999999999")
+    before = json.loads(run(*arguments, "--dry-run", "--json").out)
+    assert MODEL in before["argv"]
+    process = start(*arguments, "--json")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == errors.InsufficientMemoryError.exit_code, out + err
+    events = [json.loads(line) for line in out.splitlines()]
+    assert "pull.finished" in [event.get("event") for event in events]
+    assert not servers_root().exists()
+
+    after = json.loads(run(*arguments, "--dry-run", "--json").out)
+
+    assert after["argv"][after["argv"].index("--model-path") + 1] == str(snapshot())
+    assert MODEL not in after["argv"]
+    assert after["environment"]["HF_HUB_OFFLINE"] == "1"
+    # What else may need the hub can ask it.
+    other = run(*arguments, "--dry-run", "--json", "--", "--tokenizer-path", "owner/tokenizer")
+    assert "HF_HUB_OFFLINE" not in json.loads(other.out)["environment"]
+
+
+def test_a_duplicate_of_a_repository_that_is_removed_stays(run: Run, server: HubServer) -> None:
+    for repository in (MODEL, "owner/duplicate"):
+        server.add(repository, model_files())
+        assert run("pull", repository).code == 0
+    assert run("models", "rm", MODEL, "--yes").code == 0
+    assert run("pull", "owner/duplicate", "--offline", "--verify-only").code == 0
+
+
+def test_the_list_is_a_table_for_people_and_says_what_is_not_whole(
+    run: Run, server: HubServer
+) -> None:
+    server.add(MODEL, model_files())
+    run("pull", MODEL)
+    (snapshot() / "model-00002-of-00003.safetensors").unlink()
+    shown = " ".join(run("models").out.split())
+    assert f"{MODEL} main aaaaaaaaaaaa" in shown
+    assert "model-00002-of-00003.safetensors is missing" in shown
+    assert f"python -m launcher pull {MODEL}" in shown
 
 
 def test_help_names_both_commands_and_asks_nobody(run: Run, server: HubServer) -> None:

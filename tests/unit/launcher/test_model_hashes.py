@@ -142,3 +142,24 @@ def test_a_memory_that_cannot_be_written_costs_only_another_look(
 ) -> None:
     (tmp_path / "file").touch()
     check_hashes(blobs_of(repository), tmp_path / "file" / "verified_files.json")
+
+
+def test_a_blob_that_repositories_share_is_checked_and_set_aside_as_well(
+    repository: Path, memory: Path
+) -> None:
+    blob = blob_of(repository, "model.safetensors")
+    # huggingface_hub's store for what came by Xet has names of another kind.
+    shared = repository.parent / "blobs" / "ab" / ("ab" * 32)
+    shared.parent.mkdir(parents=True)
+    blob.rename(shared)
+    blob.symlink_to(shared)
+    assert blob in blobs_of(repository / "snapshots" / "0123")
+    check_hashes(blobs_of(repository), memory)
+    flip_a_byte(shared)
+    os.utime(shared)
+    with pytest.raises(ModelIncompleteError, match="1 of 1 files") as caught:
+        check_hashes(blobs_of(repository), memory)
+    assert caught.value.evidence[0].startswith("model.safetensors")
+    assert not blob.is_symlink()
+    # It may be right for the others, or theirs to mend.
+    assert shared.exists()
