@@ -130,6 +130,6 @@ def _as_json(model: LocalModel) -> dict[str, Any]:
         "complete": model.missing is None,
         "missing": model.missing,
         "pulled_at": record.pulled_at.isoformat() if record else None,
-        "verified_at": record.verified_at.isoformat() if record else None,
+        "verified_at": model.verified_at.isoformat() if model.verified_at else None,
         "endpoint": record.endpoint if record else None,
     }

@@ -90,6 +90,9 @@ class CachePlace:
 
     def finish(self, revision: str, commit: str) -> None:
         """Let the branch or tag mean this commit here."""
+        # Of whoever was killed between making a link and naming it.
+        for left in self.folder(commit).glob(".*.partial"):
+            left.unlink()
         if COMMIT.fullmatch(revision):
             return
         ref = self.root / "refs" / revision
@@ -158,7 +161,10 @@ class FolderPlace:
         """It is there already."""
 
     def finish(self, revision: str, commit: str) -> None:
-        """Nothing is left to be done."""
+        """Remove parts of files that another commit had."""
+        del revision, commit
+        for left in self._own.glob("*.incomplete"):
+            left.unlink()
 
 
 def check_revision(revision: str) -> None:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from launcher.errors import LauncherError, StateError
 from launcher.model_files import Manifest, RemoteFile
 from launcher.model_folder import check_weights
+from launcher.model_hashes import VerifiedFiles, blobs_of, memory_file
 from launcher.model_places import MAIN, OWN_FOLDER, CachePlace
 from launcher.private_files import make_private_folder, write_atomically
 from launcher.run_store import list_stores, servers_root
@@ -74,6 +75,8 @@ class LocalModel:
         size_bytes: of the files that are here.
         missing: what is not here, in words; None where the model is complete.
         record: what `pull` knows of it; None where another program brought it.
+        verified_at: when each file was last found right; None where that was never, or where one
+            was written to since.
         in_cache: whether it lies in the hub's cache.
     """
 
@@ -84,6 +87,7 @@ class LocalModel:
     size_bytes: int
     missing: str | None
     record: ModelRecord | None
+    verified_at: datetime | None
     in_cache: bool
 
 
@@ -158,6 +162,7 @@ def find_folder(folder: Path) -> LocalModel | None:
         size_bytes=_size_of(folder / file.path for file in record.files),
         missing=_what_is_missing(folder, record),
         record=record,
+        verified_at=_verified_at(folder, record),
         in_cache=False,
     )
 
@@ -207,6 +212,7 @@ def _describe_snapshot(place: CachePlace, repository: str, commit: str) -> Local
         size_bytes=_size_of(folder.iterdir()),
         missing=_what_is_missing(folder, record),
         record=record,
+        verified_at=_verified_at(folder, record),
         in_cache=True,
     )
 
@@ -217,7 +223,7 @@ def _describe_start(place: CachePlace, repository: str) -> list[LocalModel]:
     if not size:
         return []
     why = "no file of it is whole"
-    return [LocalModel(repository, "", (), place.root, size, why, None, in_cache=True)]
+    return [LocalModel(repository, "", (), place.root, size, why, None, None, in_cache=True)]
 
 
 def _what_is_missing(folder: Path, record: ModelRecord | None) -> str | None:
@@ -233,6 +239,18 @@ def _what_is_missing(folder: Path, record: ModelRecord | None) -> str | None:
     except LauncherError as error:
         return error.problem
     return None
+
+
+def _verified_at(folder: Path, record: ModelRecord | None) -> datetime | None:
+    if record is None:
+        return None
+    verified = VerifiedFiles(memory_file())
+    blobs = {blob.name: blob for blob in blobs_of(folder)} if record.in_cache else {}
+    right = all(
+        verified.knows(blobs.get(file.digest, folder / file.path), file.digest)
+        for file in record.files
+    )
+    return record.verified_at if right else None
 
 
 def _size_of(files: Iterable[Path]) -> int:

@@ -102,7 +102,7 @@ def _find(request: PullRequest, manifest: Manifest | None) -> LocalModel:
         if local is None and (request.target / "config.json").is_file():
             commit = manifest.commit if manifest else "unknown"
             local = LocalModel(
-                request.repository, commit, (), request.target, 0, None, None, in_cache=False
+                request.repository, commit, (), request.target, 0, None, None, None, in_cache=False
             )
     if local is None:
         raise not_here(request, local)

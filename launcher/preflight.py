@@ -32,7 +32,8 @@ from launcher.memory_plan import MemoryPlan, Verdict, describe_shortage
 from launcher.memory_report import PlannedMemory
 from launcher.model_folder import ModelFolder, check_model_folder
 from launcher.model_hashes import blobs_of, check_hashes, memory_file
-from launcher.model_store import LocalModel, find_in_cache
+from launcher.model_store import LocalModel, find_in_cache, read_record
+from launcher.model_verification import verify
 from launcher.phase_history import history_key, read_cpu_model
 from launcher.plan_advice import nearest_changes
 from launcher.plan_sources import find_shape_here, plan_config
@@ -356,8 +357,13 @@ def needs_known(config: ServerConfig, preset: Preset) -> bool:
 
 
 def _check_hashes(config: ServerConfig, folder: Path) -> None:
-    if config.verify_model:
-        check_hashes(blobs_of(folder), memory_file())
+    if not config.verify_model:
+        return
+    check_hashes(blobs_of(folder), memory_file())
+    record = read_record(folder)
+    if record is not None and not record.in_cache:
+        # What `pull` was told by the hub when it filled a plain folder.
+        verify(PullRequest(record.repository, None, folder), None, ignore, reread=False)
 
 
 def shared_bytes_needed(config: ServerConfig) -> int:

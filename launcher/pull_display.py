@@ -132,7 +132,9 @@ def show_models(out: Console, models: list[LocalModel]) -> None:
     for title in ("MODEL", "REVISION", "COMMIT", "SIZE", "VERIFIED", "WHERE"):
         table.add_column(title, overflow="fold", no_wrap=title != "WHERE")
     for model in models:
-        verified = f"{model.record.verified_at:%Y-%m-%d %H:%M}" if model.record else "never"
+        verified = "no"
+        if model.verified_at is not None:
+            verified = f"{model.verified_at.astimezone():%Y-%m-%d %H:%M}"
         table.add_row(
             Text(model.repository),
             Text(", ".join(model.names) or "-"),

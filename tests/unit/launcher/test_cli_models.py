@@ -24,6 +24,7 @@ from tests.unit.launcher.hub_models import model_files
 from tests.unit.launcher.hub_server import HubServer, running_hub
 
 MODEL = "owner/model"
+PROJECT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -259,6 +260,39 @@ def test_the_list_is_a_table_for_people_and_says_what_is_not_whole(
     assert f"{MODEL} main aaaaaaaaaaaa" in shown
     assert "model-00002-of-00003.safetensors is missing" in shown
     assert f"python -m launcher pull {MODEL}" in shown
+
+
+def test_nothing_is_written_but_the_target_and_our_own_state(
+    server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.add(MODEL, model_files())
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    process = start("pull", MODEL, "--target", "model")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, f"{tmp_path}/work/model\n"), err
+    # Neither a home folder nor a cache was made.
+    assert {path.name for path in tmp_path.iterdir()} == {"work", "xdg_state_home"}
+    assert {path.name for path in (tmp_path / "work").iterdir()} == {"model"}
+    assert not any("agent" in path or "telemetry" in path for _, path, _ in server.requests)
+
+
+def test_a_folder_that_was_written_to_is_not_called_verified_nor_served(
+    run: Run, server: HubServer, tmp_path: Path
+) -> None:
+    folder = nano.model_path()
+    server.add(MODEL, {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()})
+    plain = tmp_path / "plain"
+    assert run("pull", MODEL, "--target", str(plain)).code == 0
+    with (plain / "model.safetensors").open("r+b") as weights:
+        weights.seek(-1, os.SEEK_END)
+        weights.write(b"x")
+    (model,) = json.loads(run("models", "--json").out)["models"]
+    assert (model["complete"], model["verified_at"]) == (True, None)
+    done = run("up", "--model-path", str(plain), "--device", "cpu")
+    assert done.code == errors.ModelIncompleteError.exit_code
+    assert "model.safetensors: its hash is" in " ".join(done.err.split())
 
 
 def test_help_names_both_commands_and_asks_nobody(run: Run, server: HubServer) -> None:
