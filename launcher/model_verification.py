@@ -98,8 +98,9 @@ def _find(request: PullRequest, manifest: Manifest | None) -> LocalModel:
         revision = manifest.commit if manifest else request.revision
         local = find_in_cache(request.repository, revision)
     else:
-        local = find_folder(request.target)
-        if local is None and (request.target / "config.json").is_file():
+        known = find_folder(request.target)
+        local = _asked_for(request, known, manifest)
+        if known is None and (request.target / "config.json").is_file():
             commit = manifest.commit if manifest else "unknown"
             local = LocalModel(
                 request.repository, commit, (), request.target, 0, None, None, None, in_cache=False
@@ -107,6 +108,16 @@ def _find(request: PullRequest, manifest: Manifest | None) -> LocalModel:
     if local is None:
         raise not_here(request, local)
     return local
+
+
+def _asked_for(
+    request: PullRequest, local: LocalModel | None, manifest: Manifest | None
+) -> LocalModel | None:
+    """A folder that holds the repository and the revision that were asked for, and no other."""
+    if local is None or local.repository != request.repository:
+        return None
+    revision = manifest.commit if manifest else request.revision
+    return local if revision in {None, local.commit, *local.names} else None
 
 
 def _hold_against(

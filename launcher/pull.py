@@ -78,6 +78,8 @@ def pull(request: PullRequest, hub: Hub, report: Report) -> ModelRecord:
             place.finish(manifest.revision, manifest.commit)
             record = _record(request, hub, place, manifest)
             _remove_former(record)
+        except BrokenPipeError:
+            raise  # whoever was told of it has gone
         except OSError as error:
             raise cannot_write(place.root, error) from error
         finally:

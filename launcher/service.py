@@ -17,6 +17,8 @@ from typing import Final
 
 from launcher.errors import (
     ConfigError,
+    HubBusyError,
+    HubUnreachableError,
     InsufficientMemoryError,
     LauncherError,
     NoGpuError,
@@ -32,8 +34,11 @@ WATCHDOG_SECONDS: Final = 90
 START_SECONDS: Final = 300
 RESTART_SECONDS: Final = 15
 # What another start may find mended by itself: somebody else let go of the port, the memory or the
-# GPU, or, early after a boot, the driver came up.
-RETRIED_ERRORS: Final = (PortInUseError, InsufficientMemoryError, NoGpuError, SpawnError)
+# GPU, or, early after a boot, the driver or the network came up.
+RETRIED_ERRORS: Final = (
+    *(PortInUseError, InsufficientMemoryError, NoGpuError, SpawnError),
+    *(HubUnreachableError, HubBusyError),
+)
 USAGE_EXIT_CODE: Final = 2
 INTERRUPTED_EXIT_CODE: Final = 130
 

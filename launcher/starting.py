@@ -236,12 +236,17 @@ class _Shown:
     def _show_download(self, event: PullEvent) -> None:
         # systemd would end a start that takes longer than it was told.
         Notifier.from_environment(os.environ).extend_timeout(DOWNLOAD_EXTENSION_SECONDS)
-        if self._how.log_json:
-            click.echo(event.to_json(), err=True)
-        if self._how.as_json:
-            click.echo(event.to_json())
-        else:
-            self.display.feed_download(event)
+        if not self._is_read:
+            return
+        try:
+            if self._how.log_json:
+                click.echo(event.to_json(), err=True)
+            if self._how.as_json:
+                click.echo(event.to_json())
+            else:
+                self.display.feed_download(event)
+        except (OSError, SystemExit):
+            self._is_read = False
 
     def wait_until_ready(self, events: Iterator[Event]) -> None:
         """Show a start that another process supervises, to its end, good or bad.

@@ -452,6 +452,20 @@ def test_offline_what_is_here_is_verified_and_what_is_not_is_told(
         pull.ensure_model(PullRequest(MODEL), Hub(), print, by_hash=True)
 
 
+def test_a_folder_that_holds_another_model_or_commit_is_not_the_one_that_is_asked_for(
+    pulls: Pulls, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    folder = tmp_path / "here"
+    pulls(target=folder)
+    pulls.verify(offline=True, target=folder)
+    pulls.server.add(MODEL, files, commit="b" * 40)
+    with pytest.raises(errors.ModelNotFoundError):
+        pulls.verify(target=folder)
+    for request in (PullRequest("owner/other", None, folder), PullRequest(MODEL, "v2", folder)):
+        with pytest.raises(errors.ModelNotFoundError):
+            verify(request, None, pulls.events.append)
+
+
 def test_verification_reads_again_what_was_right_and_changes_nothing(pulls: Pulls) -> None:
     record = pulls()
     flip_a_byte((record.folder / SHARD).resolve())

@@ -217,6 +217,8 @@ def test_only_what_may_mend_itself_is_started_again() -> None:
         errors.InsufficientMemoryError.exit_code,
         NoGpuError.exit_code,
         errors.SpawnError.exit_code,
+        errors.HubUnreachableError.exit_code,
+        errors.HubBusyError.exit_code,
     }
     # And wrong usage, which is no class of ours.
     assert prevented - codes == {2}
