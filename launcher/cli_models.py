@@ -66,6 +66,7 @@ def pull(
     request = PullRequest(repository, revision, folder, jobs)
     hub = Hub(endpoint)
     display = PullDisplay(consoles.err(), quiet=as_json)
+    finished: list[PullFinished] = []
 
     def report(event: PullEvent) -> None:
         if as_json:
@@ -73,7 +74,7 @@ def pull(
             return
         display.feed(event)
         if isinstance(event, PullFinished):
-            show_finished(consoles.out(), event)
+            finished.append(event)
 
     with display.show():
         if offline or is_offline():
@@ -82,6 +83,9 @@ def pull(
             verify(request, hub, report)
         else:
             pull_model(request, hub, report)
+    # Below the bars, not among them.
+    for event in finished:
+        show_finished(consoles.out(), event)
 
 
 @click.group(invoke_without_command=True)

@@ -116,10 +116,12 @@ def show_finished(out: Console, event: PullFinished) -> None:
         out.print(event.folder, soft_wrap=True, highlight=False, markup=False)
         return
     how = "each verified by its hash" if event.by_hash else "checked by size: no hashes are known"
+    came = "nothing had to be fetched"
+    if event.fetched_bytes:
+        came = f"{human_bytes(event.fetched_bytes)} came in {human_seconds(event.seconds)}"
     out.print(
         f"{event.repository} at {event.commit[:SHORT_COMMIT]} is here: {event.files} files, "
-        f"{human_bytes(event.total_bytes)}, {how}; {human_bytes(event.fetched_bytes)} came in "
-        f"{human_seconds(event.seconds)}.\n{short_path(Path(event.folder))}",
+        f"{human_bytes(event.total_bytes)}, {how}; {came}.\n{short_path(Path(event.folder))}",
         highlight=False,
         markup=False,
         soft_wrap=True,

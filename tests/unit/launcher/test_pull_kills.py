@@ -22,7 +22,7 @@ from tests.unit.launcher.hub_server import HubServer, running_hub
 MODEL = "owner/model"
 KILLS = 20
 SEED = 20261124
-SHARD_BYTES = 45_000_000
+SHARD_BYTES = 60_000_000
 # Slow enough that little lies in the kernel's buffers, of which a kill makes waste.
 BYTES_PER_SECOND = 40_000_000
 
