@@ -12,7 +12,10 @@ from urllib.parse import urlsplit
 from launcher.doctor import Probe, Row, Status
 from launcher.doctor_needs import Needs, missing_bytes
 from launcher.errors import LauncherError
+from launcher.memory_plan import Verdict, describe_shortage
 from launcher.model_folder import check_model_folder
+from launcher.plan_advice import nearest_changes
+from launcher.preflight import plan_for
 from launcher.presets import GLM_AIR_FP8, NANO, needs_gpus, roomy_gpus
 from launcher.text import human_bytes, short_path
 
@@ -102,6 +105,15 @@ def hub_probes(
             "not here in offline mode",
             remedy="`python -m launcher pull`; fetch the file again that is named",
             source="`launcher.model_folder.check_model_folder`, which `up` asks as well",
+        ),
+        Probe(
+            "memory-plan",
+            "model",
+            lambda: [_plan(needs)],
+            amber="it serves with less context than the model or `--context-length` has",
+            red="it does not fit",
+            remedy="what `python -m launcher plan` proposes first",
+            source="`launcher.memory_plan.plan_memory`, which `up` asks as well",
         ),
         Probe(
             "servable",
@@ -218,6 +230,25 @@ def _files(needs: Needs, environment: Mapping[str, str]) -> Row:
         action = "Leave offline mode, or copy the model here."
         return Row("model files", "red", f"{problem}, in offline mode", wanted, action)
     return Row("model files", "amber", problem, wanted, action)
+
+
+def _plan(needs: Needs) -> Row:
+    """The memory plan, where the shape is known and the GPUs are here."""
+    wanted = f"room for {needs.config.served_model_name} and its context"
+    plan = None if needs.problem else plan_for(needs.config, needs.hardware)
+    if plan is None:
+        return Row("memory plan", "green", "not planned: no shape, or no GPU for it, here", wanted)
+    measured = (
+        f"{plan.kv_cache_tokens:,} tokens of KV cache, {plan.context_tokens:,} of "
+        f"{plan.wanted_context_tokens:,} for one request"
+    )
+    if plan.verdict is Verdict.FITS:
+        return Row("memory plan", "green", measured, wanted)
+    changes = nearest_changes(plan)
+    action = f"Use {changes[0].what}: {changes[0].flags}." if changes else "Use a smaller model."
+    if plan.verdict is Verdict.DOES_NOT_FIT:
+        return Row("memory plan", "red", describe_shortage(plan).rstrip("."), wanted, action)
+    return Row("memory plan", "amber", measured, wanted, action)
 
 
 def _servable(needs: Needs) -> Row:

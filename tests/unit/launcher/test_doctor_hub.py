@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -191,6 +191,25 @@ def test_a_repository_in_the_cache_is_told_whole_or_in_part() -> None:
     rows = look()
     assert (rows["model-files"].status, rows["hub"].status) == ("amber", "red")
     assert "safetensors" in rows["model-files"].measured
+
+
+def test_the_memory_plan_is_a_row() -> None:
+    card = Gpu(0, "GPU-0", "NVIDIA H100 80GB HBM3", 80 * GIB, 79 * GIB, (9, 0))
+    two = Hardware((card, replace(card, index=1, uuid="GPU-1")), "all", (0,), 20 * GIB)
+
+    nano = look("nano")["memory-plan"]
+    less = look("glm-4.5-air-fp8", two)["memory-plan"]
+    large = look("zai-org/GLM-4.5", two)["memory-plan"]
+    absent = look("glm-4.5-air-fp8")["memory-plan"]
+
+    assert (nano.status, nano.measured) == (
+        "green",
+        "65,536 tokens of KV cache, 8,192 of 8,192 for one request",
+    )
+    assert (less.status, large.status, absent.status) == ("amber", "red", "green")
+    assert "of 131,072 for one request" in less.measured
+    assert "--kv-cache-dtype fp8_e4m3" in (less.action or "")
+    assert "Target and draft weights take" in large.measured
 
 
 def test_what_can_be_served_is_said_plainly() -> None:
