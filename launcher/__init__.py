@@ -4,7 +4,7 @@ The flow, which is also the direction of imports:
 
     names, errors, states, events, text, private_files, hardware, notify, bind
       -> model_shape, known_shapes, gpu_table, memory_plan, memory_report   how much memory
-      -> config, presets, config_sources                             what to serve
+      -> config, presets, gpu_choice, config_sources                          what to serve
       -> process, members, shared_memory, run_store                  whose process is it
       -> flags, command, keys, ports, model_folder, model_files, model_hashes, launch
       -> model_places, model_store, hub, workers, pull_events        what is to be served

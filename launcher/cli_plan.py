@@ -14,6 +14,7 @@ from launcher.cli_options import field_options, resolve_options
 from launcher.config import ServerConfig
 from launcher.config_sources import ResolvedConfig
 from launcher.errors import InsufficientMemoryError, NotRunningError
+from launcher.gpu_choice import chosen_gpus
 from launcher.gpu_table import parse_machine
 from launcher.hardware import Gpu, Hardware, probe_hardware
 from launcher.known_shapes import find_known_shape
@@ -29,7 +30,6 @@ from launcher.plan_display import (
 )
 from launcher.plan_sources import find_shape, plan_config
 from launcher.plan_table import feasibility
-from launcher.preflight import chosen_gpus
 from launcher.presets import PRESETS
 from launcher.run_store import RunStore
 

@@ -13,9 +13,10 @@ from launcher.doctor import Answer, Probe, Row, Status
 from launcher.doctor_needs import Needs
 from launcher.doctor_nvml import DriverState, GpuState, GpuUser
 from launcher.errors import NoGpuError, StateError
+from launcher.gpu_choice import chosen_gpus
 from launcher.hardware import Gpu
 from launcher.members import find_members
-from launcher.preflight import check_gpus, chosen_gpus
+from launcher.preflight import check_gpus
 from launcher.presets import describe_gpus, needs_gpus
 from launcher.run_store import list_stores
 from launcher.text import human_bytes

@@ -24,7 +24,8 @@ from launcher.errors import (
     UnsupportedSystemError,
 )
 from launcher.flags import installed_sglang_version, load_flag_table
-from launcher.hardware import GIB, MIB, Gpu, Hardware, free_disk_bytes
+from launcher.gpu_choice import chosen_gpus, needs_known
+from launcher.hardware import GIB, MIB, Hardware, free_disk_bytes
 from launcher.hub import Hub
 from launcher.keys import read_keys
 from launcher.launch import Launch
@@ -38,7 +39,7 @@ from launcher.phase_history import history_key, read_cpu_model
 from launcher.plan_advice import nearest_changes
 from launcher.plan_sources import find_shape_here, plan_config
 from launcher.ports import check_port_is_free
-from launcher.presets import PRESETS, Preset, describe_gpus, needs_gpus, roomy_gpus
+from launcher.presets import PRESETS, describe_gpus, needs_gpus
 from launcher.pull import ensure_model
 from launcher.pull_request import PullRequest, Report, ignore
 from launcher.run_store import RunRecord
@@ -316,19 +317,6 @@ def _check_speculation_on_cpu(config: ServerConfig) -> None:
         )
 
 
-def chosen_gpus(config: ServerConfig, hardware: Hardware) -> tuple[Gpu, ...]:
-    """The GPUs to serve on, in the driver's order; empty where SGLang is to take what it sees.
-
-    Where the preset's needs are known, those with room are taken: the first ones may be busy with
-    another server.
-    """
-    preset = PRESETS.get(config.preset)
-    if config.device != "cuda" or preset is None or not needs_known(config, preset):
-        return ()
-    fraction = config.mem_fraction_static or preset.fields["mem_fraction_static"]
-    return roomy_gpus(hardware, preset, fraction)[: config.tp_size]
-
-
 def check_gpus(config: ServerConfig, hardware: Hardware) -> None:
     """Hold the GPUs that are here, and their room, against what is asked for.
 
@@ -349,11 +337,6 @@ def check_gpus(config: ServerConfig, hardware: Hardware) -> None:
             f"Preset {preset.name} {needs_gpus(preset)}; here: {describe_gpus(hardware)}.",
             action="Free the GPUs (`nvidia-smi` shows who uses them), or use `--preset nano`.",
         )
-
-
-def needs_known(config: ServerConfig, preset: Preset) -> bool:
-    """Whether the preset's figures hold: for its own model on its own number of GPUs."""
-    return preset.gpus == config.tp_size and preset.fields.get("model_path") == config.model_path
 
 
 def _check_hashes(config: ServerConfig, folder: Path) -> None:
