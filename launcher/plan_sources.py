@@ -6,20 +6,31 @@ for the GLM-4.5 to 4.7 families it ships with the launcher, and nothing is read.
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
 from launcher.config import STEPWISE_ALGORITHMS, ServerConfig
-from launcher.errors import ModelNotFoundError, NoGpuError, UnknownShapeError
+from launcher.errors import (
+    HubUnreachableError,
+    ModelNotFoundError,
+    NoGpuError,
+    UnknownShapeError,
+)
 from launcher.hardware import Gpu, Hardware
+from launcher.hub import Hub, TransientError
 from launcher.known_shapes import find_known_shape
 from launcher.memory_plan import Device, KvType, MemoryPlan, Settings, plan_memory
 from launcher.model_folder import INDEX_NAME
 from launcher.model_shape import ModelShape, WeightType, read_shape
+from launcher.model_store import find_in_cache, is_offline
 from launcher.presets import describe_gpus
+from launcher.pull_request import PullRequest, not_here
 
+CONFIG_NAME: Final = "config.json"
 _WEIGHT_TYPES: Final[dict[str, WeightType]] = {
     "float32": "float32",
     "float": "float32",
@@ -66,32 +77,33 @@ def find_shape(model: str, *, revision: str | None = None) -> FoundShape:
     """The shape of a model by folder or repository id.
 
     Raises:
-        ModelNotFoundError: no folder, or neither the cache nor the hub has its config.json.
+        ModelNotFoundError: no folder, or no config.json in it or in the repository.
+        HubError: the repository is not here, and the hub does not tell; see its subclasses.
         UnknownShapeError: its memory cannot be added up.
     """
-    folder = Path(model)
-    if folder.is_absolute():
-        return _from_folder(folder, name=folder.name)
-    if known := find_known_shape(model):
-        return FoundShape(*known, source="shipped with the launcher")
-    return _from_hub(model, revision)
+    return _look_here(model, revision) or _from_hub(model, revision)
 
 
 def find_shape_here(model: str, *, revision: str | None = None) -> FoundShape | None:
     """As `find_shape`, without the network; None where the shape is not here or not known."""
     try:
-        if Path(model).is_absolute() or find_known_shape(model):
-            return find_shape(model)
-        from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415
-
-        file = try_to_load_from_cache(model, "config.json", revision=revision)
-        return _from_folder(Path(file).parent, name=model) if isinstance(file, str) else None
+        return _look_here(model, revision)
     except (ModelNotFoundError, UnknownShapeError):
         return None
 
 
+def _look_here(model: str, revision: str | None) -> FoundShape | None:
+    folder = Path(model)
+    if folder.is_absolute():
+        return _from_folder(folder, name=folder.name)
+    if known := find_known_shape(model):
+        return FoundShape(*known, source="shipped with the launcher")
+    local = find_in_cache(model, revision)
+    return _from_folder(local.folder, name=model) if local else None
+
+
 def _from_folder(folder: Path, *, name: str) -> FoundShape:
-    file = folder / "config.json"
+    file = folder / CONFIG_NAME
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -119,21 +131,41 @@ def _on_disk_bytes(folder: Path) -> int | None:
 
 
 def _from_hub(repository: str, revision: str | None) -> FoundShape:
-    # Imported here: this takes longer than all else that a plan does.
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415
-
+    """Ask the hub for the config.json and the sizes of the weights; nothing is kept."""
+    request = PullRequest(repository, revision)
+    if is_offline():
+        raise not_here(request, None)
+    hub = Hub()
     try:
-        file = hf_hub_download(repository, "config.json", revision=revision)
-    # Whatever the client raises, the answer is the same: there is no config.json to read.
-    except Exception as error:
-        raise ModelNotFoundError(
-            f"The config.json of {repository} is neither here nor to be had from the hub: "
-            f"{type(error).__name__}.",
-            action="Check the name and the network, or name a model folder.",
-            evidence=tuple(str(error).strip().splitlines()[:3]),
+        manifest = hub.list_files(repository, revision)
+        config = next((file for file in manifest.files if file.path == CONFIG_NAME), None)
+        if config is None:
+            raise ModelNotFoundError(
+                f"{repository} has no {CONFIG_NAME} at {manifest.revision}.",
+                action="Check that it is a model that transformers can load.",
+            )
+        content = io.BytesIO()
+        hub.read_file(manifest, config, content, have_bytes=0)
+    except TransientError as error:
+        # Once only: whoever plans waits for the answer.
+        raise HubUnreachableError(
+            f"The shape of {repository} is not here, and {error.problem}.",
+            action="Try again, or name a model folder.",
         ) from error
-    found = _from_folder(Path(file).parent, name=repository)
-    return FoundShape(repository, found.shape, f"{repository} on the hub", None)
+    weights = [file for file in manifest.files if fnmatchcase(file.path, "model*.safetensors")]
+    shape = read_shape(_parse(content.getvalue(), repository), name=repository)
+    source = f"{repository} at {hub.address}, commit {manifest.commit[:12]}"
+    return FoundShape(repository, shape, source, sum(file.size_bytes for file in weights) or None)
+
+
+def _parse(content: bytes, repository: str) -> dict[str, Any]:
+    try:
+        return _mapping(json.loads(content))
+    except ValueError as error:
+        raise ModelNotFoundError(
+            f"The {CONFIG_NAME} of {repository} is not JSON.",
+            action="Check that it is a model that transformers can load.",
+        ) from error
 
 
 def _device(config: ServerConfig, hardware: Hardware, gpus: tuple[Gpu, ...]) -> Device:

@@ -7,12 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from launcher.nano import model_path
+from tests.unit.launcher.hub_server import running_hub
 
 
 def run_plan(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -91,6 +93,60 @@ def test_what_cannot_be_planned_has_an_exit_code(arguments: tuple[str, ...], cod
     assert answer.returncode == code
     assert answer.stdout == ""
     assert "error: " in answer.stderr
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Variables under which a small hub is asked; it has one model, and one that is gated."""
+    files = {
+        "config.json": (model_path() / "config.json").read_bytes(),
+        "model.safetensors": bytes(1_000_000),
+        "consolidated.safetensors": bytes(10),
+    }
+    with running_hub() as server:
+        server.add("owner/tiny", files)
+        server.add("owner/gated", files, gated=True)
+        server.add("owner/empty", {"README.md": b"nothing"})
+        yield {
+            "HF_ENDPOINT": server.endpoint,
+            "HF_HUB_OFFLINE": "",
+            "HF_HOME": str(tmp_path / "hub"),
+        }
+
+
+def test_a_model_that_is_not_here_is_planned_from_the_hub_s_metadata(
+    hub: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = ("owner/tiny", "--gpus", "H100", "--max-total-tokens", "1000")
+
+    answer = run_plan(*arguments, **hub)
+
+    assert answer.returncode == 0
+    assert f"owner/tiny at {hub['HF_ENDPOINT']}, commit" in answer.stdout
+    assert "976.6 KiB on disk" in answer.stdout
+    assert not (tmp_path / "hub").exists()  # nothing is kept
+
+
+@pytest.mark.parametrize(
+    ("model", "code"), [("owner/gated", 64), ("owner/nothing", 62), ("owner/empty", 22)]
+)
+def test_what_the_hub_refuses_is_told_apart(hub: dict[str, str], model: str, code: int) -> None:
+    answer = run_plan(model, "--gpus", "H100", **hub)
+
+    assert answer.returncode == code
+    assert model in answer.stderr
+
+
+def test_a_hub_that_is_away_is_not_waited_for(tmp_path: Path) -> None:
+    answer = run_plan(
+        *("owner/tiny", "--gpus", "H100"),
+        HF_ENDPOINT="http://127.0.0.1:9",
+        HF_HUB_OFFLINE="",
+        HF_HOME=str(tmp_path),
+    )
+
+    assert answer.returncode == 61
+    assert "Try again, or name a model folder." in answer.stderr
 
 
 def test_a_config_that_is_no_model_s_is_refused(tmp_path: Path) -> None:
