@@ -93,7 +93,7 @@ def test_sglang_s_own_fraction_is_what_it_resolves_to() -> None:
 @pytest.mark.parametrize(
     ("draft_gib", "asked_for"),
     # SemiAnalysisAI/InferenceX issue 2128: an H200 with 125.65 GiB of weights, and with the draft's
-    # 3.07 more; SGLang's message named the fraction. Free before the load: 12.25 + 125.85.
+    # 3.07 more; SGLang's message named the fraction. Baseline: 12.25 / (1 - 0.9113).
     [(0.0, 0.9113), (3.07, 0.9335)],
 )
 def test_the_least_fraction_is_the_one_that_sglang_asks_for(
