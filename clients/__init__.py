@@ -5,7 +5,8 @@
     with ChatClient() as client:  # finds the server that the launcher started
         print(client.chat("Hello", thinking=False, max_tokens=48).content)
 
-What lives here: `ChatClient` over the openai SDK, the frozen replies and stream events it
+What lives here: `ChatClient` and `AsyncChatClient` over the openai SDK, tools and structured
+output, the frozen replies and stream events it
 returns, the errors it raises, and the reader of the run record by which it finds a running
 server. An app needs the base dependencies only: no engine, no torch.
 
@@ -15,46 +16,73 @@ Which way imports go: `benchmarks` may import `clients`; `clients` never imports
 two share a file, the run record, and no code.
 """
 
+from clients.async_chat import AsyncChatClient
 from clients.chat import ChatClient
+from clients.effects import RunEvent
 from clients.errors import (
+    AnswerError,
     AuthenticationError,
     BadRequestError,
     BrokenStreamError,
     ClientError,
     ConfigurationError,
     ConnectionLostError,
+    ContextLengthError,
+    EmptyAnswerError,
     InternalServerError,
     MalformedReplyError,
+    ModelNotFoundError,
     NotFoundError,
     PermissionDeniedError,
     RateLimitError,
     RequestTimeoutError,
+    RequestTooLargeError,
     RunRecordError,
     ServerLookupError,
     ServerNotFoundError,
     ServerNotReadyError,
+    ServerStartingError,
+    ServerUnhealthyError,
     ServerUnreachableError,
     ServiceUnavailableError,
     StatusError,
     StreamClosedError,
+    StreamTimeoutError,
+    StructuredOutputError,
+    ToolRoundsError,
     TransportError,
     UnprocessableEntityError,
 )
 from clients.events import (
+    Acceptance,
     ContentDelta,
     Done,
     ReasoningDelta,
     Started,
     StreamEvent,
-    ToolCallDelta,
+    ToolArgumentsDelta,
+    ToolCallDone,
+    ToolCallStarted,
     Usage,
 )
 from clients.reply import ChatReply, ReplyBuilder, Timings, ToolCall
-from clients.request import ChatOptions, Messages
+from clients.request import AskOptions, ChatOptions, EmptyAnswer, Messages
+from clients.retry import RetryPolicy
 from clients.run_record import RunRecord, read_run_record, run_record_path
-from clients.stream import ChatStream
+from clients.server_side import Health, ServerInfo, ServerMetrics
+from clients.stream import AsyncChatStream, ChatStream
+from clients.timeouts import Timeouts
+from clients.tool_arguments import Repair
+from clients.tool_loop import ArgumentsLost, ToolResult, ToolRun
+from clients.tools import Tool, tool
 
 __all__ = [
+    "Acceptance",
+    "AnswerError",
+    "ArgumentsLost",
+    "AskOptions",
+    "AsyncChatClient",
+    "AsyncChatStream",
     "AuthenticationError",
     "BadRequestError",
     "BrokenStreamError",
@@ -66,33 +94,56 @@ __all__ = [
     "ConfigurationError",
     "ConnectionLostError",
     "ContentDelta",
+    "ContextLengthError",
     "Done",
+    "EmptyAnswer",
+    "EmptyAnswerError",
+    "Health",
     "InternalServerError",
     "MalformedReplyError",
     "Messages",
+    "ModelNotFoundError",
     "NotFoundError",
     "PermissionDeniedError",
     "RateLimitError",
     "ReasoningDelta",
+    "Repair",
     "ReplyBuilder",
     "RequestTimeoutError",
+    "RequestTooLargeError",
+    "RetryPolicy",
+    "RunEvent",
     "RunRecord",
     "RunRecordError",
+    "ServerInfo",
     "ServerLookupError",
+    "ServerMetrics",
     "ServerNotFoundError",
     "ServerNotReadyError",
+    "ServerStartingError",
+    "ServerUnhealthyError",
     "ServerUnreachableError",
     "ServiceUnavailableError",
     "Started",
     "StatusError",
     "StreamClosedError",
     "StreamEvent",
+    "StreamTimeoutError",
+    "StructuredOutputError",
+    "Timeouts",
     "Timings",
+    "Tool",
+    "ToolArgumentsDelta",
     "ToolCall",
-    "ToolCallDelta",
+    "ToolCallDone",
+    "ToolCallStarted",
+    "ToolResult",
+    "ToolRoundsError",
+    "ToolRun",
     "TransportError",
     "UnprocessableEntityError",
     "Usage",
     "read_run_record",
     "run_record_path",
+    "tool",
 ]

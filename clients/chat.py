@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
-import httpx
 import openai
 
-from clients.endpoint import resolve_endpoint
-from clients.errors import MalformedReplyError
-from clients.failures import request_failure
-from clients.reply import ChatReply, ReplyBuilder
-from clients.request import ChatOptions, Messages, request_arguments
+from clients.effects import Effect, Flow, Pause, ReadOn, RunCalls, SendChat
+from clients.errors import ClientError, ConfigurationError
+from clients.flows import HEALTH_TIMEOUT_SECONDS
+from clients.sending import call_arguments, failure_of, make_flows, sdk_arguments
 from clients.stream import ChatStream
-from clients.wire import completion_events
+from clients.tool_loop import run_call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
-# SGLang's own limit for a health check is 20 s. Whoever gives up sooner and asks again piles up
-# checks on a server that is only busy.
-_HEALTH_TIMEOUT_SECONDS = 25.0
+    import httpx
+
+    from clients.effects import RunEvent
+    from clients.reply import ChatReply
+    from clients.request import AskOptions, ChatOptions, EmptyAnswer, Messages
+    from clients.retry import RetryPolicy
+    from clients.server_side import Health, ServerInfo, ServerMetrics
+    from clients.structured import T
+    from clients.timeouts import Timeouts
+    from clients.tool_loop import ToolRun
+    from clients.tools import Tool
+
+A = TypeVar("A")
 
 
 class ChatClient:
@@ -34,14 +40,13 @@ class ChatClient:
         base_url: of the server, for example `http://127.0.0.1:8000`; it may end in `/v1`. Else
             `SPECSERVE_BASE_URL`, else the run record of `server`.
         api_key: else `SPECSERVE_API_KEY`, else the key of that run record.
+        admin_key: for `abort()`; else `SPECSERVE_ADMIN_KEY`, else the API key.
         model: name for requests that give none; else the run record's, else the server is asked.
         server: name of the server whose run record to read.
-        timeout_seconds: longest wait for the next bytes, which without streaming means for the
-            whole answer. More than 0.
-        connect_timeout_seconds: longest wait for a connection. More than 0.
-        max_retries: how often the SDK repeats a request that met no server, a lost connection, a
-            time-out, 408, 409, 429 or 5xx, with backoff. A stream that has begun is never
-            repeated.
+        timeouts: the longest waits, each by name.
+        retry: how often, and after which pauses, a request is repeated that the server had not
+            begun: no connection, 429, 503. A stream that has begun is never repeated.
+        report_acceptance: ask SGLang how speculation went, a field that other servers may refuse.
         http_client: the transport; the caller closes it. For tests and unusual networks.
         clock_ns: a monotonic clock in nanoseconds.
 
@@ -55,38 +60,38 @@ class ChatClient:
         base_url: str | None = None,
         *,
         api_key: str | None = None,
+        admin_key: str | None = None,
         model: str | None = None,
         server: str = "default",
-        timeout_seconds: float = 600.0,
-        connect_timeout_seconds: float = 5.0,
-        max_retries: int = 2,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        report_acceptance: bool = True,
         http_client: httpx.Client | None = None,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        endpoint = resolve_endpoint(base_url, api_key, server=server, environ=os.environ)
-        timeout = httpx.Timeout(timeout_seconds, connect=connect_timeout_seconds)
+        self._flows = make_flows(
+            base_url,
+            api_key=api_key,
+            admin_key=admin_key,
+            model=model,
+            server=server,
+            timeouts=timeouts,
+            retry=retry,
+            report_acceptance=report_acceptance,
+            clock_ns=clock_ns,
+        )
+        endpoint = self._flows.endpoint
         self.base_url = endpoint.base_url
-        self._model = model or endpoint.model
-        self._clock_ns = clock_ns
         self._owns_http = http_client is None
         # HTTP_PROXY alone would send requests for this machine to the proxy's own loopback.
-        self._http = http_client or openai.DefaultHttpxClient(
-            timeout=timeout, trust_env=not endpoint.is_loopback
-        )
-        self._sdk = openai.OpenAI(
-            base_url=f"{endpoint.base_url}/v1",
-            # Empty, so that no header is sent; None would send the user's OPENAI_API_KEY.
-            api_key=endpoint.api_key or "",
-            timeout=timeout,
-            max_retries=max_retries,
-            http_client=self._http,
-        )
+        self._http = http_client or openai.DefaultHttpxClient(trust_env=not endpoint.is_loopback)
+        self._sdk = openai.OpenAI(**sdk_arguments(endpoint), http_client=self._http)
         # The SDK imports this part on first use, which must not count as the server's time. Its
         # overloads cannot take a dictionary of arguments.
-        self._create: Callable[..., Any] = self._sdk.chat.completions.create
+        self._create: Callable[..., Any] = self._sdk.chat.completions.with_raw_response.create
 
     def __repr__(self) -> str:
-        return f"ChatClient({self.base_url!r}, model={self._model!r})"
+        return f"{type(self).__name__}({self.base_url!r}, model={self._flows.model!r})"
 
     def __enter__(self) -> Self:
         return self
@@ -104,11 +109,16 @@ class ChatClient:
         if self._owns_http:
             self._http.close()
 
-    def chat(self, messages: Messages, **options: Unpack[ChatOptions]) -> ChatReply:
+    def chat(
+        self, messages: Messages, *, on_empty: EmptyAnswer = "keep", **options: Unpack[ChatOptions]
+    ) -> ChatReply:
         """Ask and wait for the whole answer.
 
         Args:
             messages: a conversation, or the text of one user message.
+            on_empty: what to do with an answer that came wholly as reasoning, its content empty:
+                keep it (`reply.answer_in_reasoning` says so), ask again once without thinking
+                and then raise, or raise at once.
             **options: see `ChatOptions`.
 
         Returns:
@@ -116,19 +126,11 @@ class ChatClient:
 
         Raises:
             ConfigurationError: the options contradict each other.
+            EmptyAnswerError: see `on_empty`.
             TransportError: no whole answer came back.
             StatusError: the server said no.
         """
-        arguments = self._arguments(messages, options)
-        started_ns = self._clock_ns()
-        completion = self._call(self._create, **arguments)
-        builder = ReplyBuilder()
-        try:
-            for event in completion_events(completion):
-                builder.add(event)
-        except ValueError as error:
-            raise self._malformed(error) from error
-        return builder.build(started_ns=started_ns, first_token_ns=None, ended_ns=self._clock_ns())
+        return self._run(self._flows.chat(messages, options, on_empty))
 
     def stream(self, messages: Messages, **options: Unpack[ChatOptions]) -> ChatStream:
         """Ask and read the answer as it is made.
@@ -145,30 +147,84 @@ class ChatClient:
             TransportError: no stream came back.
             StatusError: the server said no.
         """
-        arguments = self._arguments(messages, options)
-        started_ns = self._clock_ns()
-        chunks = self._call(
-            self._create, **arguments, stream=True, stream_options={"include_usage": True}
-        )
-        return ChatStream(chunks, started_ns=started_ns, clock_ns=self._clock_ns)
+        return ChatStream(*self._run(self._flows.open_stream(messages, options)))
 
-    def models(self) -> tuple[str, ...]:
-        """Ask for the names of the models, the served one first.
+    def parse(
+        self,
+        messages: Messages,
+        shape: type[T],
+        *,
+        retries: int = 2,
+        **options: Unpack[ChatOptions],
+    ) -> T:
+        """Ask for an instance of a pydantic model class.
+
+        Args:
+            messages: a conversation, or the text of one user message.
+            shape: the class; the server decodes under its JSON schema.
+            retries: how often to ask again, with what was wrong, when an answer does not fit.
+            **options: see `ChatOptions`.
 
         Returns:
-            The names; adapters follow the model they belong to.
+            The instance.
+
+        Raises:
+            StructuredOutputError: no answer fitted.
+            ClientError: as `chat` does.
+        """
+        return self._run(self._flows.parse(messages, shape, options, retries=retries))
+
+    def run_tools(
+        self,
+        messages: Messages,
+        tools: Sequence[Tool[..., Any]],
+        *,
+        max_rounds: int = 8,
+        stream: bool = False,
+        on_event: Callable[[RunEvent], None] | None = None,
+        **options: Unpack[AskOptions],
+    ) -> ToolRun:
+        """Let the model call functions until it answers without a call.
+
+        What a function raises, and arguments that do not fit, go back to the model as text. An
+        answer whose calls lost their arguments is asked for again, without streaming.
+
+        Args:
+            messages: a conversation, or the text of one user message.
+            tools: functions under `@tool`; plain ones here, coroutines with the async client.
+            max_rounds: most rounds of calls.
+            stream: whether `on_event` gets an answer's events as they arrive.
+            on_event: is told each event, result and lost answer.
+            **options: see `ChatOptions`.
+
+        Returns:
+            The last answer, the conversation, and each result.
+
+        Raises:
+            ConfigurationError: a tool is a coroutine function, or two share a name.
+            ToolRoundsError: the model goes on calling.
+            ClientError: as `chat` does.
+        """
+        if waiting := [tool.name for tool in tools if tool.is_async]:
+            raise ConfigurationError(
+                f"{', '.join(waiting)}: a coroutine function.", action="Use AsyncChatClient."
+            )
+        return self._run(
+            self._flows.run_tools(
+                messages, tools, options, max_rounds=max_rounds, stream=stream, on_event=on_event
+            )
+        )
+
+    def models(self) -> tuple[str, ...]:
+        """Ask for the names of the models, the served one first; adapters follow their model.
 
         Raises:
             TransportError: no answer came back.
             StatusError: the server said no.
         """
-        try:
-            page = self._call(self._sdk.models.list)
-            return tuple(model.id for model in page.data)
-        except (AttributeError, TypeError) as error:
-            raise self._malformed(error) from error
+        return self._run(self._flows.models())
 
-    def health(self, *, timeout_seconds: float = _HEALTH_TIMEOUT_SECONDS) -> bool:
+    def health(self, *, timeout_seconds: float = HEALTH_TIMEOUT_SECONDS) -> Health:
         """Ask whether the server can generate a token now.
 
         SGLang generates one to find out, which takes it a second or more, and up to 20 s under
@@ -176,39 +232,68 @@ class ChatClient:
 
         Args:
             timeout_seconds: longest wait; below 20 it also calls a busy server unhealthy.
-
-        Returns:
-            `False` if it says no, does not answer in time, or cannot be reached.
         """
-        try:
-            response = self._http.get(f"{self.base_url}/health", timeout=timeout_seconds)
-        except httpx.HTTPError:
-            return False
-        return response.status_code == httpx.codes.OK
+        return self._run(self._flows.health("/health", timeout_seconds))
 
-    def _arguments(self, messages: Messages, options: ChatOptions) -> dict[str, Any]:
-        named: dict[str, Any] = {**options}
-        model = named.pop("model", None) or self._model
-        if model is None:
-            names = self.models()
-            if not names:
-                raise self._malformed("it lists no model")
-            # Threads that ask at the same time get the same answer.
-            model = self._model = names[0]
-        return request_arguments(messages, model=model, **named)
+    def ready(self, *, timeout_seconds: float = 5.0) -> bool:
+        """Ask whether the server takes requests: started, not paused, not draining."""
+        return self._run(self._flows.health("/ready", timeout_seconds)) == "healthy"
 
-    def _call(self, function: Callable[..., Any], **arguments: Any) -> Any:
+    def server_info(self) -> ServerInfo:
+        """Ask how the model is served; raises as `models` does."""
+        return self._run(self._flows.server_info())
+
+    def metrics(self) -> ServerMetrics:
+        """Ask for load and counters; raises as `models` does."""
+        return self._run(self._flows.metrics())
+
+    def abort(self, request_id: str) -> None:
+        """End a request on the server, from anywhere; its own client sees `abort`.
+
+        Leaving a stream does the same for one's own.
+
+        Args:
+            request_id: from `Started`, a reply, or `extra={"rid": ...}` of the request.
+
+        Raises:
+            AuthenticationError: the admin key is missing or wrong; likewise PermissionDenied.
+            TransportError: no answer came back.
+        """
+        self._run(self._flows.abort(request_id))
+
+    def _run(self, flow: Flow[A]) -> A:
         if self._http.is_closed:
-            # The SDK would take this for a lost connection and try again.
-            raise RuntimeError("This ChatClient is closed.")
+            # The SDK would take this for a lost connection.
+            raise RuntimeError(f"This {type(self).__name__} is closed.")
         try:
-            return function(**arguments)
-        except openai.APIError as error:
-            raise request_failure(error) from error
-        except json.JSONDecodeError as error:
-            raise self._malformed(error) from error
+            effect = next(flow)
+            while True:
+                try:
+                    answer = self._perform(effect)
+                except ClientError as error:
+                    effect = flow.throw(error)
+                else:
+                    effect = flow.send(answer)
+        except StopIteration as end:
+            result: A = end.value
+            return result
 
-    def _malformed(self, detail: object) -> MalformedReplyError:
-        return MalformedReplyError(
-            f"{self.base_url} did not answer as a chat server: {detail}.", url=self.base_url
-        )
+    def _perform(self, effect: Effect) -> Any:
+        if isinstance(effect, Pause):
+            return time.sleep(effect.seconds)
+        if isinstance(effect, RunCalls):
+            return tuple(run_call(call, effect.tools) for call in effect.calls)
+        if isinstance(effect, ReadOn):
+            with ChatStream(effect.response, effect.state) as stream:
+                for event in stream:
+                    if effect.on_event is not None:
+                        effect.on_event(event)
+                return stream.reply()
+        try:
+            if isinstance(effect, SendChat):
+                return self._create(**effect.arguments, timeout=effect.timeout).http_response
+            url, arguments = call_arguments(self._flows.endpoint, effect)
+            method = self._sdk.get if effect.method == "GET" else self._sdk.post
+            return method(url, **arguments)
+        except openai.APIError as error:
+            raise failure_of(error, effect) from error

@@ -5,22 +5,32 @@ ClientError
 ├── ServerLookupError             no URL was given, and no run record led to one
 │   ├── ServerNotFoundError         there is no record of that name
 │   ├── ServerNotReadyError         there is one, and its state is not READY
+│   │   ├── ServerStartingError         STARTING, or about to be started again
+│   │   └── ServerUnhealthyError        it lives, and generates nothing
 │   └── RunRecordError              it, or its key file, cannot be read
 ├── TransportError                no whole answer came back
 │   ├── ServerUnreachableError      no connection: refused, unknown host
 │   ├── ConnectionLostError         connected, then cut before the answer began
-│   ├── RequestTimeoutError         too slow, with the phase it was in
+│   ├── RequestTimeoutError         too slow before the answer began: of which kind
 │   ├── MalformedReplyError         an answer that is not a chat completion
 │   └── BrokenStreamError           the stream began and did not end; keeps what had arrived
+│       └── StreamTimeoutError          it was too slow: of which kind
 ├── StatusError                   the server said no; keeps its status, message and body
-│   ├── BadRequestError             400: not valid, or longer than the context
+│   ├── BadRequestError             400: not valid
+│   │   └── ContextLengthError          longer than the context, with both lengths
 │   ├── AuthenticationError         401
 │   ├── PermissionDeniedError       403: this route wants the admin key
-│   ├── NotFoundError               404
+│   ├── NotFoundError               404: no such route
+│   │   └── ModelNotFoundError          no such model
+│   ├── RequestTooLargeError        413
 │   ├── UnprocessableEntityError    422
 │   ├── RateLimitError              429
 │   └── InternalServerError         5xx
 │       └── ServiceUnavailableError   503: starting, draining, or its queue is full
+├── AnswerError                   a whole answer came, and cannot be used; keeps the reply
+│   ├── EmptyAnswerError            all of it as reasoning, no content
+│   ├── StructuredOutputError       it does not fit the asked-for model, try after try
+│   └── ToolRoundsError             the model still calls tools after the last round
 └── StreamClosedError             a stream was left early, then asked for its whole reply
 """
 
@@ -32,8 +42,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clients.reply import ChatReply
+    from clients.tool_loop import ToolRun
 
-TimeoutPhase = Literal["connect", "read", "write", "pool"]
+TimeoutKind = Literal["connect", "write", "pool", "first_token", "between_tokens", "total"]
 BreakReason = Literal["connection_lost", "timeout", "server_error", "malformed", "incomplete"]
 
 
@@ -81,6 +92,18 @@ class ServerNotReadyError(ServerLookupError):
         self.state = state
 
 
+class ServerStartingError(ServerNotReadyError):
+    """The server is being started, or will be started again in a moment."""
+
+    default_action = "Wait for it; see how far it is with: python -m launcher status"
+
+
+class ServerUnhealthyError(ServerNotReadyError):
+    """The server lives and generates nothing; the launcher will start it again."""
+
+    default_action = "Look for the cause with: python -m launcher logs"
+
+
 class RunRecordError(ServerLookupError):
     """The run record, or the key file it names, cannot be read."""
 
@@ -108,13 +131,13 @@ class ConnectionLostError(TransportError):
 
 
 class RequestTimeoutError(TransportError):
-    """The server was too slow; `phase` says at what."""
+    """The server was too slow before its answer began; `kind` says at what (`Timeouts`)."""
 
-    default_action = "Allow more with timeout_seconds, or ask for fewer tokens."
+    default_action = "Allow more with timeouts, or ask for fewer tokens."
 
-    def __init__(self, problem: str, *, url: str, phase: TimeoutPhase) -> None:
+    def __init__(self, problem: str, *, url: str, kind: TimeoutKind) -> None:
         super().__init__(problem, url=url)
-        self.phase = phase
+        self.kind = kind
 
 
 class MalformedReplyError(TransportError):
@@ -154,6 +177,14 @@ class BrokenStreamError(TransportError):
         return self.partial.request_id or None
 
 
+class StreamTimeoutError(BrokenStreamError):
+    """A stream began and was too slow then; `kind` is `between_tokens` or `total`."""
+
+    def __init__(self, problem: str, *, url: str, partial: ChatReply, kind: TimeoutKind) -> None:
+        super().__init__(problem, url=url, reason="timeout", partial=partial)
+        self.kind = kind
+
+
 class StatusError(ClientError):
     """The server answered with an error status.
 
@@ -163,6 +194,7 @@ class StatusError(ClientError):
         server_message: the server's own words, whole; empty if it said nothing.
         request_id: from the `x-request-id` header. SGLang sends none, gateways do.
         body: the decoded body, or its text.
+        retry_after_seconds: what the server asks to wait, from its Retry-After header.
     """
 
     def __init__(
@@ -174,6 +206,7 @@ class StatusError(ClientError):
         server_message: str,
         request_id: str | None,
         body: object,
+        retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(problem)
         self.url = url
@@ -181,10 +214,24 @@ class StatusError(ClientError):
         self.server_message = server_message
         self.request_id = request_id
         self.body = body
+        self.retry_after_seconds = retry_after_seconds
 
 
 class BadRequestError(StatusError):
-    """400: the request is not valid, or longer than the context."""
+    """400: the request is not valid."""
+
+
+class ContextLengthError(BadRequestError):
+    """The request is longer than the context.
+
+    Attributes:
+        asked_tokens: prompt and, if it was limited, answer together; `None` if not told.
+        context_tokens: the model's limit; `None` if not told.
+    """
+
+    default_action = "Shorten the conversation, or ask for fewer tokens with max_tokens."
+    asked_tokens: int | None = None
+    context_tokens: int | None = None
 
 
 class AuthenticationError(StatusError):
@@ -198,9 +245,21 @@ class PermissionDeniedError(StatusError):
 
 
 class NotFoundError(StatusError):
-    """404: no such route, or no such model."""
+    """404: no such route."""
 
-    default_action = "Check base_url, and the model's name against models()."
+    default_action = "Check that base_url is that of an SGLang server."
+
+
+class ModelNotFoundError(NotFoundError):
+    """404: the server has no model of that name."""
+
+    default_action = "Ask models() for the names."
+
+
+class RequestTooLargeError(StatusError):
+    """413: the body is larger than the server, or a proxy before it, takes."""
+
+    default_action = "Send less: shorten the conversation, or its images."
 
 
 class UnprocessableEntityError(StatusError):
@@ -223,6 +282,45 @@ class ServiceUnavailableError(InternalServerError):
     """503: the server is starting, draining, or its queue is full."""
 
     default_action = "Try again in a moment."
+
+
+class AnswerError(ClientError):
+    """A whole answer came back and cannot be used; `reply` is the last one."""
+
+    def __init__(self, problem: str, *, reply: ChatReply) -> None:
+        super().__init__(problem)
+        self.reply = reply
+
+    @property
+    def request_id(self) -> str | None:
+        """The server's id of the last request."""
+        return self.reply.request_id or None
+
+
+class EmptyAnswerError(AnswerError):
+    """The answer came wholly as reasoning: its text is in `reply.reasoning`."""
+
+    default_action = "Ask again, with thinking=False."
+
+
+class StructuredOutputError(AnswerError):
+    """No answer fitted the model class; `tries` were made."""
+
+    default_action = "Allow more with max_tokens or retries, or make the schema simpler."
+
+    def __init__(self, problem: str, *, reply: ChatReply, tries: int) -> None:
+        super().__init__(problem, reply=reply)
+        self.tries = tries
+
+
+class ToolRoundsError(AnswerError):
+    """The model still called tools after the last round; `run` holds the conversation."""
+
+    default_action = "Allow more with max_rounds, or look why the model repeats itself."
+
+    def __init__(self, problem: str, *, run: ToolRun) -> None:
+        super().__init__(problem, reply=run.reply)
+        self.run = run
 
 
 class StreamClosedError(ClientError):

@@ -1,7 +1,8 @@
 """What a stream is made of: frozen values, in the order in which they arrive.
 
-A stream is `Started`, then deltas in any number and order, then `Usage`, then `Done`. Together
-they hold everything that a reply holds, except the timings.
+A stream is `Started`, then deltas and tool calls in any number and order, then `Usage` and
+`Acceptance` where the server tells them, then `Done`. Together they hold everything that a reply
+holds, except the timings.
 """
 
 from __future__ import annotations
@@ -37,19 +38,42 @@ class ContentDelta:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCallDelta:
-    """More of a tool call.
+class ToolCallStarted:
+    """A tool call has begun.
 
     Attributes:
-        index: which call of this answer, from 0.
-        id: the call's id, in its first delta only.
-        name: the function's name, in its first delta only.
-        arguments: more of the arguments' JSON text; may be empty.
+        index: which call of this answer, from 0; the parts of one call share it.
+        id: goes back to the server with the result; empty if the server gave none.
+        name: the function's name.
     """
 
     index: int
-    id: str | None
-    name: str | None
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolArgumentsDelta:
+    """More of the JSON text of a call's arguments."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDone:
+    """No more of this call will come.
+
+    Attributes:
+        index: which call of this answer.
+        id: of the call.
+        name: the function's name.
+        arguments: the whole JSON text as the server sent it; not checked.
+    """
+
+    index: int
+    id: str
+    name: str
     arguments: str
 
 
@@ -62,6 +86,7 @@ class Usage:
         completion_tokens: tokens generated, reasoning included.
         total_tokens: the sum of both.
         reasoning_tokens: how many of the generated ones were reasoning, if the server says.
+            Under speculation SGLang 0.5.23 may count one or more beyond `completion_tokens`.
         cached_tokens: how many of the prompt's came from the prefix cache; SGLang says so only
             when it was started with `--enable-cache-report`.
     """
@@ -71,6 +96,24 @@ class Usage:
     total_tokens: int
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """How speculation went for this request alone.
+
+    Attributes:
+        length: tokens per verify round, the bonus token included.
+
+            Formula: completion tokens / verify rounds
+            Source: `spec_accept_length` of SGLang 0.5.23.
+        rate: accepted drafts / proposed drafts, 0 to 1.
+        verify_rounds: passes of the target model.
+    """
+
+    length: float
+    rate: float
+    verify_rounds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +128,14 @@ class Done:
     finish_reason: str
 
 
-StreamEvent = Started | ReasoningDelta | ContentDelta | ToolCallDelta | Usage | Done
+StreamEvent = (
+    Started
+    | ReasoningDelta
+    | ContentDelta
+    | ToolCallStarted
+    | ToolArgumentsDelta
+    | ToolCallDone
+    | Usage
+    | Acceptance
+    | Done
+)

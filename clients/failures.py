@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import httpx
@@ -15,19 +17,26 @@ from clients.errors import (
     BrokenStreamError,
     ClientError,
     ConnectionLostError,
+    ContextLengthError,
     InternalServerError,
+    ModelNotFoundError,
     NotFoundError,
     PermissionDeniedError,
     RateLimitError,
     RequestTimeoutError,
+    RequestTooLargeError,
     ServerUnreachableError,
     ServiceUnavailableError,
     StatusError,
-    TimeoutPhase,
+    StreamTimeoutError,
+    TimeoutKind,
     UnprocessableEntityError,
 )
+from clients.wire import ServerEventError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from clients.reply import ChatReply
 
 _STATUS_ERRORS: dict[int, type[StatusError]] = {
@@ -35,44 +44,80 @@ _STATUS_ERRORS: dict[int, type[StatusError]] = {
     401: AuthenticationError,
     403: PermissionDeniedError,
     404: NotFoundError,
+    413: RequestTooLargeError,
     422: UnprocessableEntityError,
     429: RateLimitError,
     503: ServiceUnavailableError,
 }
 _FIRST_SERVER_ERROR = 500
-_TIMEOUT_PHASES: dict[type[object], TimeoutPhase] = {
+_TIMEOUT_KINDS: dict[type[object], TimeoutKind] = {
     httpx.ConnectTimeout: "connect",
     httpx.WriteTimeout: "write",
     httpx.PoolTimeout: "pool",
 }
+# The words of `managers/tokenizer_manager.py`, SGLang 0.5.23, at its checks of lengths.
+_TOO_LONG = re.compile(
+    r"input \((?P<asked>\d+) tokens\) is longer than the model's context length "
+    r"\((?P<limit>\d+) tokens\)"
+    r"|maximum context length of (?P<limit_2>\d+) tokens\. You requested a total of "
+    r"(?P<asked_2>\d+) tokens"
+)
 # SGLang's validation errors repeat the whole request; all of it stays in `server_message`.
 _MESSAGE_WIDTH = 500
 
 
-def request_failure(error: openai.APIError) -> ClientError:
+def request_failure(
+    error: openai.APIError, *, read_kind: TimeoutKind, now: datetime
+) -> ClientError:
     """Name the cause of a request that got no answer, or an error status.
 
     Args:
         error: what the SDK raised. Its own cause, httpx's exception, tells more than its class.
+        read_kind: which time-out a wait for the answer's first byte is.
+        now: the time, against which a Retry-After date is held.
 
     Returns:
         The error to raise from it.
     """
     url = str(error.request.url)
     if isinstance(error, openai.APIStatusError):
-        return _status_error(error.status_code, error.body, url=url, request_id=error.request_id)
+        return _status_error(
+            error.status_code,
+            error.body,
+            url=url,
+            request_id=error.request_id,
+            retry_after_seconds=retry_after_seconds(error.response.headers, now=now),
+        )
     cause = error.__cause__
     if isinstance(error, openai.APITimeoutError):
-        phase = _TIMEOUT_PHASES.get(type(cause), "read")
-        return RequestTimeoutError(f"{url} timed out ({phase}).", url=url, phase=phase)
+        kind = _TIMEOUT_KINDS.get(type(cause), read_kind)
+        return RequestTimeoutError(f"{url} timed out ({kind}).", url=url, kind=kind)
     if isinstance(cause, httpx.ConnectError):
         return ServerUnreachableError(f"No connection to {url}: {cause}.", url=url)
     detail = cause if cause is not None else error
     return ConnectionLostError(f"The connection to {url} was lost: {detail}.", url=url)
 
 
+def retry_after_seconds(headers: httpx.Headers, *, now: datetime) -> float | None:
+    """Read Retry-After: seconds, or a date; `None` if it says neither.
+
+    Source: RFC 9110, section 10.2.3. `retry-after-ms` is what OpenAI's gateways send.
+    """
+    try:
+        if milliseconds := headers.get("retry-after-ms"):
+            return max(0.0, float(milliseconds) / 1000)
+        value = headers.get("retry-after", "").strip()
+        if not value:
+            return None
+        if value.replace(".", "", 1).isdigit():
+            return float(value)
+        return max(0.0, (parsedate_to_datetime(value) - now).total_seconds())
+    except (TypeError, ValueError):
+        return None
+
+
 def stream_failure(
-    error: openai.APIError | httpx.HTTPError | ValueError,
+    error: httpx.HTTPError | ServerEventError | ValueError,
     *,
     url: str,
     partial: ChatReply,
@@ -81,7 +126,7 @@ def stream_failure(
     """Name the cause of a stream that broke.
 
     Args:
-        error: what the SDK raised while chunks were read. It lets httpx's exceptions through.
+        error: what was raised while the body was read.
         url: where the stream came from.
         partial: what had arrived.
         started: whether a first chunk had come.
@@ -92,13 +137,18 @@ def stream_failure(
     """
     status = None
     reason: BreakReason
-    if isinstance(error, openai.APIError):
+    if isinstance(error, ServerEventError):
         status = _code(error.body)
         if status is not None and not started:
             return _status_error(status, error.body, url=url, request_id=None)
-        reason, detail = "server_error", error.message
+        reason, detail = "server_error", _server_message(error.body)
     elif isinstance(error, httpx.TimeoutException):
-        reason, detail = "timeout", "no further event within the time-out"
+        return StreamTimeoutError(
+            f"The stream from {url} stood still for too long (between_tokens).",
+            url=url,
+            partial=partial,
+            kind="between_tokens",
+        )
     elif isinstance(error, httpx.HTTPError):
         reason, detail = "connection_lost", str(error)
     else:
@@ -112,19 +162,39 @@ def stream_failure(
     )
 
 
-def _status_error(status: int, body: object, *, url: str, request_id: str | None) -> StatusError:
-    error_class = _STATUS_ERRORS.get(status)
-    if error_class is None:
-        error_class = InternalServerError if status >= _FIRST_SERVER_ERROR else StatusError
+def _status_error(
+    status: int,
+    body: object,
+    *,
+    url: str,
+    request_id: str | None,
+    retry_after_seconds: float | None = None,
+) -> StatusError:
     message = _server_message(body)
-    return error_class(
+    too_long = _TOO_LONG.search(message)
+    error = _status_class(status, body, is_too_long=too_long is not None)(
         f"{url} answered {status}: {_short(message) or 'no message'}.",
         url=url,
         status=status,
         server_message=message,
         request_id=request_id,
         body=body,
+        retry_after_seconds=retry_after_seconds,
     )
+    if isinstance(error, ContextLengthError) and too_long is not None:
+        error.asked_tokens = int(too_long["asked"] or too_long["asked_2"])
+        error.context_tokens = int(too_long["limit"] or too_long["limit_2"])
+    return error
+
+
+def _status_class(status: int, body: object, *, is_too_long: bool) -> type[StatusError]:
+    code = body.get("code") if isinstance(body, dict) else None
+    if is_too_long or code == "context_length_exceeded":
+        return ContextLengthError
+    if code == "model_not_found":
+        return ModelNotFoundError
+    default = InternalServerError if status >= _FIRST_SERVER_ERROR else StatusError
+    return _STATUS_ERRORS.get(status, default)
 
 
 def _server_message(body: object) -> str:

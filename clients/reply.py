@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clients.events import (
+    Acceptance,
     ContentDelta,
     Done,
     ReasoningDelta,
     Started,
     StreamEvent,
-    ToolCallDelta,
+    ToolArgumentsDelta,
+    ToolCallDone,
+    ToolCallStarted,
     Usage,
 )
 
@@ -97,6 +100,7 @@ class ChatReply:
         timings: durations in seconds.
         model: name of the model that answered.
         request_id: the server's id of the request.
+        acceptance: how speculation went for this request; `None` if the server does not say.
     """
 
     content: str
@@ -107,30 +111,44 @@ class ChatReply:
     timings: Timings
     model: str
     request_id: str
+    acceptance: Acceptance | None = None
 
+    @property
+    def answer_in_reasoning(self) -> bool:
+        """Whether the whole answer came as reasoning: content and tool calls empty, yet `stop`.
 
-class _CallBuilder:
-    """A tool call while its deltas arrive."""
-
-    __slots__ = ("arguments", "id", "index", "name")
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.id = ""
-        self.name = ""
-        self.arguments: list[str] = []
+        A known defect of the glm45 reasoning parser (sglang issue 37645).
+        """
+        return bool(
+            self.reasoning
+            and not self.content
+            and not self.tool_calls
+            and self.finish_reason == "stop"
+        )
 
 
 class ReplyBuilder:
     """Adds up the events of one answer. The same events give the same reply, however split."""
 
+    __slots__ = (
+        "_acceptance",
+        "_arguments",
+        "_calls",
+        "_content",
+        "_finish_reason",
+        "_reasoning",
+        "_started",
+        "_usage",
+    )
+
     def __init__(self) -> None:
         self._started: Started | None = None
         self._content: list[str] = []
         self._reasoning: list[str] = []
-        self._calls: list[_CallBuilder] = []
-        self._latest_call: dict[int, _CallBuilder] = {}
+        self._calls: dict[int, ToolCallStarted | ToolCallDone] = {}
+        self._arguments: dict[int, list[str]] = {}
         self._usage: Usage | None = None
+        self._acceptance: Acceptance | None = None
         self._finish_reason: str | None = None
 
     def add(self, event: StreamEvent) -> None:
@@ -140,27 +158,19 @@ class ReplyBuilder:
                 self._content.append(event.text)
             case ReasoningDelta():
                 self._reasoning.append(event.text)
-            case ToolCallDelta():
-                self._add_call(event)
+            case ToolArgumentsDelta():
+                self._arguments.setdefault(event.index, []).append(event.text)
+            case ToolCallStarted() | ToolCallDone():
+                self._calls[event.index] = event
             case Usage():
                 # With continuous usage each report replaces the one before.
                 self._usage = event
+            case Acceptance():
+                self._acceptance = event
             case Started():
                 self._started = event
             case Done():
                 self._finish_reason = event.finish_reason
-
-    def _add_call(self, delta: ToolCallDelta) -> None:
-        call = self._latest_call.get(delta.index)
-        # A new id under an index already in use is another call: a parser that loses count must
-        # not glue the arguments of two calls together.
-        if call is None or (delta.id and call.id and delta.id != call.id):
-            call = _CallBuilder(delta.index)
-            self._calls.append(call)
-            self._latest_call[delta.index] = call
-        call.id = call.id or delta.id or ""
-        call.name = call.name or delta.name or ""
-        call.arguments.append(delta.arguments)
 
     def build(self, *, started_ns: int, first_token_ns: int | None, ended_ns: int) -> ChatReply:
         """Give the reply made of the events so far; more may follow.
@@ -173,13 +183,17 @@ class ReplyBuilder:
         Returns:
             The reply. Its finish reason is `None` until `Done` was added.
         """
-        calls = sorted(self._calls, key=lambda call: call.index)
+        calls = (self._calls[index] for index in sorted(self._calls))
         return ChatReply(
             content="".join(self._content),
             reasoning="".join(self._reasoning),
-            tool_calls=tuple(ToolCall(c.id, c.name, "".join(c.arguments)) for c in calls),
+            tool_calls=tuple(
+                ToolCall(call.id, call.name, "".join(self._arguments.get(call.index, ())))
+                for call in calls
+            ),
             finish_reason=self._finish_reason,
             usage=self._usage,
+            acceptance=self._acceptance,
             timings=Timings.from_ns(
                 started_ns=started_ns,
                 first_token_ns=first_token_ns,

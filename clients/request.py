@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 from clients.errors import ConfigurationError
+from clients.tools import Tool
 
 Messages = str | Sequence[Mapping[str, object]]
 """A conversation as the OpenAI API has it, or the text of a single user message."""
 
 # These change the shape of the answer, which the reader of the answer must know of.
+EmptyAnswer = Literal["keep", "ask_again", "raise"]
+
 _RESERVED = frozenset({"messages", "n", "stream", "stream_options"})
 
 
-class ChatOptions(TypedDict, total=False):
-    """What `chat()` and `stream()` take beside the messages; `None` leaves it to the server.
+class AskOptions(TypedDict, total=False):
+    """What every way to ask takes beside the messages; `None` leaves it to the server.
 
     Attributes:
         model: name of the model; else the client's, else the server's own.
@@ -25,8 +28,11 @@ class ChatOptions(TypedDict, total=False):
         seed: of the sampler.
         stop: text, or texts, at which to stop.
         thinking: whether the model may reason before it answers (GLM's `enable_thinking`).
-        tools: function tools as the OpenAI API has them.
         tool_choice: `auto`, `none`, `required`, or a named function as the API has it.
+        parallel_tool_calls: whether one answer may call several tools. Under a required choice
+            SGLang's grammar lets a model go on calling without end unless this is false (sglang
+            issue 13514).
+        response_format: as the OpenAI API has it; see `parse()` for a typed way.
         extra: further fields of SGLang's request, for example `{"top_k": 1}`.
     """
 
@@ -37,9 +43,20 @@ class ChatOptions(TypedDict, total=False):
     seed: int | None
     stop: str | Sequence[str] | None
     thinking: bool | None
-    tools: Sequence[Mapping[str, object]] | None
     tool_choice: str | Mapping[str, object] | None
+    parallel_tool_calls: bool | None
+    response_format: Mapping[str, object] | None
     extra: Mapping[str, object] | None
+
+
+class ChatOptions(AskOptions, total=False):
+    """What `chat()`, `stream()` and `parse()` take beside the messages: `AskOptions`, and tools.
+
+    Attributes:
+        tools: functions under `@tool`, or tools as the OpenAI API has them.
+    """
+
+    tools: Sequence[Tool[..., Any] | Mapping[str, object]] | None
 
 
 def request_arguments(
@@ -52,9 +69,12 @@ def request_arguments(
     seed: int | None = None,
     stop: str | Sequence[str] | None = None,
     thinking: bool | None = None,
-    tools: Sequence[Mapping[str, object]] | None = None,
+    tools: Sequence[Tool[..., Any] | Mapping[str, object]] | None = None,
     tool_choice: str | Mapping[str, object] | None = None,
+    parallel_tool_calls: bool | None = None,
+    response_format: Mapping[str, object] | None = None,
     extra: Mapping[str, object] | None = None,
+    report_acceptance: bool = False,
 ) -> dict[str, Any]:
     """Build the keyword arguments of `chat.completions.create`.
 
@@ -69,7 +89,10 @@ def request_arguments(
         thinking: see there; it wins over the same switch in `extra`.
         tools: see there.
         tool_choice: see there.
+        parallel_tool_calls: see there.
+        response_format: see there.
         extra: see there.
+        report_acceptance: whether to ask SGLang how speculation went.
 
     Returns:
         The arguments, without those that are `None`.
@@ -77,10 +100,8 @@ def request_arguments(
     Raises:
         ConfigurationError: `extra` holds a field that would change how the answer must be read.
     """
-    if isinstance(messages, str):
-        messages = [{"role": "user", "content": messages}]
     arguments: dict[str, Any] = {
-        "messages": list(messages),
+        "messages": conversation(messages),
         "model": model,
         # Not `max_tokens`, which OpenAI and SGLang call deprecated.
         "max_completion_tokens": max_tokens,
@@ -88,17 +109,37 @@ def request_arguments(
         "top_p": top_p,
         "seed": seed,
         "stop": stop,
-        "tools": tools,
+        "tools": None if tools is None else [_definition(each) for each in tools],
         "tool_choice": tool_choice,
-        "extra_body": _extra_body(extra or {}, thinking=thinking) or None,
+        "parallel_tool_calls": parallel_tool_calls,
+        "response_format": response_format,
+        "extra_body": _extra_body(
+            extra or {}, thinking=thinking, report_acceptance=report_acceptance
+        )
+        or None,
     }
     return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _extra_body(extra: Mapping[str, object], *, thinking: bool | None) -> dict[str, object]:
+def conversation(messages: Messages) -> list[Mapping[str, object]]:
+    """Give the messages as a list of their own; a text is one user message."""
+    if isinstance(messages, str):
+        return [{"role": "user", "content": messages}]
+    return list(messages)
+
+
+def _definition(tool: Tool[..., Any] | Mapping[str, object]) -> Mapping[str, object]:
+    return tool.definition() if isinstance(tool, Tool) else tool
+
+
+def _extra_body(
+    extra: Mapping[str, object], *, thinking: bool | None, report_acceptance: bool
+) -> dict[str, object]:
     if reserved := sorted(_RESERVED & extra.keys()):
         raise ConfigurationError(f"extra cannot set {', '.join(reserved)}.")
     body = dict(extra)
+    if report_acceptance:
+        body.setdefault("return_spec_tokens_details", True)
     if thinking is not None:
         template = body.get("chat_template_kwargs")
         others = template if isinstance(template, Mapping) else {}

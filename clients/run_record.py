@@ -16,12 +16,20 @@ from clients.errors import (
     RunRecordError,
     ServerNotFoundError,
     ServerNotReadyError,
+    ServerStartingError,
+    ServerUnhealthyError,
 )
 
 # The same as `launcher.names`, which is not imported: a test holds the two together.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _READY = "READY"
 _DEFAULT = "default"
+# The launcher's states, in `launcher/states.py`.
+_STATE_ERRORS: dict[str, type[ServerNotReadyError]] = {
+    "STARTING": ServerStartingError,
+    "BACKOFF": ServerStartingError,
+    "UNHEALTHY": ServerUnhealthyError,
+}
 
 
 class RunRecord(BaseModel):
@@ -116,12 +124,14 @@ def find_ready_server(name: str = _DEFAULT) -> RunRecord:
         The record.
 
     Raises:
-        ServerNotReadyError: its state is not READY.
+        ServerNotReadyError: its state is not READY; `ServerStartingError` and
+            `ServerUnhealthyError` are kinds of it.
         ClientError: as `read_run_record` does.
     """
     record = read_run_record(name)
     if record.state != _READY:
-        raise ServerNotReadyError(
+        error_class = _STATE_ERRORS.get(record.state, ServerNotReadyError)
+        raise error_class(
             f"Server {name!r} is {record.state}, not {_READY}.",
             path=run_record_path(name),
             state=record.state,

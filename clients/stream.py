@@ -1,25 +1,166 @@
-"""A streamed answer: typed events as they arrive, and the same reply as without streaming."""
+"""A streamed answer: typed events as they arrive, and the same reply as without streaming.
+
+`StreamState` knows all there is to know and does no I/O; the two streams only move bytes to it.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
 import httpx
-import openai
 
-from clients.errors import BrokenStreamError, ClientError, StreamClosedError
-from clients.events import ContentDelta, ReasoningDelta, StreamEvent, ToolCallDelta
+from clients.errors import BrokenStreamError, ClientError, StreamClosedError, StreamTimeoutError
+from clients.events import (
+    ContentDelta,
+    ReasoningDelta,
+    StreamEvent,
+    ToolArgumentsDelta,
+    ToolCallStarted,
+)
 from clients.failures import stream_failure
 from clients.reply import ChatReply, ReplyBuilder
-from clients.wire import ChunkParser
+from clients.wire import AnswerFold, ServerEventError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import AsyncGenerator, Callable, Generator
     from types import TracebackType
 
-    from openai.types.chat import ChatCompletionChunk
+_TOKENS = (ContentDelta, ReasoningDelta, ToolCallStarted, ToolArgumentsDelta)
+_FAILURES = (httpx.HTTPError, ServerEventError, ValueError)
 
-_DELTAS = (ContentDelta, ReasoningDelta, ToolCallDelta)
+
+class StreamState:
+    """One stream: what has arrived, when, and how it ended. Pure: no I/O.
+
+    Args:
+        url: where it comes from.
+        started_ns: the clock just before the request was sent.
+        deadline_ns: the clock at which the call has taken too long.
+        clock_ns: a monotonic clock in nanoseconds.
+    """
+
+    def __init__(
+        self, url: str, *, started_ns: int, deadline_ns: int, clock_ns: Callable[[], int]
+    ) -> None:
+        self.url = url
+        self.failure: ClientError | None = None
+        self._started_ns = started_ns
+        self._deadline_ns = deadline_ns
+        self._clock_ns = clock_ns
+        self._first_token_ns: int | None = None
+        self._ended_ns: int | None = None
+        self._fold = AnswerFold()
+        self._builder = ReplyBuilder()
+
+    @property
+    def whole(self) -> bool:
+        """Whether the answer has come to its end."""
+        return self._fold.whole
+
+    def receive(self, data: bytes) -> list[StreamEvent]:
+        """Take in bytes.
+
+        Args:
+            data: the next ones, cut anywhere.
+
+        Returns:
+            The events that they complete.
+
+        Raises:
+            ServerEventError: see `AnswerFold.feed`.
+            StreamTimeoutError: the call has taken too long.
+            ValueError: see `AnswerFold.feed`.
+        """
+        now_ns = self._clock_ns()
+        events = self._fold.feed(data)
+        self._add(events, now_ns)
+        if now_ns > self._deadline_ns and not self._fold.whole:
+            raise self._too_long()
+        return events
+
+    def finish(self) -> list[StreamEvent]:
+        """Take in the end of the body.
+
+        Returns:
+            The events that the last bytes complete.
+
+        Raises:
+            BrokenStreamError: the answer is not whole. A proxy that gives up ends the body in
+                good order, which no lower layer notices.
+        """
+        now_ns = self._clock_ns()
+        events = self._fold.end()
+        self._add(events, now_ns)
+        if not self._fold.whole:
+            raise BrokenStreamError(
+                f"The stream from {self.url} ended without a finish reason.",
+                url=self.url,
+                reason="incomplete",
+                partial=self.partial(),
+            )
+        return events
+
+    def fail(self, error: Exception) -> ClientError:
+        """Name what broke the stream.
+
+        Args:
+            error: one of httpx's, or one that `receive` or `finish` raised.
+
+        Returns:
+            The error to raise from it.
+        """
+        self.end()
+        if isinstance(error, ClientError):
+            self.failure = error
+        elif isinstance(error, httpx.TimeoutException) and self._clock_ns() > self._deadline_ns:
+            self.failure = self._too_long()
+        else:
+            assert isinstance(error, _FAILURES)  # noqa: S101 - the streams catch no other
+            self.failure = stream_failure(
+                error, url=self.url, partial=self.partial(), started=self._fold.started
+            )
+        return self.failure
+
+    def end(self) -> None:
+        """Note the time of the end, once."""
+        if self._ended_ns is None:
+            self._ended_ns = self._clock_ns()
+
+    def reply(self) -> ChatReply:
+        """Give the whole answer.
+
+        Raises:
+            StreamClosedError: it was closed before its end.
+            ClientError: it broke.
+        """
+        if self.failure is not None:
+            raise self.failure
+        if not self.whole:
+            raise StreamClosedError("The stream was closed before its end.")
+        return self.partial()
+
+    def partial(self) -> ChatReply:
+        """Give what has arrived so far."""
+        return self._builder.build(
+            started_ns=self._started_ns,
+            first_token_ns=self._first_token_ns,
+            ended_ns=self._clock_ns() if self._ended_ns is None else self._ended_ns,
+        )
+
+    def _add(self, events: list[StreamEvent], now_ns: int) -> None:
+        add = self._builder.add
+        for event in events:
+            if self._first_token_ns is None and isinstance(event, _TOKENS):
+                self._first_token_ns = now_ns
+            add(event)
+
+    def _too_long(self) -> StreamTimeoutError:
+        return StreamTimeoutError(
+            f"The stream from {self.url} took too long (total).",
+            url=self.url,
+            partial=self.partial(),
+            kind="total",
+        )
 
 
 class ChatStream:
@@ -34,22 +175,9 @@ class ChatStream:
         StatusError: while iterating, if the server refuses in the first event.
     """
 
-    def __init__(
-        self,
-        chunks: openai.Stream[ChatCompletionChunk],
-        *,
-        started_ns: int,
-        clock_ns: Callable[[], int],
-    ) -> None:
-        self._chunks = chunks
-        self._url = str(chunks.response.request.url)
-        self._started_ns = started_ns
-        self._clock_ns = clock_ns
-        self._first_token_ns: int | None = None
-        self._ended_ns: int | None = None
-        self._whole = False
-        self._failure: ClientError | None = None
-        self._builder = ReplyBuilder()
+    def __init__(self, response: httpx.Response, state: StreamState) -> None:
+        self._response = response
+        self._state = state
         self._events = self._read()
 
     def __iter__(self) -> Self:
@@ -72,8 +200,8 @@ class ChatStream:
     def close(self) -> None:
         """Close the connection. Does nothing if the stream has ended."""
         self._events.close()
-        self._chunks.close()
-        self._end()
+        self._response.close()
+        self._state.end()
 
     def reply(self) -> ChatReply:
         """Read the rest of the stream and return the whole answer.
@@ -87,53 +215,91 @@ class ChatStream:
         """
         for _ in self._events:
             pass
-        if self._failure is not None:
-            raise self._failure
-        if not self._whole:
-            raise StreamClosedError("The stream was closed before its end.")
-        return self.partial()
+        return self._state.reply()
 
     def partial(self) -> ChatReply:
         """Return what has arrived so far, without reading on."""
-        return self._builder.build(
-            started_ns=self._started_ns,
-            first_token_ns=self._first_token_ns,
-            ended_ns=self._clock_ns() if self._ended_ns is None else self._ended_ns,
-        )
+        return self._state.partial()
 
     def _read(self) -> Generator[StreamEvent, None, None]:
-        parser = ChunkParser()
+        state = self._state
         try:
-            for chunk in self._chunks:
-                for event in parser.feed(chunk):
-                    if self._first_token_ns is None and isinstance(event, _DELTAS):
-                        self._first_token_ns = self._clock_ns()
-                    self._builder.add(event)
-                    yield event
-        except (openai.APIError, httpx.HTTPError, ValueError) as error:
-            self._end()
-            self._failure = stream_failure(
-                error, url=self._url, partial=self.partial(), started=parser.started
-            )
-            raise self._failure from error
+            for data in self._response.iter_bytes():
+                yield from state.receive(data)
+                if state.whole:
+                    break
+            else:
+                yield from state.finish()
+        except (*_FAILURES, ClientError) as error:
+            failure = state.fail(error)
+            if failure is error:
+                raise
+            raise failure from error
         finally:
-            # The SDK closes the response only after `[DONE]`.
-            self._chunks.close()
-            self._end()
-        done = parser.end()
-        if done is None:
-            # A proxy that gives up ends the body in good order, which no lower layer notices.
-            self._failure = BrokenStreamError(
-                f"The stream from {self._url} ended without a finish reason.",
-                url=self._url,
-                reason="incomplete",
-                partial=self.partial(),
-            )
-            raise self._failure
-        self._whole = True
-        self._builder.add(done)
-        yield done
+            self._response.close()
+            state.end()
 
-    def _end(self) -> None:
-        if self._ended_ns is None:
-            self._ended_ns = self._clock_ns()
+
+class AsyncChatStream:
+    """The same for asyncio: `async for`, `async with`, and `await stream.reply()`.
+
+    A task that is cancelled while it reads closes the connection, too.
+    """
+
+    def __init__(self, response: httpx.Response, state: StreamState) -> None:
+        self._response = response
+        self._state = state
+        self._events = self._read()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> StreamEvent:
+        return await anext(self._events)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection. Does nothing if the stream has ended."""
+        await self._events.aclose()
+        await self._response.aclose()
+        self._state.end()
+
+    async def reply(self) -> ChatReply:
+        """Read the rest of the stream and return the whole answer; see `ChatStream.reply`."""
+        async for _ in self._events:
+            pass
+        return self._state.reply()
+
+    def partial(self) -> ChatReply:
+        """Return what has arrived so far, without reading on."""
+        return self._state.partial()
+
+    async def _read(self) -> AsyncGenerator[StreamEvent, None]:
+        state = self._state
+        try:
+            async for data in self._response.aiter_bytes():
+                for event in state.receive(data):
+                    yield event
+                if state.whole:
+                    break
+            else:
+                for event in state.finish():
+                    yield event
+        except (*_FAILURES, ClientError) as error:
+            failure = state.fail(error)
+            if failure is error:
+                raise
+            raise failure from error
+        finally:
+            await self._response.aclose()
+            state.end()

@@ -1,8 +1,7 @@
-"""What SGLang sends, read through the openai SDK's types, turned into our events. Pure: no I/O.
+"""What SGLang sends, turned into our events: one fold over decoded JSON. Pure: no I/O.
 
-The SDK builds its objects without checking them and keeps fields it does not know in
-`model_extra`. So a field may be missing here although its type says otherwise, and SGLang's own
-fields (`reasoning_content`, `usage.reasoning_tokens`) are found in the extras.
+The JSON is read once, and no object of the openai SDK is built from it: that is most of what the
+SDK spends on a chunk.
 
 Sources: `entrypoints/openai/serving_chat.py`, `sse_utils.py` and `protocol.py` of SGLang 0.5.23.
 """
@@ -11,134 +10,185 @@ from __future__ import annotations
 
 import json
 import reprlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pydantic_core import from_json
 
 from clients.events import (
+    Acceptance,
     ContentDelta,
     Done,
     ReasoningDelta,
     Started,
     StreamEvent,
-    ToolCallDelta,
+    ToolArgumentsDelta,
+    ToolCallDone,
+    ToolCallStarted,
     Usage,
 )
+from clients.sse import EventDecoder
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from openai.types import CompletionUsage
-    from openai.types.chat import ChatCompletion, ChatCompletionChunk
-
-# SGLang says `reasoning_content`; other servers, and gateways before SGLang, say `reasoning`.
-_REASONING_FIELDS = ("reasoning_content", "reasoning")
+_SHAPE_ERRORS = (AttributeError, IndexError, KeyError, TypeError)
 
 
-class ChunkParser:
-    """Turns the chunks of one stream into events, and knows whether the stream was whole."""
+class ServerEventError(Exception):
+    """The stream holds an error event; `body` is what stood under `error`."""
+
+    def __init__(self, body: object) -> None:
+        super().__init__(reprlib.repr(body))
+        self.body = body
+
+
+class _OpenCall:
+    """A tool call while its parts arrive."""
+
+    __slots__ = ("arguments", "id", "index", "name")
+
+    def __init__(self, index: int, call_id: str, name: str) -> None:
+        self.index = index
+        self.id = call_id
+        self.name = name
+        self.arguments: list[str] = []
+
+
+class AnswerFold:
+    """Adds up one answer's bytes, chunks or message into events."""
+
+    __slots__ = ("_calls", "_count", "_decoder", "_finish_reason", "started", "whole")
 
     def __init__(self) -> None:
         self.started = False
+        self.whole = False
+        self._decoder = EventDecoder()
         self._finish_reason: str | None = None
+        # By the server's index; ours counts calls in the order in which they began.
+        self._calls: dict[int, _OpenCall] = {}
+        self._count = 0
 
-    def feed(self, chunk: ChatCompletionChunk) -> list[StreamEvent]:
-        """Read one chunk.
+    def feed(self, data: bytes) -> list[StreamEvent]:
+        """Read the next bytes of a stream.
 
         Args:
-            chunk: as the SDK gives it.
+            data: as they came from the network.
 
         Returns:
-            Its events in order; none for a chunk that carries no news.
+            The events that they complete; none for a chunk that carries no news.
 
         Raises:
-            ValueError: it is not a chunk of a chat completion.
+            ServerEventError: an error event stands in the stream.
+            ValueError: it is not a stream of chat completion chunks.
         """
-        try:
-            return self._events(chunk)
-        except (AttributeError, TypeError) as error:
-            raise ValueError(f"not a chunk of a chat completion: {reprlib.repr(chunk)}") from error
-
-    def end(self) -> Done | None:
-        """Give the closing event, or `None` if no finish reason had come."""
-        return None if self._finish_reason is None else Done(self._finish_reason)
-
-    def _events(self, chunk: ChatCompletionChunk) -> list[StreamEvent]:
         events: list[StreamEvent] = []
-        if not self.started:
-            events.append(Started(request_id=chunk.id, model=chunk.model))
-            self.started = True
-        # Usage, and SGLang's `sglext`, come in chunks without choices.
-        for choice in chunk.choices:
-            if choice.index != 0:
-                continue
-            delta = choice.delta
-            if reasoning := _reasoning(delta.model_extra):
-                events.append(ReasoningDelta(reasoning))
-            if delta.content:
-                events.append(ContentDelta(delta.content))
-            if delta.tool_calls:
-                events.extend(_call_deltas(delta.tool_calls))
-            if choice.finish_reason:
-                self._finish_reason = choice.finish_reason
-        if chunk.usage is not None:
-            events.append(_usage(chunk.usage))
+        for payload in self._decoder.feed(data):
+            self._payload(payload, events)
         return events
 
+    def end(self) -> list[StreamEvent]:
+        """Read what the decoder still holds once the body has ended. Raises as `feed` does."""
+        events: list[StreamEvent] = []
+        for payload in self._decoder.end():
+            self._payload(payload, events)
+        return events
 
-def completion_events(completion: ChatCompletion) -> list[StreamEvent]:
-    """Read an answer that came in one piece as the events that a stream would have had.
+    def message(self, body: bytes) -> list[StreamEvent]:
+        """Read an answer that came in one piece as the events a stream would have had.
 
-    Args:
-        completion: as the SDK gives it.
+        Args:
+            body: JSON of a chat completion.
 
-    Returns:
-        The events, from `Started` to `Done`.
+        Returns:
+            The events, from `Started` to `Done`.
 
-    Raises:
-        ValueError: it is not a chat completion.
-    """
-    try:
-        choice = completion.choices[0]
-        message = choice.message
-        events: list[StreamEvent] = [Started(completion.id, completion.model)]
-        if reasoning := _reasoning(message.model_extra):
-            events.append(ReasoningDelta(reasoning))
-        if message.content:
-            events.append(ContentDelta(message.content))
-        events.extend(_call_deltas(message.tool_calls or ()))
-        if completion.usage is not None:
-            events.append(_usage(completion.usage))
-        if choice.finish_reason:
-            events.append(Done(choice.finish_reason))
-    except (AttributeError, IndexError, TypeError) as error:
-        raise ValueError(f"not a chat completion: {reprlib.repr(completion)}") from error
-    return events
+        Raises:
+            ValueError: it is not a chat completion.
+        """
+        completion = from_json(body)
+        events: list[StreamEvent] = []
+        try:
+            choice = completion["choices"][0]
+            self._chunk({**completion, "choices": [{**choice, "delta": choice["message"]}]}, events)
+        except _SHAPE_ERRORS as error:
+            raise ValueError(f"not a chat completion: {reprlib.repr(completion)}") from error
+        self._close(events)
+        return events
+
+    def _payload(self, payload: bytes, events: list[StreamEvent]) -> None:
+        if self.whole:
+            return
+        if payload.startswith(b"[DONE]"):
+            self._close(events)
+            return
+        chunk = from_json(payload)
+        try:
+            self._chunk(chunk, events)
+        except _SHAPE_ERRORS as error:
+            message = f"not a chunk of a chat completion: {reprlib.repr(chunk)}"
+            raise ValueError(message) from error
+
+    def _close(self, events: list[StreamEvent]) -> None:
+        # Without a finish reason nothing says that the answer is whole.
+        if self._finish_reason is not None:
+            self._finish_calls(events)
+            events.append(Done(self._finish_reason))
+            self.whole = True
+
+    def _chunk(self, chunk: dict[str, Any], events: list[StreamEvent]) -> None:
+        if chunk.get("error"):
+            raise ServerEventError(chunk["error"])
+        choices = chunk["choices"]
+        if not self.started:
+            events.append(Started(chunk["id"], chunk["model"]))
+            self.started = True
+        for choice in choices:
+            if choice.get("index"):
+                continue
+            delta = choice["delta"]
+            # The first that holds text: some gateways send the same text under both names.
+            if reasoning := delta.get("reasoning_content") or delta.get("reasoning"):
+                events.append(ReasoningDelta(reasoning))
+            if content := delta.get("content"):
+                events.append(ContentDelta(content))
+            if calls := delta.get("tool_calls"):
+                self._add_calls(calls, events)
+            if reason := choice.get("finish_reason"):
+                self._finish_reason = reason
+                self._finish_calls(events)
+        if usage := chunk.get("usage"):
+            events.append(_usage(usage))
+        if extension := chunk.get("sglext"):
+            _add_acceptance(extension.get("spec_tokens_details"), events)
+
+    def _add_calls(self, calls: list[dict[str, Any]], events: list[StreamEvent]) -> None:
+        for position, part in enumerate(calls):
+            index = part.get("index")
+            # SGLang declares the index optional; without one the place in the list stands in.
+            key = position if index is None else index
+            function = part.get("function") or {}
+            call_id = part.get("id") or ""
+            call = self._calls.get(key)
+            # A new id under an index already in use is another call: a parser that loses count
+            # must not glue the arguments of two calls together.
+            if call is None or (call_id and call_id != call.id):
+                if call is not None:
+                    _finish_call(call, events)
+                elif self._calls:
+                    self._finish_calls(events)
+                call = _OpenCall(self._count, call_id, function.get("name") or "")
+                self._calls[key] = call
+                self._count += 1
+                events.append(ToolCallStarted(call.index, call.id, call.name))
+            if text := _arguments(function.get("arguments")):
+                call.arguments.append(text)
+                events.append(ToolArgumentsDelta(call.index, text))
+
+    def _finish_calls(self, events: list[StreamEvent]) -> None:
+        for call in self._calls.values():
+            _finish_call(call, events)
+        self._calls.clear()
 
 
-def _reasoning(extra: Mapping[str, Any] | None) -> str:
-    # The first that holds text: some gateways send the same text under both names.
-    for name in _REASONING_FIELDS:
-        text = extra.get(name) if extra else None
-        if isinstance(text, str) and text:
-            return text
-    return ""
-
-
-def _call_deltas(calls: Any) -> list[ToolCallDelta]:
-    """Read the `tool_calls` of a message or of a delta: the SDK's types differ, the shape not."""
-    deltas = []
-    for position, call in enumerate(calls):
-        index = getattr(call, "index", None)
-        function = call.function
-        deltas.append(
-            ToolCallDelta(
-                # SGLang declares the index optional; without one the place in the list stands in.
-                index=position if index is None else index,
-                id=call.id,
-                name=getattr(function, "name", None),
-                arguments=_arguments(getattr(function, "arguments", None)),
-            )
-        )
-    return deltas
+def _finish_call(call: _OpenCall, events: list[StreamEvent]) -> None:
+    events.append(ToolCallDone(call.index, call.id, call.name, "".join(call.arguments)))
 
 
 def _arguments(value: object) -> str:
@@ -148,16 +198,26 @@ def _arguments(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _usage(usage: CompletionUsage) -> Usage:
+def _add_acceptance(details: Any, events: list[StreamEvent]) -> None:
+    if isinstance(details, dict) and details.get("spec_verify_ct"):
+        events.append(
+            Acceptance(
+                length=details["spec_accept_length"],
+                rate=details["spec_accept_rate"],
+                verify_rounds=details["spec_verify_ct"],
+            )
+        )
+
+
+def _usage(usage: dict[str, Any]) -> Usage:
     # SGLang counts reasoning tokens beside the other counts, OpenAI inside the details.
-    reasoning_tokens = (usage.model_extra or {}).get("reasoning_tokens")
-    if reasoning_tokens is None and usage.completion_tokens_details is not None:
-        reasoning_tokens = usage.completion_tokens_details.reasoning_tokens
-    prompt_details = usage.prompt_tokens_details
+    reasoning_tokens = usage.get("reasoning_tokens")
+    if reasoning_tokens is None:
+        reasoning_tokens = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
     return Usage(
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        total_tokens=usage.total_tokens,
+        prompt_tokens=usage["prompt_tokens"],
+        completion_tokens=usage["completion_tokens"],
+        total_tokens=usage["total_tokens"],
         reasoning_tokens=reasoning_tokens,
-        cached_tokens=prompt_details.cached_tokens if prompt_details is not None else None,
+        cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
     )

@@ -18,6 +18,7 @@ from clients import (
     Done,
     ReasoningDelta,
     RequestTimeoutError,
+    Timeouts,
     Usage,
 )
 from launcher.errors import AlreadyRunningError, PortInUseError
@@ -110,7 +111,7 @@ def test_a_client_that_leaves_a_stream_frees_its_slot(eagle: RunRecord) -> None:
 
 def test_a_client_that_cannot_wait_gets_a_typed_error(eagle: RunRecord) -> None:
     with (
-        ChatClient(server=eagle.name, timeout_seconds=0.05, max_retries=0) as client,
+        ChatClient(server=eagle.name, timeouts=Timeouts(total_seconds=0.05)) as client,
         pytest.raises(RequestTimeoutError),
     ):
         client.chat("Hello", max_tokens=4000, thinking=False)

@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from clients import BrokenStreamError, ChatClient
+from clients import BrokenStreamError, ChatClient, RetryPolicy
 from launcher.activity import titles
 from launcher.members import find_members
 from launcher.process import ProcessIdentity, wait_until_gone
@@ -108,7 +108,7 @@ def test_a_process_that_is_killed_brings_the_whole_server_back(victim: str) -> N
 def test_a_stream_in_the_middle_of_a_crash_ends_with_a_typed_error() -> None:
     before = record_of(NAME)
     with (
-        ChatClient(server=NAME, max_retries=0) as client,
+        ChatClient(server=NAME, retry=RetryPolicy(retries=0)) as client,
         client.stream("Go on", max_tokens=6000, thinking=False) as stream,
     ):
         pieces = iter(stream)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import assert_never, assert_type
 
+import pydantic
+
 import clients
 
 
@@ -31,13 +33,19 @@ def converse(client: clients.ChatClient) -> clients.ChatReply:
     return client.chat(messages, **options)
 
 
-def show(event: clients.StreamEvent) -> str:
+def show(event: clients.StreamEvent) -> str:  # noqa: PLR0911 - one for each event
     """Tell every event apart: mypy complains here when one is added."""
     match event:
         case clients.ContentDelta(text) | clients.ReasoningDelta(text):
             return text
-        case clients.ToolCallDelta(index=index, name=name, arguments=arguments):
-            return f"{index} {name or ''}{arguments}"
+        case clients.ToolCallStarted(index=index, name=name):
+            return f"{index} {name}"
+        case clients.ToolArgumentsDelta(text=text):
+            return text
+        case clients.ToolCallDone(arguments=arguments):
+            return arguments
+        case clients.Acceptance(length=length):
+            return f"{length:.2f}"
         case clients.Usage(completion_tokens=tokens):
             return str(tokens)
         case clients.Started(request_id=request_id):
@@ -65,11 +73,41 @@ def read(client: clients.ChatClient) -> clients.ChatReply:
         return stream.reply()
 
 
-def look() -> tuple[bool, tuple[str, ...]]:
+def look() -> tuple[clients.Health, tuple[str, ...]]:
     """Find the server by its run record."""
-    with clients.ChatClient(server="default", timeout_seconds=30.0) as client:
+    with clients.ChatClient(
+        server="default", timeouts=clients.Timeouts(total_seconds=30)
+    ) as client:
         assert_type(client, clients.ChatClient)
         return client.health(), client.models()
+
+
+class Port(pydantic.BaseModel):
+    """A structured answer."""
+
+    port: int
+
+
+@clients.tool
+def double(number: int) -> int:
+    """Double a number."""
+    return 2 * number
+
+
+def use_tools(client: clients.ChatClient) -> clients.ToolRun:
+    """Call functions, and ask for an instance."""
+    assert_type(double(2), int)
+    assert_type(client.parse("Which port?", Port, thinking=False), Port)
+    return client.run_tools("Double 2", [double], max_rounds=2, stream=True)
+
+
+async def wait(client: clients.AsyncChatClient) -> None:
+    """The same, awaited."""
+    assert_type(await client.chat("Hi"), clients.ChatReply)
+    assert_type(await client.parse("Which port?", Port), Port)
+    async with await client.stream("Hi") as stream:
+        async for event in stream:
+            assert_type(event, clients.StreamEvent)
 
 
 def wrong(client: clients.ChatClient) -> None:

@@ -51,7 +51,7 @@ def test_modules_can_be_read_in_one_sitting() -> None:
     folder = Path(clients.__file__).parent
     assert (folder / "py.typed").exists()
     for module in folder.glob("*.py"):
-        assert len(module.read_text(encoding="utf-8").splitlines()) < 250, module
+        assert len(module.read_text(encoding="utf-8").splitlines()) < 340, module
         importlib.import_module(f"clients.{module.stem}")
 
 

@@ -18,8 +18,10 @@ from clients import (
     Started,
     StreamEvent,
     Timings,
+    ToolArgumentsDelta,
     ToolCall,
-    ToolCallDelta,
+    ToolCallDone,
+    ToolCallStarted,
     Usage,
 )
 
@@ -50,9 +52,9 @@ def test_any_split_gives_the_same_reply(
         [ContentDelta(piece) for piece in data.draw(split(content))],
     ]
     for index, (name, arguments) in enumerate(calls):
-        first, *rest = data.draw(split(arguments))
-        lane: list[StreamEvent] = [ToolCallDelta(index, f"call_{index}", name, first)]
-        lanes.append(lane + [ToolCallDelta(index, None, None, piece) for piece in rest])
+        lane: list[StreamEvent] = [ToolCallStarted(index, f"call_{index}", name)]
+        lane += [ToolArgumentsDelta(index, piece) for piece in data.draw(split(arguments))]
+        lanes.append([*lane, ToolCallDone(index, f"call_{index}", name, arguments)])
     # The parts may also arrive interleaved, each in its own order.
     order = data.draw(st.permutations([n for n, lane in enumerate(lanes) for _ in lane]))
     events = [lanes[n].pop(0) for n in order]
@@ -75,20 +77,6 @@ def test_no_events_give_an_empty_reply() -> None:
     reply = build()
     assert (reply.content, reply.reasoning, reply.tool_calls) == ("", "", ())
     assert (reply.finish_reason, reply.usage, reply.request_id) == (None, None, "")
-
-
-def test_second_id_under_one_index_is_another_call() -> None:
-    reply = build(
-        ToolCallDelta(0, "call_a", "weather", '{"city": '),
-        ToolCallDelta(0, None, None, '"Rome"}'),
-        ToolCallDelta(0, "call_b", "weather", '{"city": "Oslo"}'),
-    )
-    assert [call.arguments for call in reply.tool_calls] == ['{"city": "Rome"}', '{"city": "Oslo"}']
-
-
-def test_id_and_name_repeated_in_every_delta_are_one_call() -> None:
-    reply = build(ToolCallDelta(0, "a", "f", "{"), ToolCallDelta(0, "a", "f", "}"))
-    assert reply.tool_calls == (ToolCall("a", "f", "{}"),)
 
 
 def test_last_usage_counts() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 
@@ -27,6 +27,8 @@ def test_every_option_arrives() -> None:
         "stop": ["x"],
         "tools": [{"type": "function"}],
         "tool_choice": "required",
+        "parallel_tool_calls": False,
+        "response_format": {"type": "json_object"},
         "extra": {"top_k": 1},
     }
     arguments = request_arguments(messages, model="m", **options)
@@ -37,8 +39,8 @@ def test_every_option_arrives() -> None:
 
 
 def test_typed_options_and_the_builder_name_the_same() -> None:
-    taken = set(request_arguments.__annotations__) - {"messages", "return"}
-    assert taken == set(ChatOptions.__annotations__)
+    taken = set(request_arguments.__annotations__) - {"messages", "return", "report_acceptance"}
+    assert taken == set(get_type_hints(ChatOptions))
 
 
 @pytest.mark.parametrize("thinking", [True, False])

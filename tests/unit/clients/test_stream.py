@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clients import (
+    Acceptance,
     BadRequestError,
     BrokenStreamError,
     ChatReply,
@@ -23,15 +24,17 @@ from clients import (
     StreamClosedError,
     StreamEvent,
     Timings,
+    ToolArgumentsDelta,
     ToolCall,
-    ToolCallDelta,
+    ToolCallDone,
+    ToolCallStarted,
     Usage,
 )
 from tests.unit.clients import wire
 from tests.unit.clients.wire import MODEL, REQUEST_ID, Body, Server, answered, streamed
 
 if TYPE_CHECKING:
-    from clients.errors import BreakReason
+    from collections.abc import Iterator
 
 STARTED = Started(REQUEST_ID, MODEL)
 USAGE = Usage(11, 7, 18, reasoning_tokens=3)
@@ -100,7 +103,9 @@ def test_streamed_reply_is_the_reply() -> None:
 
 
 def test_reply_takes_up_where_the_caller_stopped_reading() -> None:
-    with Server(streamed(HELLO)).client().stream("Hi") as stream:
+    half = HELLO.index(b"lo.")
+    body = Body([HELLO[:half], HELLO[half:]])
+    with Server(streamed(body)).client().stream("Hi") as stream:
         assert [next(stream) for _ in range(4)][-1] == ContentDelta("Hel")
         assert stream.partial().content == "Hel"
         assert stream.partial().finish_reason is None
@@ -111,11 +116,14 @@ def test_reply_takes_up_where_the_caller_stopped_reading() -> None:
 
 def test_tool_calls_split_anywhere_and_several_in_one_chunk() -> None:
     assert events_of(TWO_CALLS)[2:-2] == [
-        ToolCallDelta(0, "call_a", "weather", ""),
-        ToolCallDelta(0, None, None, '{"city": '),
-        ToolCallDelta(0, None, None, '"Zürich"}'),
-        ToolCallDelta(1, "call_b", "time", '{"zone": "U'),
-        ToolCallDelta(1, None, None, 'TC"}'),
+        ToolCallStarted(0, "call_a", "weather"),
+        ToolArgumentsDelta(0, '{"city": '),
+        ToolArgumentsDelta(0, '"Zürich"}'),
+        ToolCallDone(0, "call_a", "weather", '{"city": "Zürich"}'),
+        ToolCallStarted(1, "call_b", "time"),
+        ToolArgumentsDelta(1, '{"zone": "U'),
+        ToolArgumentsDelta(1, 'TC"}'),
+        ToolCallDone(1, "call_b", "time", '{"zone": "UTC"}'),
     ]
     reply = reply_of(TWO_CALLS)
     assert reply.content == "Let me look."
@@ -171,15 +179,23 @@ def test_reasoning_is_read_under_its_other_name() -> None:
 
 def test_what_carries_no_news_gives_no_event() -> None:
     other_choice = wire.chunk(wire.choice({"content": "other"}, index=1))
-    body = wire.sse(wire.role(), other_choice, wire.spec_details(), wire.finish("abort"))
-    assert events_of(b": ping\n\n" + body) == [STARTED, Done("abort")]
+    body = wire.sse(wire.role(), other_choice, wire.finish("abort"), wire.spec_details())
+    assert events_of(b": ping\n\n" + body) == [STARTED, Acceptance(2.5, 0.5, 4), Done("abort")]
     assert reply_of(body).usage is None
 
 
 def test_timings_are_those_of_the_clock() -> None:
-    # Readings: request sent, first delta, end. The role chunk is no delta.
-    readings = iter([1_000_000_000, 1_500_000_000, 4_500_000_000])
-    stream = Server(streamed(HELLO)).client(clock_ns=lambda: next(readings)).stream("Hi")
+    now_ns = 1_000_000_000
+
+    def parts() -> Iterator[bytes]:
+        nonlocal now_ns
+        now_ns = 1_500_000_000
+        yield HELLO[:800]
+        now_ns = 4_500_000_000
+        yield HELLO[800:]
+
+    server = Server(streamed(Body(parts())))
+    stream = server.client(clock_ns=lambda: now_ns).stream("Hi")
     assert stream.reply().timings == Timings(
         total_seconds=3.5,
         time_to_first_token_seconds=0.5,
@@ -189,10 +205,8 @@ def test_timings_are_those_of_the_clock() -> None:
 
 @pytest.mark.parametrize("first", [wire.reasoning("x"), wire.calls(wire.call(0, "a", "f"))])
 def test_first_token_may_be_of_any_kind(first: wire.Json) -> None:
-    ticks = itertools.count(0, 1_000_000_000)
     body = wire.sse(wire.role(), first, wire.content("later"), wire.finish())
-    stream = Server(streamed(body)).client(clock_ns=lambda: next(ticks)).stream("Hi")
-    assert stream.reply().timings.time_to_first_token_seconds == 1.0
+    assert reply_of(body).timings.time_to_first_token_seconds == 0.0
 
 
 def test_leaving_early_closes_the_connection() -> None:
@@ -225,7 +239,7 @@ def test_reading_to_the_end_closes_the_connection_without_a_block() -> None:
     [
         (b"", httpx.RemoteProtocolError("peer closed connection"), "connection_lost"),
         (b"", httpx.ReadError("reset"), "connection_lost"),
-        (b"", httpx.ReadTimeout("slow"), "timeout"),
+        (b"", httpx.ReadTimeout("slow"), "between_tokens"),
         (b"", None, "incomplete"),
         (b"data: [DONE]\n\n", None, "incomplete"),
         (b'data: {"choi\n\n', None, "malformed"),
@@ -236,16 +250,16 @@ def test_reading_to_the_end_closes_the_connection_without_a_block() -> None:
     ],
 )
 def test_broken_stream_keeps_what_had_arrived(
-    tail: bytes, failure: Exception | None, reason: BreakReason
+    tail: bytes, failure: Exception | None, reason: str
 ) -> None:
     head = wire.sse(wire.role(), wire.reasoning("Greet."), wire.content("Hel"), done=False)
     body = Body([head, tail], failure)
     server = Server(streamed(body))
-    stream = server.client(max_retries=2).stream("Hi")
+    stream = server.client(retries=2).stream("Hi")
     with pytest.raises(BrokenStreamError, match=reason if failure else None) as caught:
         list(stream)
     error = caught.value
-    assert error.reason == reason
+    assert error.reason == ("timeout" if reason == "between_tokens" else reason)
     assert error.partial.content == "Hel"
     assert error.partial.reasoning == "Greet."
     assert error.partial.finish_reason is None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from clients import ChatClient
+from clients import ChatClient, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -104,7 +104,7 @@ def usage(counts: Json = USAGE) -> Json:
 
 def spec_details() -> Json:
     """Give the extension chunk that `return_spec_tokens_details` asks for."""
-    details = {"spec_accept_length": 2.5, "spec_verify_ct": 4}
+    details = {"spec_accept_rate": 0.5, "spec_accept_length": 2.5, "spec_verify_ct": 4}
     return chunk(usage=None, sglext={"spec_tokens_details": details})
 
 
@@ -204,7 +204,7 @@ class Server:
         base_url: str | None = URL,
         api_key: str | None = None,
         model: str | None = MODEL,
-        max_retries: int = 0,
+        retries: int = 0,
         clock_ns: Callable[[], int] = lambda: 0,
     ) -> ChatClient:
         """Give a client that talks to this server."""
@@ -212,7 +212,8 @@ class Server:
             base_url,
             api_key=api_key,
             model=model,
-            max_retries=max_retries,
+            retry=RetryPolicy(retries=retries, first_pause_seconds=0.001),
+            report_acceptance=False,
             http_client=httpx.Client(transport=httpx.MockTransport(self)),
             clock_ns=clock_ns,
         )

@@ -1,0 +1,224 @@
+"""The client for asyncio: `ChatClient` with its surface unchanged, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+
+import openai
+
+from clients.effects import Effect, Flow, Pause, ReadOn, RunCalls, SendChat
+from clients.errors import ClientError
+from clients.flows import HEALTH_TIMEOUT_SECONDS
+from clients.sending import call_arguments, failure_of, make_flows, sdk_arguments
+from clients.stream import AsyncChatStream
+from clients.tool_loop import run_call_async
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    import httpx
+
+    from clients.effects import RunEvent
+    from clients.reply import ChatReply
+    from clients.request import AskOptions, ChatOptions, EmptyAnswer, Messages
+    from clients.retry import RetryPolicy
+    from clients.server_side import Health, ServerInfo, ServerMetrics
+    from clients.structured import T
+    from clients.timeouts import Timeouts
+    from clients.tool_loop import ToolRun
+    from clients.tools import Tool
+
+A = TypeVar("A")
+
+
+class AsyncChatClient:
+    """Talks to one server, from one event loop. Its arguments are those of `ChatClient`.
+
+    A task that is cancelled closes its connection, by which the server learns to stop.
+
+    Raises:
+        ConfigurationError: an argument or a variable makes no sense.
+        ServerLookupError: no URL was given, and the run record gave none.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        api_key: str | None = None,
+        admin_key: str | None = None,
+        model: str | None = None,
+        server: str = "default",
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        report_acceptance: bool = True,
+        http_client: httpx.AsyncClient | None = None,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._flows = make_flows(
+            base_url,
+            api_key=api_key,
+            admin_key=admin_key,
+            model=model,
+            server=server,
+            timeouts=timeouts,
+            retry=retry,
+            report_acceptance=report_acceptance,
+            clock_ns=clock_ns,
+        )
+        endpoint = self._flows.endpoint
+        self.base_url = endpoint.base_url
+        self._owns_http = http_client is None
+        # HTTP_PROXY alone would send requests for this machine to the proxy's own loopback.
+        self._http = http_client or openai.DefaultAsyncHttpxClient(
+            trust_env=not endpoint.is_loopback
+        )
+        self._sdk = openai.AsyncOpenAI(**sdk_arguments(endpoint), http_client=self._http)
+        # The SDK imports this part on first use, which must not count as the server's time. Its
+        # overloads cannot take a dictionary of arguments.
+        self._create: Callable[..., Any] = self._sdk.chat.completions.with_raw_response.create
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_url!r}, model={self._flows.model!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections, unless the transport was passed in."""
+        if self._owns_http:
+            await self._http.aclose()
+
+    async def chat(
+        self, messages: Messages, *, on_empty: EmptyAnswer = "keep", **options: Unpack[ChatOptions]
+    ) -> ChatReply:
+        """Ask and wait for the whole answer.
+
+        Args:
+            messages: a conversation, or the text of one user message.
+            on_empty: what to do with an answer that came wholly as reasoning, its content empty:
+                keep it (`reply.answer_in_reasoning` says so), ask again once without thinking
+                and then raise, or raise at once.
+            **options: see `ChatOptions`.
+
+        Returns:
+            The answer. There is no time to first token: only a stream shows it.
+
+        Raises:
+            ConfigurationError: the options contradict each other.
+            EmptyAnswerError: see `on_empty`.
+            TransportError: no whole answer came back.
+            StatusError: the server said no.
+        """
+        return await self._run(self._flows.chat(messages, options, on_empty))
+
+    async def stream(self, messages: Messages, **options: Unpack[ChatOptions]) -> AsyncChatStream:
+        """Ask and read the answer as it is made; see `ChatClient.stream`."""
+        return AsyncChatStream(*(await self._run(self._flows.open_stream(messages, options))))
+
+    async def parse(
+        self,
+        messages: Messages,
+        shape: type[T],
+        *,
+        retries: int = 2,
+        **options: Unpack[ChatOptions],
+    ) -> T:
+        """Ask for an instance of a pydantic model class; see `ChatClient.parse`."""
+        return await self._run(self._flows.parse(messages, shape, options, retries=retries))
+
+    async def run_tools(
+        self,
+        messages: Messages,
+        tools: Sequence[Tool[..., Any]],
+        *,
+        max_rounds: int = 8,
+        stream: bool = False,
+        on_event: Callable[[RunEvent], None] | None = None,
+        **options: Unpack[AskOptions],
+    ) -> ToolRun:
+        """Let the model call functions; see `ChatClient.run_tools`. A round's calls run at once."""
+        return await self._run(
+            self._flows.run_tools(
+                messages, tools, options, max_rounds=max_rounds, stream=stream, on_event=on_event
+            )
+        )
+
+    async def models(self) -> tuple[str, ...]:
+        """Ask for the names of the models, the served one first; adapters follow their model.
+
+        Raises:
+            TransportError: no answer came back.
+            StatusError: the server said no.
+        """
+        return await self._run(self._flows.models())
+
+    async def health(self, *, timeout_seconds: float = HEALTH_TIMEOUT_SECONDS) -> Health:
+        """Ask whether the server can generate a token now; see `ChatClient.health`."""
+        return await self._run(self._flows.health("/health", timeout_seconds))
+
+    async def ready(self, *, timeout_seconds: float = 5.0) -> bool:
+        """Ask whether the server takes requests: started, not paused, not draining."""
+        return await self._run(self._flows.health("/ready", timeout_seconds)) == "healthy"
+
+    async def server_info(self) -> ServerInfo:
+        """Ask how the model is served; raises as `models` does."""
+        return await self._run(self._flows.server_info())
+
+    async def metrics(self) -> ServerMetrics:
+        """Ask for load and counters; raises as `models` does."""
+        return await self._run(self._flows.metrics())
+
+    async def abort(self, request_id: str) -> None:
+        """End a request on the server; see `ChatClient.abort`."""
+        await self._run(self._flows.abort(request_id))
+
+    async def _run(self, flow: Flow[A]) -> A:
+        if self._http.is_closed:
+            # The SDK would take this for a lost connection.
+            raise RuntimeError(f"This {type(self).__name__} is closed.")
+        try:
+            effect = next(flow)
+            while True:
+                try:
+                    answer = await self._perform(effect)
+                except ClientError as error:
+                    effect = flow.throw(error)
+                else:
+                    effect = flow.send(answer)
+        except StopIteration as end:
+            result: A = end.value
+            return result
+
+    async def _perform(self, effect: Effect) -> Any:
+        if isinstance(effect, Pause):
+            return await asyncio.sleep(effect.seconds)
+        if isinstance(effect, RunCalls):
+            calls = (run_call_async(call, effect.tools) for call in effect.calls)
+            return tuple(await asyncio.gather(*calls))
+        if isinstance(effect, ReadOn):
+            async with AsyncChatStream(effect.response, effect.state) as stream:
+                async for event in stream:
+                    if effect.on_event is not None:
+                        effect.on_event(event)
+                return await stream.reply()
+        try:
+            if isinstance(effect, SendChat):
+                raw = await self._create(**effect.arguments, timeout=effect.timeout)
+                return raw.http_response
+            url, arguments = call_arguments(self._flows.endpoint, effect)
+            method = self._sdk.get if effect.method == "GET" else self._sdk.post
+            return await method(url, **arguments)
+        except openai.APIError as error:
+            raise failure_of(error, effect) from error

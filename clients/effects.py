@@ -1,0 +1,67 @@
+"""What a flow asks its client to do: frozen values, each with the answer that it waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import httpx
+
+from clients.events import StreamEvent
+from clients.reply import ToolCall
+from clients.stream import StreamState
+from clients.tool_loop import ArgumentsLost, ToolResult
+from clients.tools import Tool
+
+RunEvent = StreamEvent | ToolResult | ArgumentsLost
+"""What `on_event` of `run_tools` is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendChat:
+    """Send a chat request. Answer: the response; its body is read unless it is a stream."""
+
+    arguments: dict[str, Any]
+    stream: bool
+    timeout: httpx.Timeout
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send any other request. Answer: the response, read."""
+
+    method: str
+    path: str
+    timeout: httpx.Timeout
+    body: dict[str, object] | None = None
+    key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait. Answer: nothing."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOn:
+    """Read a stream to its end. Answer: the reply."""
+
+    response: httpx.Response
+    state: StreamState
+    on_event: Callable[[RunEvent], None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunCalls:
+    """Call tools, at once where the client can. Answer: a result for each, in order."""
+
+    calls: tuple[ToolCall, ...]
+    tools: Mapping[str, Tool[..., Any]]
+
+
+Effect = SendChat | Send | Pause | ReadOn | RunCalls
+A = TypeVar("A")
+Flow = Generator[Effect, Any, A]

@@ -1,0 +1,310 @@
+"""Everything the clients do but I/O, as generators that say what to send and are told the answer.
+
+Each flow yields an effect (`effects.py`); `ChatClient` performs it by blocking,
+`AsyncChatClient` by awaiting, and both send the result back in, or throw the `ClientError` that
+it came to.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from pydantic_core import from_json
+
+from clients.effects import Flow, Pause, ReadOn, RunCalls, RunEvent, Send, SendChat
+from clients.endpoint import Endpoint
+from clients.errors import (
+    ClientError,
+    EmptyAnswerError,
+    MalformedReplyError,
+    RequestTimeoutError,
+    ServiceUnavailableError,
+    StructuredOutputError,
+    ToolRoundsError,
+    TransportError,
+)
+from clients.reply import ChatReply, ReplyBuilder
+from clients.request import EmptyAnswer, Messages, conversation, request_arguments
+from clients.retry import RetryPolicy, retry_pause_seconds
+from clients.server_side import Health, ServerInfo, ServerMetrics
+from clients.stream import StreamState
+from clients.structured import T, asked_again, read_answer, response_format
+from clients.timeouts import Timeouts
+from clients.tool_arguments import are_lost
+from clients.tool_loop import (
+    ArgumentsLost,
+    ToolResult,
+    ToolRun,
+    assistant_message,
+    by_name,
+    result_message,
+)
+from clients.tools import Tool
+from clients.wire import AnswerFold
+
+_NS_PER_SECOND = 1_000_000_000
+# SGLang's own limit for a health check is 20 s. Whoever gives up sooner and asks again piles up
+# checks on a server that is only busy.
+HEALTH_TIMEOUT_SECONDS = 25.0
+
+
+@dataclass(slots=True)
+class Flows:
+    """The flows of one client."""
+
+    endpoint: Endpoint
+    model: str | None
+    admin_key: str | None = field(repr=False)
+    timeouts: Timeouts
+    retry: RetryPolicy
+    report_acceptance: bool
+    clock_ns: Callable[[], int] = time.monotonic_ns
+    fraction: Callable[[], float] = random.random
+
+    def chat(
+        self, messages: Messages, options: Mapping[str, Any], on_empty: EmptyAnswer = "keep"
+    ) -> Flow[ChatReply]:
+        """Ask and wait for the whole answer; see `ChatClient.chat`."""
+        reply = yield from self._chat(messages, options)
+        if reply.answer_in_reasoning and on_empty == "ask_again":
+            reply = yield from self._chat(messages, {**options, "thinking": False})
+        if reply.answer_in_reasoning and on_empty != "keep":
+            raise EmptyAnswerError(
+                f"The answer from {self.endpoint.base_url} came wholly as reasoning "
+                f"({len(reply.reasoning):,} characters), its content is empty.",
+                reply=reply,
+            )
+        return reply
+
+    def open_stream(
+        self, messages: Messages, options: Mapping[str, Any]
+    ) -> Flow[tuple[httpx.Response, StreamState]]:
+        """Ask and wait for the first token; see `ChatClient.stream`."""
+        arguments = yield from self._arguments(messages, options)
+        arguments["stream"] = True
+        arguments["stream_options"] = {"include_usage": True}
+        started_ns = self.clock_ns()
+        response, deadline_ns = yield from self._exchange(
+            lambda left: SendChat(
+                arguments,
+                stream=True,
+                timeout=self.timeouts.of_request(stream=True, remaining_seconds=left),
+            ),
+            reads_only=False,
+        )
+        # httpcore reads the limit when the body's first bytes are asked for, from this very
+        # dictionary: until then it was that of the first token.
+        left = max((deadline_ns - self.clock_ns()) / _NS_PER_SECOND, 0.001)
+        limits = response.request.extensions.get("timeout", {})
+        limits["read"] = min(self.timeouts.between_tokens_seconds, left)
+        state = StreamState(
+            str(response.request.url),
+            started_ns=started_ns,
+            deadline_ns=deadline_ns,
+            clock_ns=self.clock_ns,
+        )
+        return response, state
+
+    def parse(
+        self, messages: Messages, shape: type[T], options: Mapping[str, Any], *, retries: int
+    ) -> Flow[T]:
+        """Ask for an instance; see `ChatClient.parse`."""
+        talk = conversation(messages)
+        asked = {**options, "response_format": response_format(shape)}
+        for attempt in range(retries + 1):
+            reply = yield from self._chat(talk, asked)
+            value = read_answer(reply, shape)
+            if not isinstance(value, str):
+                return value
+            if attempt == retries:
+                break
+            if reply.content:
+                talk = [*conversation(messages), *asked_again(reply, value)]
+            else:
+                # A known defect: all of it as reasoning. Without thinking it has nowhere to go.
+                asked["thinking"] = False
+        raise StructuredOutputError(
+            f"No {shape.__name__} after {retries + 1} tries: {value}",
+            reply=reply,
+            tries=retries + 1,
+        )
+
+    def run_tools(
+        self,
+        messages: Messages,
+        tools: Sequence[Tool[..., Any]],
+        options: Mapping[str, Any],
+        *,
+        max_rounds: int,
+        stream: bool,
+        on_event: Callable[[RunEvent], None] | None,
+    ) -> Flow[ToolRun]:
+        """Ask, call tools, and ask again until an answer calls none; see `ChatClient.run_tools`."""
+        named = by_name(tools)
+        talk = conversation(messages)
+        asked = {**options, "tools": tools}
+        results: list[tuple[ToolResult, ...]] = []
+        repeated = 0
+        for _ in range(max_rounds + 1):
+            reply = yield from self._ask(talk, asked, stream=stream, on_event=on_event)
+            if lost := _lost(reply, named):
+                if on_event is not None:
+                    on_event(ArgumentsLost(reply, lost))
+                repeated += 1
+                # In one piece: the parser that loses arguments is that of streams.
+                reply = yield from self._chat(talk, asked)
+            talk.append(assistant_message(reply, named))
+            if not reply.tool_calls:
+                return ToolRun(reply, tuple(talk), tuple(results), repeated)
+            if len(results) == max_rounds:
+                break
+            done = yield RunCalls(reply.tool_calls, named)
+            results.append(done)
+            for result in done:
+                talk.append(result_message(result))
+                if on_event is not None:
+                    on_event(result)
+        run = ToolRun(reply, tuple(talk), tuple(results), repeated)
+        called = ", ".join(call.name for call in reply.tool_calls)
+        raise ToolRoundsError(
+            f"After {max_rounds} rounds, the most allowed, the model still calls {called}.", run=run
+        )
+
+    def models(self) -> Flow[tuple[str, ...]]:
+        """Ask for the names of the models."""
+        response = yield from self._get("/v1/models")
+        try:
+            return tuple(str(model["id"]) for model in from_json(response.content)["data"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._malformed(error) from error
+
+    def health(self, path: str, timeout_seconds: float) -> Flow[Health]:
+        """Ask once whether the server generates, or takes requests."""
+        try:
+            yield Send("GET", path, httpx.Timeout(timeout_seconds))
+        except (ServiceUnavailableError, RequestTimeoutError) as error:
+            unreachable = isinstance(error, RequestTimeoutError) and error.kind == "connect"
+            return "unreachable" if unreachable else "unhealthy"
+        except TransportError:
+            return "unreachable"
+        except ClientError:
+            return "unhealthy"
+        return "healthy"
+
+    def server_info(self) -> Flow[ServerInfo]:
+        """Ask how the model is served."""
+        response = yield from self._get("/server_info")
+        try:
+            return ServerInfo.from_body(response.content)
+        except ValueError as error:
+            raise self._malformed(error) from error
+
+    def metrics(self) -> Flow[ServerMetrics]:
+        """Ask for load and counters."""
+        response = yield from self._get("/metrics")
+        try:
+            return ServerMetrics.from_text(response.text)
+        except ValueError as error:
+            raise self._malformed(error) from error
+
+    def abort(self, request_id: str) -> Flow[None]:
+        """Ask the server to end a request."""
+        timeout = self.timeouts.of_request(stream=True, remaining_seconds=HEALTH_TIMEOUT_SECONDS)
+        yield Send("POST", "/abort_request", timeout, {"rid": request_id}, self.admin_key)
+
+    def _chat(self, messages: Messages, options: Mapping[str, Any]) -> Flow[ChatReply]:
+        arguments = yield from self._arguments(messages, options)
+        started_ns = self.clock_ns()
+        response, _ = yield from self._exchange(
+            lambda left: SendChat(
+                arguments,
+                stream=False,
+                timeout=self.timeouts.of_request(stream=False, remaining_seconds=left),
+            ),
+            reads_only=False,
+        )
+        builder = ReplyBuilder()
+        try:
+            for event in AnswerFold().message(response.content):
+                builder.add(event)
+        except ValueError as error:
+            raise self._malformed(error) from error
+        return builder.build(started_ns=started_ns, first_token_ns=None, ended_ns=self.clock_ns())
+
+    def _ask(
+        self,
+        messages: Messages,
+        options: Mapping[str, Any],
+        *,
+        stream: bool,
+        on_event: Callable[[RunEvent], None] | None,
+    ) -> Flow[ChatReply]:
+        if not stream:
+            return (yield from self._chat(messages, options))
+        response, state = yield from self.open_stream(messages, options)
+        reply: ChatReply = yield ReadOn(response, state, on_event)
+        return reply
+
+    def _get(self, path: str) -> Flow[httpx.Response]:
+        response, _ = yield from self._exchange(
+            lambda left: Send(
+                "GET", path, self.timeouts.of_request(stream=True, remaining_seconds=left)
+            ),
+            reads_only=True,
+        )
+        return response
+
+    def _exchange(
+        self, request: Callable[[float], SendChat | Send], *, reads_only: bool
+    ) -> Flow[tuple[httpx.Response, int]]:
+        """Send, and send again what may be. Gives the response and the call's deadline."""
+        deadline_ns = self.clock_ns() + int(self.timeouts.total_seconds * _NS_PER_SECOND)
+        attempt = 0
+        while True:
+            left = (deadline_ns - self.clock_ns()) / _NS_PER_SECOND
+            try:
+                response: httpx.Response = yield request(max(left, 0.001))
+            except ClientError as error:
+                pause = retry_pause_seconds(
+                    error,
+                    attempt=attempt,
+                    policy=self.retry,
+                    reads_only=reads_only,
+                    fraction=self.fraction(),
+                )
+                if pause is None or self.clock_ns() + pause * _NS_PER_SECOND > deadline_ns:
+                    raise
+            else:
+                return response, deadline_ns
+            attempt += 1
+            yield Pause(pause)
+
+    def _arguments(self, messages: Messages, options: Mapping[str, Any]) -> Flow[dict[str, Any]]:
+        named = dict(options)
+        model = named.pop("model", None) or self.model
+        if model is None:
+            names = yield from self.models()
+            if not names:
+                raise self._malformed("it lists no model")
+            # Threads that ask at the same time get the same answer.
+            model = self.model = names[0]
+        return request_arguments(
+            messages, model=model, report_acceptance=self.report_acceptance, **named
+        )
+
+    def _malformed(self, detail: object) -> MalformedReplyError:
+        url = self.endpoint.base_url
+        return MalformedReplyError(f"{url} did not answer as a chat server: {detail}.", url=url)
+
+
+def _lost(reply: ChatReply, tools: Mapping[str, Tool[..., Any]]) -> tuple[str, ...]:
+    return tuple(
+        call.name
+        for call in reply.tool_calls
+        if call.name in tools and are_lost(tools[call.name], call.arguments)
+    )

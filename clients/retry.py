@@ -1,0 +1,93 @@
+"""Which failures are worth another try, and after how long. Pure: no clock, no random source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clients.errors import (
+    ConnectionLostError,
+    RateLimitError,
+    RequestTimeoutError,
+    ServerUnreachableError,
+    ServiceUnavailableError,
+    StatusError,
+)
+
+if TYPE_CHECKING:
+    from clients.errors import ClientError
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often, and how patiently.
+
+    Attributes:
+        retries: most repetitions of one request; 0 for none.
+        first_pause_seconds: before the first repetition; doubles with each.
+        longest_pause_seconds: no pause is longer. A server that asks for more by Retry-After is
+            taken at its word: its refusal is raised at once, since sooner would be refused too.
+    """
+
+    retries: int = 2
+    first_pause_seconds: float = 0.5
+    longest_pause_seconds: float = 30.0
+
+
+def is_repeatable(error: ClientError, *, reads_only: bool) -> bool:
+    """Say whether a request may be sent again.
+
+    Only what the server has not begun: no connection, 429, 503. A request that was cut while
+    the server had it may be the one that brought it down, and a 500 tends to come again; so
+    only reading requests are repeated after a lost connection.
+
+    Args:
+        error: how it failed. A stream that has begun never comes here.
+        reads_only: whether the request only reads the server's state.
+
+    Returns:
+        Whether to try again.
+    """
+    match error:
+        case RequestTimeoutError(kind="connect"):
+            return True
+        case ServerUnreachableError() | RateLimitError() | ServiceUnavailableError():
+            return True
+        case ConnectionLostError():
+            return reads_only
+        case _:
+            return False
+
+
+def retry_pause_seconds(
+    error: ClientError,
+    *,
+    attempt: int,
+    policy: RetryPolicy,
+    reads_only: bool,
+    fraction: float,
+) -> float | None:
+    """Say how long to wait before the next try.
+
+    Formula: min(longest, first * 2 ** attempt) * (1 - fraction / 2), or Retry-After if longer
+
+    Args:
+        error: how the last try failed.
+        attempt: how many repetitions there were, from 0.
+        policy: how often and how patiently.
+        reads_only: see `is_repeatable`.
+        fraction: a random number in [0, 1): clients that failed together must not come back
+            together.
+
+    Returns:
+        The pause in seconds; `None` to give up.
+    """
+    if attempt >= policy.retries or not is_repeatable(error, reads_only=reads_only):
+        return None
+    exponent = min(attempt, 30)
+    pause = min(policy.longest_pause_seconds, policy.first_pause_seconds * 2.0**exponent)
+    pause *= 1 - fraction / 2
+    asked = error.retry_after_seconds if isinstance(error, StatusError) else None
+    if asked is None:
+        return pause
+    return None if asked > policy.longest_pause_seconds else max(asked, pause)

@@ -1,0 +1,140 @@
+"""What the server says about itself: typed subsets of `/server_info` and `/metrics`. No I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Health = Literal["healthy", "unhealthy", "unreachable"]
+"""`unhealthy` is 503, or no answer in time: it starts, drains, or generates nothing."""
+
+
+class ServerInfo(BaseModel):
+    """The served model and how it is served. The rest of SGLang's answer, keys too, is dropped.
+
+    Attributes:
+        version: of SGLang.
+        served_model_name: what requests call the model.
+        model_path: folder or name on the hub, on the server's machine.
+        status: SGLang's word, `ready` once it serves.
+        max_total_num_tokens: tokens that the KV cache holds.
+        max_running_requests: requests decoded at once, most.
+        tp_size: tensor parallel ranks.
+        tool_call_parser: its name; `None` without.
+        reasoning_parser: its name; `None` without.
+        speculative_algorithm: `None` without speculation.
+        speculative_num_steps: draft steps.
+        speculative_eagle_topk: branches per step.
+        speculative_num_draft_tokens: tokens verified at once.
+        mean_acceptance_length: tokens per verify round since the server started, all requests;
+            `None` without speculation, or before the first round.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    version: str
+    served_model_name: str
+    model_path: str
+    status: str | None = None
+    max_total_num_tokens: int
+    max_running_requests: int | None = None
+    tp_size: int = 1
+    tool_call_parser: str | None = None
+    reasoning_parser: str | None = None
+    speculative_algorithm: str | None = None
+    speculative_num_steps: int | None = None
+    speculative_eagle_topk: int | None = None
+    speculative_num_draft_tokens: int | None = None
+    mean_acceptance_length: float | None = None
+
+    @classmethod
+    def from_body(cls, body: bytes) -> ServerInfo:
+        """Read the answer of `/server_info`.
+
+        Raises:
+            ValueError: it is none.
+        """
+        from pydantic_core import from_json  # noqa: PLC0415 - beside its only use
+
+        said: Any = from_json(body)
+        if not isinstance(said, dict):
+            raise ValueError("not a JSON object")  # noqa: TRY004 - one kind for the caller
+        states = said.get("internal_states") or [{}]
+        length = states[0].get("avg_spec_accept_length")
+        return cls.model_validate({**said, "mean_acceptance_length": length})
+
+
+class ServerMetrics(BaseModel):
+    """The server's load and counters now; `None` where it does not report one.
+
+    Ranks are added up, but for the fractions and lengths, of which the largest is given.
+
+    Attributes:
+        running_requests: being decoded.
+        queued_requests: waiting.
+        kv_cache_used_fraction: 0 to 1.
+        generation_tokens_per_second: over SGLang's last log interval.
+        prompt_tokens: since the server started.
+        generation_tokens: since the server started.
+        requests: answered since the server started.
+        acceptance_length: tokens per verify round: the latest value, no average.
+        acceptance_rate: accepted / proposed drafts: the latest value.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    running_requests: int | None = None
+    queued_requests: int | None = None
+    kv_cache_used_fraction: float | None = None
+    generation_tokens_per_second: float | None = None
+    prompt_tokens: int | None = None
+    generation_tokens: int | None = None
+    requests: int | None = None
+    acceptance_length: float | None = None
+    acceptance_rate: float | None = None
+
+    @classmethod
+    def from_text(cls, text: str) -> ServerMetrics:
+        """Read the answer of `/metrics`.
+
+        Args:
+            text: in the Prometheus format.
+
+        Raises:
+            ValueError: it is not in that format.
+        """
+        # Not on import: a client that asks for no metrics does not pay for the parser.
+        from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415
+
+        values: dict[str, list[float]] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                values.setdefault(sample.name, []).append(sample.value)
+        return cls(
+            **{
+                field: combine(values[f"sglang:{name}"])
+                for field, (name, combine) in _METRICS.items()
+                if f"sglang:{name}" in values
+            }
+        )
+
+
+def _sum(values: Iterable[float]) -> float:
+    return sum(values)
+
+
+_METRICS: dict[str, tuple[str, Any]] = {
+    "running_requests": ("num_running_reqs", _sum),
+    "queued_requests": ("num_queue_reqs", _sum),
+    "kv_cache_used_fraction": ("token_usage", max),
+    "generation_tokens_per_second": ("gen_throughput", _sum),
+    "prompt_tokens": ("prompt_tokens_total", _sum),
+    "generation_tokens": ("generation_tokens_total", _sum),
+    "requests": ("num_requests_total", _sum),
+    "acceptance_length": ("spec_accept_length", max),
+    "acceptance_rate": ("spec_accept_rate", max),
+}

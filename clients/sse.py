@@ -1,0 +1,56 @@
+"""Server-sent events out of bytes that were cut anywhere. Pure: no I/O.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html, section 9.2.6. Lines end
+in LF or CRLF; the lone CR that the standard also allows is sent by no server of ours.
+"""
+
+from __future__ import annotations
+
+
+class EventDecoder:
+    """Cuts a body into the payloads of its events, however the network had cut it."""
+
+    __slots__ = ("_data", "_tail")
+
+    def __init__(self) -> None:
+        self._tail: list[bytes] = []
+        self._data: list[bytes] = []
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take in the next bytes.
+
+        Args:
+            data: as they came; may end anywhere, also inside a character.
+
+        Returns:
+            The payload of each event that is now whole, without `data:`.
+        """
+        if b"\n" not in data:
+            # Joined once, so that a long line in small pieces does not take quadratic time.
+            self._tail.append(data)
+            return []
+        if self._tail:
+            data = b"".join([*self._tail, data])
+        lines = data.split(b"\n")
+        last = lines.pop()
+        self._tail = [last] if last else []
+        payloads: list[bytes] = []
+        for line in lines:
+            if line.startswith(b"data:"):
+                self._data.append(line[5:].strip())
+            elif not line or line == b"\r":
+                self._flush(payloads)
+            # What is left are comments and the fields event, id and retry, which SGLang's
+            # chat streams use only when asked by header.
+        return payloads
+
+    def end(self) -> list[bytes]:
+        """Give what a body that ended without an empty line still held."""
+        payloads = self.feed(b"\n") if self._tail else []
+        self._flush(payloads)
+        return payloads
+
+    def _flush(self, payloads: list[bytes]) -> None:
+        if self._data:
+            payloads.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
+            self._data = []
