@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 from typing import Literal
 
-import platformdirs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from clients.errors import (
@@ -77,6 +76,9 @@ def run_record_path(name: str = _DEFAULT) -> Path:
             action="Use letters, digits, dots, underscores and dashes, 64 at the most, and begin "
             "with a letter or a digit.",
         )
+    # Not on import: who gives a URL needs no folder.
+    import platformdirs  # noqa: PLC0415
+
     return platformdirs.user_state_path("specserve") / "servers" / name / "run.json"
 
 

@@ -1,0 +1,175 @@
+"""The client's own features against the real server, speculation on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+from pydantic import BaseModel
+
+from clients import (
+    AsyncChatClient,
+    AuthenticationError,
+    ChatClient,
+    ContentDelta,
+    ContextLengthError,
+    Done,
+    PermissionDeniedError,
+    RunEvent,
+    StructuredOutputError,
+    ToolArgumentsDelta,
+    ToolRoundsError,
+    tool,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from launcher.run_store import RunRecord
+
+PATIENCE_SECONDS = 30.0
+
+
+class Port(BaseModel):
+    """What is asked for."""
+
+    port: Literal[8000, 8001]
+
+
+@tool
+def set_port(port: Literal[8000, 8001]) -> str:
+    """Set the port.
+
+    Args:
+        port: which of the two.
+    """
+    return f"set to {port}"
+
+
+@pytest.fixture
+def client(eagle: RunRecord) -> Iterator[ChatClient]:
+    with ChatClient(server=eagle.name) as client:
+        yield client
+
+
+def test_acceptance_is_that_of_the_request(client: ChatClient) -> None:
+    reply = client.chat("Hello", max_tokens=48, thinking=False, temperature=0)
+    assert reply.acceptance is not None
+    assert 1.0 <= reply.acceptance.length <= 4.0
+    assert reply.usage is not None
+    assert reply.acceptance.verify_rounds < reply.usage.completion_tokens
+
+
+def test_a_model_class_in_an_instance_out(client: ChatClient) -> None:
+    answer = client.parse("Which?", Port, thinking=False, temperature=0, max_tokens=200)
+    assert answer.port in {8000, 8001}
+
+
+def test_thinking_to_the_limit_is_a_typed_failure(client: ChatClient) -> None:
+    # The nano model never ends its thoughts, and the grammar begins behind them.
+    with pytest.raises(StructuredOutputError, match="cut off") as caught:
+        client.parse("Which?", Port, thinking=True, temperature=0, max_tokens=24, retries=0)
+    assert caught.value.reply.reasoning
+    assert caught.value.request_id
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_tools_are_called_round_by_round(client: ChatClient, stream: bool) -> None:  # noqa: FBT001
+    events: list[RunEvent] = []
+    with pytest.raises(ToolRoundsError) as caught:
+        client.run_tools(
+            "Set the port",
+            [set_port],
+            max_rounds=1,
+            stream=stream,
+            on_event=events.append,
+            tool_choice="required",
+            parallel_tool_calls=False,
+            thinking=False,
+            temperature=0,
+            max_tokens=400,
+        )
+    ((result,),) = caught.value.run.results
+    assert result.content in {"set to 8000", "set to 8001"}
+    assert result in events
+    assert any(isinstance(event, ToolArgumentsDelta) for event in events) is stream
+
+
+def test_a_prompt_that_is_too_long_is_told_with_both_lengths(client: ChatClient) -> None:
+    with pytest.raises(ContextLengthError) as caught:
+        client.chat("hello " * 9000)
+    assert caught.value.context_tokens == 8192
+    assert caught.value.asked_tokens is not None
+    assert caught.value.asked_tokens > 9000
+
+
+def test_the_server_tells_of_itself(client: ChatClient, eagle: RunRecord) -> None:
+    assert client.health() == "healthy"
+    assert client.ready()
+    info = client.server_info()
+    assert (info.version, info.served_model_name) == (eagle.versions["sglang"], "nano")
+    assert (info.speculative_algorithm, info.speculative_num_steps) == ("EAGLE", 3)
+    assert info.max_total_num_tokens == eagle.kv_cache_tokens
+    before = client.metrics()
+    client.chat("Hello", max_tokens=8, thinking=False)
+    after = client.metrics()
+    assert before.requests is not None
+    assert after.requests is not None
+    assert after.requests > before.requests
+
+
+def test_abort_without_the_admin_key_is_refused(client: ChatClient) -> None:
+    with pytest.raises((AuthenticationError, PermissionDeniedError)):
+        client.abort("nobody")
+
+
+async def freed(client: AsyncChatClient) -> bool:
+    """Whether no request runs any more, soon."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if (await client.metrics()).running_requests == 0:
+            return True
+        await asyncio.sleep(0.5)
+    return False
+
+
+def test_a_cancelled_task_frees_its_slot(eagle: RunRecord) -> None:
+    async def cancel() -> bool:
+        async with AsyncChatClient(server=eagle.name) as client:
+            stream = await client.stream("Go on", max_tokens=6000, thinking=False)
+            await anext(aiter(stream))
+            reading = asyncio.create_task(stream.reply())
+            waiting = asyncio.create_task(client.chat("Go on", max_tokens=6000, thinking=False))
+            await asyncio.sleep(1)
+            assert not reading.done()
+            assert not waiting.done()
+            for task in (reading, waiting):
+                task.cancel()
+            ends = await asyncio.gather(reading, waiting, return_exceptions=True)
+            assert all(isinstance(end, asyncio.CancelledError) for end in ends)
+            return await freed(client)
+
+    assert asyncio.run(cancel())
+
+
+def test_async_streams_side_by_side_are_the_sync_ones(eagle: RunRecord, client: ChatClient) -> None:
+    prompts = [f"Say {number}" for number in range(4)]
+    alone = [
+        client.chat(prompt, max_tokens=24, thinking=False, temperature=0).content
+        for prompt in prompts
+    ]
+
+    async def one(client: AsyncChatClient, prompt: str) -> str:
+        stream = await client.stream(prompt, max_tokens=24, thinking=False, temperature=0)
+        async with stream:
+            events = [event async for event in stream]
+        assert isinstance(events[-1], Done)
+        return "".join(event.text for event in events if isinstance(event, ContentDelta))
+
+    async def together() -> list[str]:
+        async with AsyncChatClient(server=eagle.name) as waiting:
+            return await asyncio.gather(*(one(waiting, prompt) for prompt in prompts))
+
+    assert asyncio.run(together()) == alone
