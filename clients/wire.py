@@ -28,6 +28,7 @@ from clients.events import (
 )
 from clients.sse import EventDecoder
 
+_OPENING = "<think>"
 _SHAPE_ERRORS = (AttributeError, IndexError, KeyError, TypeError)
 
 
@@ -106,7 +107,8 @@ class AnswerFold:
         events: list[StreamEvent] = []
         try:
             choice = completion["choices"][0]
-            self._chunk({**completion, "choices": [{**choice, "delta": choice["message"]}]}, events)
+            delta = _without_opening(choice["message"])
+            self._chunk({**completion, "choices": [{**choice, "delta": delta}]}, events)
         except _SHAPE_ERRORS as error:
             raise ValueError(f"not a chat completion: {reprlib.repr(completion)}") from error
         self._close(events)
@@ -196,6 +198,19 @@ def _arguments(value: object) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _without_opening(message: dict[str, Any]) -> dict[str, Any]:
+    """Take `<think>` off the reasoning, as SGLang's parser does in a stream.
+
+    GLM-4.5 begins its answer with a line break. Where the answer comes in one piece, the parser
+    takes the mark off at the very start only, and so leaves it (0.5.23,
+    srt/parser/reasoning_parser.py, `_detect_and_parse_impl`).
+    """
+    text = message.get("reasoning_content")
+    if not isinstance(text, str) or not text.lstrip().startswith(_OPENING):
+        return message
+    return {**message, "reasoning_content": text.replace(_OPENING, "", 1)}
 
 
 def _add_acceptance(details: Any, events: list[StreamEvent]) -> None:

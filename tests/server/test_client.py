@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Literal
 
@@ -123,6 +126,32 @@ def test_the_server_tells_of_itself(client: ChatClient, eagle: RunRecord) -> Non
 def test_abort_without_the_admin_key_is_refused(client: ChatClient) -> None:
     with pytest.raises((AuthenticationError, PermissionDeniedError)):
         client.abort("nobody")
+
+
+def run_ask(*arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "clients", "ask", "--no-thinking", "--max-tokens", "8",
+               "--temperature", "0", *arguments]  # fmt: skip
+    return subprocess.run(
+        command, input=given, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_ask_answers_a_script_by_argument_pipe_and_json(
+    client: ChatClient, eagle: RunRecord
+) -> None:
+    due = client.chat("Hello", max_tokens=8, thinking=False, temperature=0).content
+    by_argument = run_ask("--name", eagle.name, "Hello")
+    by_pipe = run_ask("--name", eagle.name, given="Hello")
+    assert (by_argument.returncode, by_argument.stdout) == (0, f"{due}\n")
+    assert (by_pipe.returncode, by_pipe.stdout) == (0, f"{due}\n")
+    told = json.loads(run_ask("--name", eagle.name, "--json", "Hello").stdout)
+    assert told["content"] == due
+    assert told["usage"]["completion_tokens"] <= 8
+    assert told["acceptance"]["verify_rounds"] > 0
+
+
+def test_ask_without_a_prompt_is_wrong_usage(eagle: RunRecord) -> None:
+    assert run_ask("--name", eagle.name, given="").returncode == 2
 
 
 async def freed(client: AsyncChatClient) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from clients import AuthenticationError, ChatClient
+from clients import AuthenticationError, ChatClient, Started
 from launcher.config import ServerConfig
 from launcher.members import find_members
 from launcher.run_store import RunRecord, RunStore
@@ -65,13 +65,34 @@ TREE = ("--speculative-eagle-topk", "4", "--speculative-num-draft-tokens", "8")
 
 def test_a_tree_of_drafts_gives_the_same_text_behind_a_key(plain: Greedy, key_file: Path) -> None:
     key = key_file.read_text()
-    with server("tree", *TREE, "--api-key-file", str(key_file)) as record:
+    admin_file = key_file.with_name("admin-key")
+    admin_file.touch(mode=0o600)
+    admin_file.write_text(secrets.token_hex(32))
+    keys = ("--api-key-file", str(key_file), "--admin-key-file", str(admin_file))
+    with server("tree", *TREE, *keys) as record:
         drafted = greedy_texts(record, api_key=key)
         assert drafted.token_ids == plain.token_ids
         assert 0 < drafted.verify_rounds < drafted.tokens
 
         assert_key_is_wanted_and_nowhere_to_be_read(record, key)
+        assert_the_admin_key_ends_a_request(record, admin_file.read_text())
     assert not RunStore("tree").secrets_file.exists()
+
+
+def assert_the_admin_key_ends_a_request(record: RunRecord, admin_key: str) -> None:
+    with (
+        ChatClient(server=record.name, admin_key=admin_key) as client,
+        client.stream(
+            "Go on", max_tokens=6000, thinking=False, extra={"ignore_eos": True}
+        ) as stream,
+    ):
+        started = next(iter(stream))
+        assert isinstance(started, Started)
+        client.abort(started.request_id)
+        reply = stream.reply()
+    assert reply.finish_reason == "abort"
+    assert reply.usage is not None
+    assert reply.usage.completion_tokens < 6000
 
 
 def _read_if_there(file: Path) -> bytes:

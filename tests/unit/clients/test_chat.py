@@ -108,6 +108,19 @@ def test_reasoning_is_read_under_both_names(fields: dict[str, str | None]) -> No
     assert Server(answered(body)).client().chat("Hi").reasoning == "Because."
 
 
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("\n<think>Sum.", "\nSum."),
+        ("<think>Sum.", "Sum."),
+        ("The mark <think> is text.", "The mark <think> is text."),
+    ],
+)
+def test_the_mark_that_opens_reasoning_is_no_part_of_it(sent: str, read: str) -> None:
+    server = Server(answered(wire.completion("5", thoughts=sent)))
+    assert server.client().chat("2 + 3").reasoning == read
+
+
 def test_usage_details_of_openai_and_of_the_cache_report_are_read() -> None:
     counts = {
         **wire.USAGE,

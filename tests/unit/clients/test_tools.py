@@ -255,6 +255,21 @@ def test_an_answer_wholly_as_reasoning_is_asked_for_again_without_thinking() -> 
     assert caught.value.reply.answer_in_reasoning
 
 
+@pytest.mark.parametrize("thinking", [True, False])
+def test_an_instance_comes_with_thinking_and_without(thinking: bool) -> None:  # noqa: FBT001
+    thoughts = "The usual one." if thinking else None
+    server = Server(answered(wire.completion('{"port": 80}', thoughts=thoughts)))
+    assert server.client().parse("Which?", Port, thinking=thinking) == Port(port=80)
+    assert server.body["chat_template_kwargs"] == {"enable_thinking": thinking}
+
+
+def test_an_answer_that_was_cut_off_is_asked_for_again_more_briefly() -> None:
+    cut = answered(wire.completion('{"po', finish_reason="length"))
+    server = Server(cut, answered(wire.completion('{"port": 80}')))
+    assert server.client().parse("Which?", Port) == Port(port=80)
+    assert "cut off" in server.body["messages"][-1]["content"]
+
+
 def test_tries_are_limited() -> None:
     server = Server(answered(wire.completion("no")))
     with pytest.raises(StructuredOutputError, match="No Port after 3 tries") as caught:
