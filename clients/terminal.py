@@ -51,7 +51,7 @@ class Conversation:
         """Read lines and answer them until the end of input."""
         with contextlib.suppress(ImportError):
             import readline  # noqa: F401, PLC0415 - on import, gives `input` its line editing
-        self.console.print(f"{self.client.base_url}  /help for the commands", style="dim")
+        self._say(f"{self.client.base_url}  /help for the commands", "dim")
         while True:
             try:
                 line = input("> ").strip()
