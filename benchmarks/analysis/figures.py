@@ -1,0 +1,180 @@
+"""What the analysis returns: frozen values with their intervals. Pure: no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.records import Load
+
+Verdict = Literal["faster", "slower", "no difference shown", "too few rounds"]
+Grade = Literal["same text", "near tie", "true difference", "not scored"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its 95 % interval; no interval where too little was measured for one."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """One metric over the successful requests of all rounds of one arm, workload and load.
+
+    Attributes:
+        metric: a name in `benchmarks.analysis.metrics.METRICS`.
+        count: values.
+        mean: of them.
+        p50: median, with its interval.
+        p90: 90th percentile.
+        p99: 99th percentile; None below 100 values, where it would be the largest.
+        quantiles: shape [101], the 0th to the 100th percentile, for plots.
+    """
+
+    metric: str
+    count: int
+    mean: float
+    p50: Estimate
+    p90: Estimate
+    p99: Estimate | None
+    quantiles: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellFigures:
+    """All rounds of one arm, one workload, one load.
+
+    Attributes:
+        rounds: measured whole.
+        successful: requests.
+        errored: requests.
+        incomplete: requests.
+        distributions: one a metric that has values.
+        output_tokens_per_second: median over rounds, with its interval.
+        requests_per_second: the same.
+        goodput_requests_per_second: the same; None without an objective.
+        acceptance_length: sum of tokens by sum of verify steps; None without speculation.
+        acceptance_rate: accepted by proposed draft tokens.
+        acceptance_rate_by_position: shape [draft steps]: the share of verify steps in which draft
+            k and all before it were accepted.
+        accepted_histogram: shape [draft steps + 1], added up.
+        server_cpu_seconds_per_output_token: None where it is not known.
+        generator_cpu_seconds_per_output_token: the same.
+        peak_gpu_memory_bytes: the largest sum over GPUs; None without a GPU.
+        mean_gpu_utilisation: 0 to 1.
+        mean_gpu_power_watts: summed over GPUs.
+    """
+
+    arm: str
+    workload: str
+    load: Load
+    rounds: int
+    successful: int
+    errored: int
+    incomplete: int
+    distributions: tuple[Distribution, ...]
+    output_tokens_per_second: Estimate | None
+    requests_per_second: Estimate | None
+    goodput_requests_per_second: Estimate | None
+    acceptance_length: Estimate | None
+    acceptance_rate: float | None
+    acceptance_rate_by_position: tuple[float, ...]
+    accepted_histogram: tuple[int, ...]
+    server_cpu_seconds_per_output_token: float | None
+    generator_cpu_seconds_per_output_token: float | None
+    peak_gpu_memory_bytes: int | None
+    mean_gpu_utilisation: float | None
+    mean_gpu_power_watts: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speedup:
+    """How much faster a candidate is than the baseline for one workload at one load.
+
+    Formula: r(p, i) = (e2e / completion tokens of the baseline) / (the same of the candidate) for
+    prompt p in round i; the value is the median over prompts of the median over rounds.
+
+    Attributes:
+        speedup: above 1 the candidate is faster.
+        throughput_ratio: output tokens/s, candidate by baseline, median over rounds.
+        time_to_first_token_ratio: baseline by candidate, paired as above.
+        pairs: requests that were successful on both sides.
+        rounds: with at least one pair.
+        ratios: shape [prompts]: each prompt's median over rounds, for plots.
+        verdict: `faster` or `slower` only where the interval leaves 1 out.
+    """
+
+    baseline: str
+    candidate: str
+    workload: str
+    load: Load
+    speedup: Estimate
+    throughput_ratio: Estimate
+    time_to_first_token_ratio: Estimate | None
+    pairs: int
+    rounds: int
+    ratios: tuple[float, ...]
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossover:
+    """Where plain decoding begins to win for one workload, as the load grows.
+
+    Attributes:
+        last_faster: the highest load at which the candidate was shown to be faster.
+        first_slower: the lowest above it at which it was shown to be slower; None: not seen.
+        estimated_concurrency: where the speed-up crosses 1, by straight lines between the medians
+            over the logarithm of the concurrency; None where it does not cross.
+    """
+
+    baseline: str
+    candidate: str
+    workload: str
+    last_faster: Load | None
+    first_slower: Load | None
+    estimated_concurrency: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerComparison:
+    """One prompt's answers by two arms, or by one arm twice.
+
+    Attributes:
+        first_divergent_token: its place, from 0; None for the same text.
+        gap_nats: how much likelier the baseline found its own token than the candidate's, there;
+            None where the candidate's token was not among the alternatives.
+    """
+
+    workload: str
+    prompt_id: str
+    grade: Grade
+    first_divergent_token: int | None
+    baseline_token: str | None
+    candidate_token: str | None
+    gap_nats: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Equality:
+    """Outputs of a candidate held against the baseline's, and the baseline against itself.
+
+    Attributes:
+        near_tie_nats: the gap up to which a difference is a near tie.
+        answers: candidate against baseline, one a prompt.
+        noise_floor: baseline against baseline, one a prompt.
+        timed_same: of the timed requests, those whose whole answer was the same as the baseline's
+            in the same round.
+        timed_pairs: how many were compared.
+    """
+
+    baseline: str
+    candidate: str
+    near_tie_nats: float
+    answers: tuple[AnswerComparison, ...]
+    noise_floor: tuple[AnswerComparison, ...]
+    timed_same: int
+    timed_pairs: int

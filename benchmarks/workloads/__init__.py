@@ -1,0 +1,1 @@
+"""Prompts: built-in workloads, a user's JSONL, ShareGPT files. Imports `benchmarks.errors` only."""
