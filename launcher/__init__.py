@@ -17,7 +17,7 @@ The flow, which is also the direction of imports:
       -> memory_events, cause_types, causes_gpu, causes_host, causes_model, causes
       -> diagnosis, conclusion                                       why did it end
       -> readiness, health, restarts, mailbox, journal, end, run, supervisor   keep it up
-      -> stop, follow                                                reach it from elsewhere
+      -> stop, follow, serving                                       reach it from elsewhere
       -> pull_display, display, plan_display, consoles, starting, service      show it
       -> cli_common, cli_options, cli_start, cli_plan, cli_models, cli_logs, cli_service
       -> cli_doctor, cli

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import sys
 import time
@@ -10,13 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from launcher import errors
+from launcher import diagnosis, errors
+from launcher.config import ServerConfig
 from launcher.diagnosis import EVIDENCE_LINES
-from launcher.errors import LauncherError, ServerError
-from launcher.events import Event, ServerFailed, parse_event
+from launcher.errors import LauncherError, NotRunningError, ServerError
+from launcher.events import Event, ServerFailed, ServerReady, ServerStopped, parse_event
 from launcher.launch import Launch
 from launcher.private_files import open_private
 from launcher.run_store import RunStore
+from launcher.stop import SUPERVISOR_MARGIN_SECONDS
 
 POLL_SECONDS: Final = 0.05
 _OUTLIVING: Final[list[subprocess.Popen[bytes]]] = []
@@ -96,6 +99,46 @@ class EventReader:
             if not alive:
                 raise dead()
             time.sleep(POLL_SECONDS)
+
+
+def wait_until_ready(events: Iterator[Event], feed: Callable[[Event], None]) -> None:
+    """Follow a start to its end, good or bad.
+
+    Args:
+        events: of a supervisor in another process.
+        feed: is told each of them.
+
+    Raises:
+        LauncherError: the start failed, or somebody stopped it.
+    """
+    for event in events:
+        feed(event)
+        if isinstance(event, ServerFailed):
+            raise failure_of(event)
+        if isinstance(event, ServerStopped):
+            raise NotRunningError(
+                "The server was stopped before it was ready.",
+                action="Start it again with `python -m launcher up`.",
+            )
+        if isinstance(event, ServerReady):
+            return
+
+
+def cancel_start(supervisor: subprocess.Popen[bytes], config: ServerConfig) -> None:
+    """Stop a detached start; a second Ctrl-C ends it at once, as in the foreground.
+
+    Raises:
+        StopError: the supervisor does not end.
+    """
+    patience_seconds = config.stop_seconds + SUPERVISOR_MARGIN_SECONDS
+    while supervisor.poll() is None:
+        supervisor.send_signal(signal.SIGINT)
+        try:
+            supervisor.wait(patience_seconds)
+        except KeyboardInterrupt:
+            continue
+        except subprocess.TimeoutExpired as error:
+            raise diagnosis.supervisor_stays(supervisor.pid, seconds=patience_seconds) from error
 
 
 def supervisor_died(store: RunStore) -> ServerError:

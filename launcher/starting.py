@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import click
 
-from launcher import consoles, diagnosis
+from launcher import consoles
 from launcher.config import ServerConfig
 from launcher.display import StartDisplay, show_ready
 from launcher.errors import NotRunningError
 from launcher.events import Event, ServerFailed, ServerReady, ServerStopped
-from launcher.follow import EventReader, failure_of, start_detached, supervisor_died
+from launcher.follow import (
+    EventReader,
+    cancel_start,
+    start_detached,
+    supervisor_died,
+    wait_until_ready,
+)
 from launcher.launch import Launch
 from launcher.notify import Notifier
 from launcher.phases import Phase
 from launcher.pull_events import PullEvent
 from launcher.pull_request import Report
 from launcher.run_store import RunRecord, RunStore
-from launcher.stop import SUPERVISOR_MARGIN_SECONDS
 from launcher.supervisor import Outcome, Supervisor
 
 # Events come every half second while bytes come, and none while a large file is hashed.
@@ -129,7 +133,7 @@ def run_detached(config: ServerConfig, store: RunStore, check: Check, how: How) 
         except KeyboardInterrupt:
             # Whoever cancels the wait does not want the server either.
             if supervisor is not None:
-                _cancel(supervisor, config)
+                cancel_start(supervisor, config)
             raise
 
 
@@ -141,19 +145,6 @@ def _check_adoption(store: RunStore, how: How) -> None:
             f"The server {store.name!r} ended while it was to be taken over.",
             action="Run the same command again: it starts one.",
         )
-
-
-def _cancel(supervisor: subprocess.Popen[bytes], config: ServerConfig) -> None:
-    """Stop a detached start; a second Ctrl-C ends it at once, as in the foreground."""
-    patience_seconds = config.stop_seconds + SUPERVISOR_MARGIN_SECONDS
-    while supervisor.poll() is None:
-        supervisor.send_signal(signal.SIGINT)
-        try:
-            supervisor.wait(patience_seconds)
-        except KeyboardInterrupt:
-            continue
-        except subprocess.TimeoutExpired as error:
-            raise diagnosis.supervisor_stays(supervisor.pid, seconds=patience_seconds) from error
 
 
 def restart_supervised(
@@ -254,14 +245,4 @@ class _Shown:
         Raises:
             LauncherError: it failed, or somebody stopped it.
         """
-        for event in events:
-            self.feed(event)
-            if isinstance(event, ServerFailed):
-                raise failure_of(event)
-            if isinstance(event, ServerStopped):
-                raise NotRunningError(
-                    "The server was stopped before it was ready.",
-                    action="Start it again with `python -m launcher up`.",
-                )
-            if isinstance(event, ServerReady):
-                return
+        wait_until_ready(events, self.feed)
