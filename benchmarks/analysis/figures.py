@@ -53,10 +53,11 @@ class CellFigures:
         errored: requests.
         incomplete: requests.
         distributions: one a metric that has values.
-        output_tokens_per_second: median over rounds, with its interval.
+        output_tokens_per_second: mean over complete rounds, with its interval.
         requests_per_second: the same.
         goodput_requests_per_second: the same; None without an objective.
-        acceptance_length: sum of tokens by sum of verify steps; None without speculation.
+        acceptance_length: sum of committed tokens by sum of verify steps, with its interval over
+            prompts; None without speculation.
         acceptance_rate: accepted by proposed draft tokens.
         acceptance_rate_by_position: shape [draft steps]: the share of verify steps in which draft
             k and all before it were accepted.
@@ -95,15 +96,17 @@ class Speedup:
     """How much faster a candidate is than the baseline for one workload at one load.
 
     Formula: r(p, i) = (e2e / completion tokens of the baseline) / (the same of the candidate) for
-    prompt p in round i; the value is the median over prompts of the median over rounds.
+    prompt p in round i; the value is the geometric mean over rounds of the median over prompts.
+    Source: docs/decisions/0010-speedup-intervals.md says why, and what its interval holds.
 
     Attributes:
         speedup: above 1 the candidate is faster.
-        throughput_ratio: output tokens/s, candidate by baseline, median over rounds.
-        time_to_first_token_ratio: baseline by candidate, paired as above.
+        throughput_ratio: output tokens/s, candidate by baseline, geometric mean over rounds; None
+            where no round is complete on both sides.
+        time_to_first_token_ratio: baseline by candidate, paired and summed up as above.
         pairs: requests that were successful on both sides.
         rounds: with at least one pair.
-        ratios: shape [prompts]: each prompt's median over rounds, for plots.
+        ratios: shape [prompts]: each prompt's geometric mean over rounds, for plots.
         verdict: `faster` or `slower` only where the interval leaves 1 out.
     """
 
@@ -112,7 +115,7 @@ class Speedup:
     workload: str
     load: Load
     speedup: Estimate
-    throughput_ratio: Estimate
+    throughput_ratio: Estimate | None
     time_to_first_token_ratio: Estimate | None
     pairs: int
     rounds: int
@@ -125,10 +128,11 @@ class Crossover:
     """Where plain decoding begins to win for one workload, as the load grows.
 
     Attributes:
-        last_faster: the highest load at which the candidate was shown to be faster.
+        last_faster: the highest concurrency at which the candidate was shown to be faster.
         first_slower: the lowest above it at which it was shown to be slower; None: not seen.
-        estimated_concurrency: where the speed-up crosses 1, by straight lines between the medians
-            over the logarithm of the concurrency; None where it does not cross.
+        estimated_concurrency: where the speed-up crosses 1 between the two, by straight lines
+            between the logarithms of the speed-ups over that of the concurrency; None unless both
+            are there: a line through what shows no difference may cross anywhere.
     """
 
     baseline: str
@@ -144,9 +148,12 @@ class AnswerComparison:
     """One prompt's answers by two arms, or by one arm twice.
 
     Attributes:
+        grade: `not scored`: an answer is missing, or nothing says how near the two tokens are.
         first_divergent_token: its place, from 0; None for the same text.
         gap_nats: how much likelier the baseline found its own token than the candidate's, there;
             None where the candidate's token was not among the alternatives.
+        baseline_token: there; None for the same text, and where the baseline's answer had ended.
+        candidate_token: the same of the candidate.
     """
 
     workload: str
@@ -178,3 +185,22 @@ class Equality:
     noise_floor: tuple[AnswerComparison, ...]
     timed_same: int
     timed_pairs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """All that one run's results say.
+
+    Attributes:
+        cells: in the order of the plan: workload, load, arm.
+        speedups: every candidate against the baseline, in the same order.
+        crossovers: for each candidate and workload with two concurrencies or more.
+        equalities: one a candidate, where outputs were compared.
+        sentences: the verdict: the first of the whole run, then one a workload; for each candidate.
+    """
+
+    cells: tuple[CellFigures, ...]
+    speedups: tuple[Speedup, ...]
+    crossovers: tuple[Crossover, ...]
+    equalities: tuple[Equality, ...]
+    sentences: tuple[str, ...]
