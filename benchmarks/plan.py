@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from benchmarks.records import Cell, Load
+from benchmarks.records import Load
 
 Peer = Literal["bench_serving", "guidellm"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -99,11 +99,3 @@ class Plan(BaseModel):
     def baseline(self) -> str:
         """The arm that the others are held against."""
         return self.arms[0].name
-
-    def cells(self, round_number: int, arm: str) -> tuple[Cell, ...]:
-        """The cells of one arm in one round, in the order of the plan."""
-        return tuple(
-            Cell(arm, workload, load, round_number)
-            for workload in self.workloads
-            for load in self.loads
-        )

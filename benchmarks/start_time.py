@@ -7,7 +7,6 @@ within a round. Nothing else should run on the machine.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
@@ -24,6 +23,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.running.resources import cpu_seconds
 from launcher import preflight
 from launcher.command import Command
 from launcher.config_sources import resolve
@@ -134,18 +134,6 @@ def measure(launch: Launch, folder: Path) -> tuple[float, float]:
     with store.lock():
         supervisor.run()
     return taken[0]
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a process and of its children that have ended; 0 where it has just ended.
-
-    Source: proc(5), /proc/PID/stat, fields 14 to 17, in clock ticks.
-    """
-    with contextlib.suppress(OSError):
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        ticks = sum(int(field) for field in fields[11:15])
-        return ticks / float(os.sysconf("SC_CLK_TCK"))
-    return 0.0
 
 
 def run_rounds(base: Launch, rounds: int) -> Iterator[Start]:

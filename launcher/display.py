@@ -235,7 +235,15 @@ def show_ready(
     out.print(f"\n{hint}", highlight=False, markup=False)
 
 
-def show_error(err: Console, error: LauncherError) -> None:
+class Failure(Protocol):
+    """What an error has to say: ours, and the benchmarks' own."""
+
+    problem: str
+    action: str
+    evidence: tuple[str, ...]
+
+
+def show_error(err: Console, error: Failure) -> None:
     """One sentence on what is wrong, the evidence, one on what to do."""
     err.print(Text.assemble(("error: ", "bold red"), error.problem), soft_wrap=True)
     for line in error.evidence:

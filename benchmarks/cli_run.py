@@ -1,0 +1,382 @@
+"""`run`: from options or a plan file to a folder with a report."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+import yaml
+from pydantic import ValidationError
+
+from benchmarks.arms import PLAIN, parse_arm
+from benchmarks.cli_common import default_folder, facts, shared_fields, with_preset
+from benchmarks.errors import BenchmarkError, PlanError, TargetError
+from benchmarks.plan import Arm, Objective, Plan
+from benchmarks.progress import RunProgress
+from benchmarks.records import Load
+from benchmarks.report.files import write_reports
+from benchmarks.running.folder import ResultsFolder
+from benchmarks.running.peer_runs import run_peers
+from benchmarks.running.runner import Runner
+from benchmarks.running.schedule import arm_order
+from benchmarks.running.servers import ServedArm, configuration, connect, open_arm
+from benchmarks.workloads import load_workload
+from benchmarks.workloads.workload import Workload
+from launcher import consoles
+from launcher.serving import command_of
+
+DEFAULT_ARMS: Final = (PLAIN, "eagle")
+DEFAULT_WORKLOADS: Final = ("chat", "code", "json", "tools")
+DEFAULT_CONCURRENCIES: Final = "1,2,4,8"
+N = TypeVar("N", int, float)
+
+
+@click.command()
+@click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="YAML with all of it, as `--dry-run --json` prints; options are left out then.",
+)
+@click.option(
+    "--arm",
+    "arms",
+    multiple=True,
+    metavar="ARM",
+    help="What to compare, the first being the baseline: plain; eagle or "
+    "eagle:STEPS/TOPK/DRAFT_TOKENS; ngram; NAME=URL of a server that runs; "
+    "NAME=FIELD:VALUE,... of the launcher's fields.  [default: plain, eagle]",
+)
+@click.option(
+    "--workload",
+    "workloads",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="Built in (`workloads` lists them), or a JSONL or ShareGPT file.  "
+    f"[default: {', '.join(DEFAULT_WORKLOADS)}]",
+)
+@click.option(
+    "--concurrency",
+    metavar="N,N,...",
+    help=f"Closed loops: requests in flight.  [default: {DEFAULT_CONCURRENCIES}]",
+)
+@click.option("--rate", metavar="R,R,...", help="Open loops: Poisson arrivals per second.")
+@click.option(
+    "--prompts", type=click.IntRange(min=1), default=16, show_default=True, help="Of each workload."
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=6,
+    show_default=True,
+    help="How often everything is measured; five are the least for an interval.",
+)
+@click.option(
+    "--side-by-side",
+    is_flag=True,
+    help="Keep the servers of all arms up and alternate "
+    "cell by cell; needs memory for all.  [default: one after the other, each round]",
+)
+@click.option(
+    "--preset",
+    metavar="NAME",
+    help="Of the launcher, for all arms.  [default: what suits this machine]",
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The launcher's fields for all arms, YAML or TOML.",
+)
+@click.option(
+    "--set",
+    "fields",
+    multiple=True,
+    metavar="FIELD:VALUE",
+    help="One of the launcher's fields for all arms.",
+)
+@click.option(
+    "--objective",
+    metavar="ttft=S,tpot=S,e2e=S",
+    help="Service-level objective in seconds, for goodput.",
+)
+@click.option(
+    "--scored-prompts",
+    type=click.IntRange(min=0),
+    default=8,
+    show_default=True,
+    help="Of each workload, whose outputs are compared token by token.",
+)
+@click.option(
+    "--peer",
+    "peers",
+    multiple=True,
+    type=click.Choice(["bench_serving", "guidellm"]),
+    help="Measure the last arm with this one too.",
+)
+@click.option(
+    "--warm-up-requests",
+    type=click.IntRange(min=0),
+    default=4,
+    show_default=True,
+    help="Of each workload, after each start.",
+)
+@click.option(
+    "--cell-timeout-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=900.0,
+    show_default=True,
+    help="What still runs then is incomplete.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="A new folder for the results.  [default: benchmark-results/TIME]",
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="Go on with a run that was interrupted.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be measured; start nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def run(*, resume: Path | None, output: Path | None, dry_run: bool, as_json: bool,
+        **options: Any) -> None:  # fmt: skip
+    """Compare ways to serve: plain decoding, EAGLE, others, or servers that already run.
+
+    Each arm is started by the launcher, warmed up, measured and stopped; arms take turns, round by
+    round. Ctrl-C keeps what was measured, writes the report of it, and `--resume` goes on.
+    """
+    if resume is not None:
+        folder = ResultsFolder(resume)
+        plan, workloads = folder.read_plan(), folder.read_workloads()
+    else:
+        plan = _plan(options)
+        workloads = _load_all(plan)
+        folder = ResultsFolder(output or default_folder())
+    if dry_run:
+        _show_plan(plan, workloads, as_json=as_json)
+        return
+    for arm in plan.arms:
+        if arm.url is None:
+            configuration(arm, plan.shared)
+        else:
+            # Nothing is started, and no folder made, for an address that was mistyped.
+            connect(arm, arm.url)
+    with contextlib.ExitStack() as stack:
+        if resume is None:
+            folder.create(plan, workloads, facts())
+        stack.enter_context(folder.locked())
+        _measure(plan, workloads, folder, as_json=as_json)
+
+
+def _measure(
+    plan: Plan, workloads: Sequence[Workload], folder: ResultsFolder, *, as_json: bool
+) -> None:
+    """Run, and write the report whatever comes of it."""
+    progress = RunProgress(consoles.err(), plan, workloads, folder, quiet=as_json)
+
+    @contextlib.contextmanager
+    def opened(arm: Arm, number: int) -> Iterator[ServedArm]:
+        with open_arm(
+            arm, plan.shared, round_number=number, tag=folder.tag, tell=progress.feed
+        ) as served:
+            yield served
+
+    failure: BaseException | None = None
+    try:
+        with progress.show():
+            Runner(plan, workloads, folder, opened, progress).run()
+            with contextlib.suppress(TargetError):
+                run_peers(plan, workloads[0], folder, opened, progress)
+    except (BenchmarkError, KeyboardInterrupt) as error:
+        failure = error
+    results = folder.read()
+    if failure is None and not results.missing:
+        folder.finish()
+        results = folder.read()
+    folder.release_reserve()
+    written = write_reports(results, folder.path) if results.cells else ()
+    _show_end(folder, results.missing, written, as_json=as_json)
+    if failure is not None:
+        raise failure
+    if results.missing:
+        raise TargetError(
+            f"{len(results.missing)} parts of the plan were not measured.",
+            action=f"`python -m benchmarks run --resume {folder.path}` tries them again.",
+            evidence=results.missing[:5],
+        )
+
+
+def _show_end(
+    folder: ResultsFolder, missing: Sequence[str], written: Sequence[Path], *, as_json: bool
+) -> None:
+    if as_json:
+        said = {
+            "folder": str(folder.path),
+            "files": [str(file) for file in written],
+            "missing": missing,
+        }
+        click.echo(json.dumps(said, indent=2))
+        return
+    if not written:
+        click.echo(f"Nothing was measured. The plan stays in {folder.path}.", err=True)
+        return
+    from benchmarks.report.document import read_report  # noqa: PLC0415
+    from benchmarks.report.tables import summary  # noqa: PLC0415
+
+    for part in summary(read_report(folder.path / "report.json")):
+        consoles.out().print(part)
+    for file in written:
+        click.echo(str(file))
+
+
+def _plan(options: Mapping[str, Any]) -> Plan:
+    """The plan of a file, or of options.
+
+    Raises:
+        PlanError: it makes no sense.
+    """
+    if options["plan_file"] is not None:
+        return _read_plan(options["plan_file"])
+    shared = shared_fields(options)
+    arms = tuple(parse_arm(text) for text in options["arms"] or DEFAULT_ARMS)
+    if any(arm.url is None for arm in arms):
+        shared = with_preset(shared)
+    concurrency = options["concurrency"]
+    if concurrency is None and options["rate"] is None:
+        concurrency = DEFAULT_CONCURRENCIES
+    loads = [Load(concurrency=number) for number in _numbers("--concurrency", concurrency, int)]
+    loads += [Load(rate_per_second=rate) for rate in _numbers("--rate", options["rate"], float)]
+    return _checked(
+        {
+            "arms": arms,
+            "shared": shared,
+            "workloads": options["workloads"] or DEFAULT_WORKLOADS,
+            "loads": loads,
+            "objective": _objective(options["objective"]),
+            "peers": options["peers"],
+            **{
+                name: options[name]
+                for name in (
+                    *("prompts", "rounds", "side_by_side", "seed", "warm_up_requests"),
+                    *("cell_timeout_seconds", "scored_prompts"),
+                )
+            },
+        }
+    )
+
+
+def _read_plan(file: Path) -> Plan:
+    try:
+        fields = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(
+            f"The plan {file} cannot be read: {error}.", action="Check the path given with --plan."
+        ) from error
+    except yaml.YAMLError as error:
+        raise PlanError(
+            f"The plan {file} is not YAML.", action="Mend the line that it names.",
+            evidence=tuple(str(error).splitlines()[-2:]),
+        ) from error  # fmt: skip
+    if isinstance(fields, dict) and isinstance(fields.get("plan"), dict):
+        fields = fields["plan"]
+    return _checked(fields)
+
+
+def _checked(fields: Any) -> Plan:
+    try:
+        return Plan.model_validate(fields)
+    except ValidationError as error:
+        lines = tuple(
+            f"{'.'.join(str(part) for part in one['loc']) or 'plan'}: {one['msg']}"
+            for one in error.errors(include_url=False, include_input=False)
+        )
+        raise PlanError(
+            f"The plan makes no sense: {len(lines)} of its fields do not fit.",
+            action="`python -m benchmarks run --dry-run --json` prints one that does.",
+            evidence=lines,
+        ) from error
+
+
+def _numbers(option: str, text: str | None, kind: type[N]) -> list[N]:
+    try:
+        numbers = [kind(part) for part in (text or "").split(",") if part.strip()]
+    except ValueError:
+        raise PlanError(
+            f"{option} {text!r} is no list of numbers.", action="Write 1,2,4."
+        ) from None
+    if any(not number > 0 for number in numbers) or len(set(numbers)) != len(numbers):
+        raise PlanError(
+            f"{option} {text!r} has a number that is not above 0, or one twice.",
+            action="Write 1,2,4.",
+        )
+    return numbers
+
+
+def _objective(text: str | None) -> Objective | None:
+    if not text:
+        return None
+    names = {
+        "ttft": "time_to_first_token_seconds",
+        "tpot": "time_per_output_token_seconds",
+        "e2e": "end_to_end_seconds",
+    }
+    try:
+        parts = dict(part.split("=", 1) for part in text.split(","))
+        return Objective.model_validate({names[key]: value for key, value in parts.items()})
+    except (ValueError, KeyError):
+        raise PlanError(
+            f"Not an objective: {text!r}.", action="Write ttft=0.5,tpot=0.05: in seconds."
+        ) from None
+
+
+def _load_all(plan: Plan) -> tuple[Workload, ...]:
+    loaded = tuple(
+        load_workload(spec, prompts=plan.prompts, seed=plan.seed) for spec in plan.workloads
+    )
+    names = [workload.name for workload in loaded]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise PlanError(
+            f"Two workloads have the name {twice[0]!r}.", action="Rename one of the files."
+        )
+    return loaded
+
+
+def _show_plan(plan: Plan, workloads: Sequence[Workload], *, as_json: bool) -> None:
+    commands = {
+        arm.name: arm.url or command_of(configuration(arm, plan.shared)).shell()
+        for arm in plan.arms
+    }
+    cells = len(plan.arms) * len(workloads) * len(plan.loads) * plan.rounds
+    requests = sum(len(one.prompts) for one in workloads)
+    requests *= len(plan.arms) * len(plan.loads) * plan.rounds
+    if as_json:
+        said = {
+            "plan": plan.model_dump(mode="json"),
+            "workloads": {one.name: one.sha256 for one in workloads},
+            "commands": commands,
+            "cells": cells,
+            "requests": requests,
+        }
+        click.echo(json.dumps(said, indent=2))
+        return
+    click.echo(f"{cells} cells, {requests} requests, in {plan.rounds} rounds:\n")
+    for one in workloads:
+        click.echo(f"  {one.name}  {len(one.prompts)} prompts, sha256 {one.sha256[:12]}")
+        click.echo(f"    {one.description}")
+    click.echo(f"\n  {', '.join(load.words for load in plan.loads)}")
+    how = "side by side" if plan.side_by_side else "one after the other"
+    order = "; ".join(" then ".join(arm_order(plan, number)) for number in range(2))
+    click.echo(f"\nServers {how}, in turns ({order}; ...):")
+    for name, command in commands.items():
+        click.echo(f"\n{name}\n{command}")

@@ -1,0 +1,130 @@
+"""Other people's benchmarks on one of the arms, in turns with ours, on the same prompts."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from benchmarks.errors import PeerError
+from benchmarks.load.loops import run_cell
+from benchmarks.peers import measure, ours
+from benchmarks.plan import Arm, Plan
+from benchmarks.records import Cell, Load
+from benchmarks.results import PeerFigures
+from benchmarks.running.folder import ResultsFolder
+from benchmarks.running.runner import OpenArm, Watcher
+from benchmarks.running.servers import ServedArm
+from benchmarks.workloads.workload import Workload
+
+REPETITIONS: Final = 3
+OURS: Final = "specserve"
+
+
+def chosen(plan: Plan) -> tuple[Arm, tuple[Load, ...]]:
+    """What the tools are held against each other on: the last arm, at the ends of its loads."""
+    loads = sorted(plan.loads, key=lambda load: load.concurrency or load.rate_per_second or 0)
+    ends = (loads[0],) if len(loads) == 1 else (loads[0], loads[-1])
+    return plan.arms[-1], ends
+
+
+def run_peers(
+    plan: Plan,
+    workload: Workload,
+    folder: ResultsFolder,
+    open_arm: OpenArm,
+    watcher: Watcher,
+) -> None:
+    """Measure with all tools what is not there yet.
+
+    Args:
+        plan: names the tools.
+        workload: what is sent.
+        folder: where it is kept.
+        open_arm: has the server.
+        watcher: is told.
+
+    Raises:
+        TargetError: the server failed.
+        StorageError: the folder cannot be written.
+    """
+    arm, loads = chosen(plan)
+    tools = (OURS, *plan.peers)
+    done = {(one.tool, one.load, one.repetition) for one in folder.read().peers}
+    wanted = [
+        (tool, load, repetition)
+        for load in loads
+        for repetition in range(REPETITIONS)
+        # Who goes first takes turns.
+        for tool in (*tools[repetition % len(tools) :], *tools[: repetition % len(tools)])
+        if (tool, load.label, repetition) not in done
+    ]
+    if not plan.peers or not wanted:
+        return
+    watcher.starting(arm.name)
+    with open_arm(arm, plan.rounds) as served:
+        broken: set[str] = set()
+        for tool, load, repetition in wanted:
+            if tool in broken:
+                continue
+            watcher.says(f"{tool} measures {arm.name} at {load.words}, {repetition + 1} of 3")
+            served.flush_cache()
+            try:
+                figures = _measure(
+                    plan,
+                    served,
+                    workload=workload,
+                    load=load,
+                    repetition=repetition,
+                    tool=tool,
+                    folder=folder.path,
+                )
+            except PeerError as error:
+                broken.add(tool)
+                folder.add_problem(f"{tool} on {arm.name}", error.problem)
+                watcher.failed(f"{tool}: {error.problem}")
+                continue
+            folder.add_peer(figures)
+
+
+def _measure(
+    plan: Plan,
+    served: ServedArm,
+    *,
+    workload: Workload,
+    load: Load,
+    repetition: int,
+    tool: str,
+    folder: Path,
+) -> PeerFigures:
+    if tool == OURS:
+        cell = Cell(served.arm.name, workload.name, load, repetition)
+        record, requests = asyncio.run(
+            run_cell(
+                served.target,
+                cell,
+                workload.prompts,
+                seed=plan.seed,
+                timeout_seconds=plan.cell_timeout_seconds,
+            )
+        )
+        return ours(record, requests)
+    peer = next(one for one in plan.peers if one == tool)
+    if served.tokenizer is None:
+        raise PeerError(
+            f"{tool} needs the tokenizer of the model, which is not on this machine.",
+            action="Measure a server that runs here, or leave --peer out.",
+        )
+    logs = folder / "peers" / f"{tool}-{load.label}-{repetition}"
+    logs.mkdir(parents=True, exist_ok=True)
+    return measure(
+        peer,
+        served.target,
+        arm=served.arm.name,
+        workload=workload,
+        load=load,
+        repetition=repetition,
+        folder=logs,
+        tokenizer=served.tokenizer,
+        timeout_seconds=plan.cell_timeout_seconds,
+    )
