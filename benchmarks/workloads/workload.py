@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Self
@@ -88,21 +89,25 @@ class Workload:
         Raises:
             WorkloadError: no prompt, or two with one id.
         """
-        ids = [prompt.id for prompt in self.prompts]
+        ids = Counter(prompt.id for prompt in self.prompts)
         if not ids:
             raise WorkloadError(
                 f"The workload {self.name!r} has no prompt.", action="Give it at least one."
             )
-        if twice := sorted({one for one in ids if ids.count(one) > 1}):
+        if twice := sorted(one for one, count in ids.items() if count > 1):
             raise WorkloadError(
                 f"The workload {self.name!r} has the prompt {twice[0]!r} twice.",
                 action="Give each line an `id` of its own, or none.",
             )
 
     def to_jsonl(self) -> bytes:
-        """The prompts, a line each, the same bytes for the same prompts."""
+        """The prompts, a line each, the same bytes for the same prompts.
+
+        Keys keep their order: a schema's decides what a grammar allows first, and that of a tool
+        is part of the text that a model reads. Sorted, a stored workload would be another one.
+        """
         return b"".join(
-            json.dumps(prompt.to_json(), ensure_ascii=False, sort_keys=True).encode() + b"\n"
+            json.dumps(prompt.to_json(), ensure_ascii=False).encode() + b"\n"
             for prompt in self.prompts
         )
 
