@@ -1,0 +1,87 @@
+"""Arms as people name them."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.arms import eagle, parse_arm, parse_field
+from benchmarks.errors import PlanError
+from benchmarks.running.servers import configuration, server_name
+
+
+def test_plain_unsets_speculation() -> None:
+    assert configuration(parse_arm("plain"), {"preset": "nano"}).speculative_algorithm is None
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [("eagle", (3, 1, 4)), ("eagle:5/4/8", (5, 4, 8)), ("eagle:1/1/2", (1, 1, 2))],
+)
+def test_eagle_has_the_numbers_that_are_asked_for(text: str, numbers: tuple[int, int, int]) -> None:
+    arm = parse_arm(text)
+    config = configuration(arm, {"preset": "nano"})
+
+    assert arm.name == "eagle-{}-{}-{}".format(*numbers)
+    assert arm == eagle(*numbers)
+    assert (
+        config.speculative_num_steps,
+        config.speculative_eagle_topk,
+        config.speculative_num_draft_tokens,
+    ) == numbers
+
+
+def test_ngram_takes_none_of_the_preset_s_numbers() -> None:
+    config = configuration(parse_arm("ngram"), {"preset": "nano"})
+
+    assert config.speculative_algorithm == "NGRAM"
+    assert config.speculative_num_steps is None
+
+
+def test_a_server_that_runs_is_named_by_its_url() -> None:
+    arm = parse_arm("old=http://127.0.0.1:8000")
+
+    assert (arm.name, arm.url, arm.fields) == ("old", "http://127.0.0.1:8000", {})
+
+
+def test_any_field_of_the_launcher_makes_an_arm() -> None:
+    arm = parse_arm("fp8=kv_cache_dtype:fp8_e4m3,max-running-requests:8,speculative_algorithm:")
+
+    assert arm.fields == {
+        "kv_cache_dtype": "fp8_e4m3",
+        "max_running_requests": 8,
+        "speculative_algorithm": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("egale", "did you mean"),
+        ("eagle:3", "Not an arm"),
+        ("x=colour:red", "no field 'colour'"),
+        ("x=port", "has no value"),
+        ("not a name=http://h", "Not an arm"),
+        ("", "Not an arm"),
+    ],
+)
+def test_what_is_no_arm_says_what_arms_are(text: str, said: str) -> None:
+    with pytest.raises(PlanError, match=said) as caught:
+        parse_arm(text)
+
+    assert caught.value.exit_code == 70
+    assert caught.value.action
+
+
+def test_numbers_that_contradict_each_other_are_refused_before_anything_starts() -> None:
+    with pytest.raises(PlanError, match="eagle-3-1-8.*must be 4"):
+        configuration(parse_arm("eagle:3/1/8"), {"preset": "nano"})
+
+
+def test_a_field_without_a_value_is_unset() -> None:
+    assert parse_field("reasoning_parser", " ") == {"reasoning_parser": None}
+
+
+def test_a_server_s_name_is_one_that_the_launcher_takes() -> None:
+    arm = parse_arm("a.b_c-1=http://h")
+
+    assert server_name(arm, "0a1b2c3d") == "bench-0a1b2c3d-a.b_c-1"
