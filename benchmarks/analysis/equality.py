@@ -1,0 +1,144 @@
+"""Whether outputs are the same, and if not, how near the two tokens were. Pure: no I/O.
+
+Speculation with greedy verification gives the target model's own tokens. A verify step multiplies
+matrices of another shape than a decode step does, though, and 16-bit sums round differently in it:
+where two tokens are almost equally likely, either may win, and all that follows is different text.
+So an answer is graded at its first divergent token, by how much likelier the baseline found its
+own token than the candidate's. The same comparison of the baseline with itself, answered in batches
+of another size, is the noise floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from benchmarks.analysis.figures import AnswerComparison, Equality, Grade
+from benchmarks.records import RequestRecord, ScoredAnswer, ScoredToken
+
+NEAR_TIE_NATS: Final = 0.25
+"""The gap up to which rounding explains a difference: two steps of bfloat16 for logits from 16 to
+32, one for each token, and one step from 32 to 64 (8 bits of significand). A gap of log-probability
+is a gap of logits. An error in verification shows gaps of a nat and more.
+
+Source: SGLang's own test of EAGLE in bfloat16 meets rounding of 0.25 and up to 0.36 between
+decoding and prefill (sgl-project/sglang, pull request 27952); flips at gaps of 0.125 and of 0.25:
+RBLN-SW/vllm-rbln, pull requests 630 and 741.
+"""
+
+
+def grade(
+    scored: Sequence[ScoredAnswer],
+    requests: Sequence[RequestRecord],
+    *,
+    baseline: str,
+    candidate: str,
+    near_tie_nats: float = NEAR_TIE_NATS,
+) -> Equality:
+    """Hold a candidate's outputs against the baseline's, and the baseline's against themselves.
+
+    Args:
+        scored: answers of a run, token by token; other arms' are passed over.
+        requests: of a run; the timed answers, compared as whole texts.
+        baseline: an arm.
+        candidate: another.
+        near_tie_nats: the gap up to which a difference is a near tie.
+    """
+    first, second = _by_prompt(scored, baseline, 0), _by_prompt(scored, baseline, 1)
+    other = _by_prompt(scored, candidate, 0)
+    same, pairs = _timed(requests, baseline, candidate)
+    return Equality(
+        baseline=baseline,
+        candidate=candidate,
+        near_tie_nats=near_tie_nats,
+        answers=_all(first, other, near_tie_nats),
+        noise_floor=_all(first, second, near_tie_nats) if second else (),
+        timed_same=same,
+        timed_pairs=pairs,
+    )
+
+
+def compare_answers(
+    baseline: ScoredAnswer, candidate: ScoredAnswer, near_tie_nats: float
+) -> AnswerComparison:
+    """Grade one pair of answers at its first divergent token.
+
+    Formula: gap = log p_baseline(its own token) - log p_baseline(the candidate's token)
+
+    A candidate's token that is not among the baseline's alternatives is at least as unlikely as the
+    last of these: a true difference if that is far enough, not scored otherwise. Where one answer
+    had ended and the other went on, nothing shows a tie: a true difference.
+    """
+    ours, theirs = candidate.tokens, baseline.tokens
+    # The same text cut into other tokens is the same text.
+    if "".join(one.text for one in ours) == "".join(one.text for one in theirs):
+        return _comparison(baseline, "same text")
+    place = next(
+        (k for k, (a, b) in enumerate(zip(theirs, ours, strict=False)) if a.text != b.text),
+        min(len(theirs), len(ours)),
+    )
+    token = theirs[place] if place < len(theirs) else None
+    other = ours[place] if place < len(ours) else None
+    if token is None or other is None:
+        return _comparison(baseline, "true difference", place, (token, other))
+    if other.text in token.alternatives:
+        gap = token.log_probability - token.alternatives[other.text]
+        graded: Grade = "near tie" if abs(gap) <= near_tie_nats else "true difference"
+        return _comparison(baseline, graded, place, (token, other), gap)
+    last = min(token.alternatives.values(), default=token.log_probability)
+    graded = "true difference" if token.log_probability - last > near_tie_nats else "not scored"
+    return _comparison(baseline, graded, place, (token, other))
+
+
+def _comparison(
+    answer: ScoredAnswer,
+    graded: Grade,
+    place: int | None = None,
+    tokens: tuple[ScoredToken | None, ScoredToken | None] = (None, None),
+    gap: float | None = None,
+) -> AnswerComparison:
+    return AnswerComparison(
+        workload=answer.workload,
+        prompt_id=answer.prompt_id,
+        grade=graded,
+        first_divergent_token=place,
+        baseline_token=tokens[0].text if tokens[0] else None,
+        candidate_token=tokens[1].text if tokens[1] else None,
+        gap_nats=gap,
+    )
+
+
+_Answers = Mapping[tuple[str, str], ScoredAnswer]
+
+
+def _by_prompt(scored: Iterable[ScoredAnswer], arm: str, repetition: int) -> _Answers:
+    return {
+        (one.workload, one.prompt_id): one
+        for one in scored
+        if (one.arm, one.repetition) == (arm, repetition)
+    }
+
+
+def _all(
+    baseline: _Answers, candidate: _Answers, near_tie_nats: float
+) -> tuple[AnswerComparison, ...]:
+    """One a prompt that either has, in the order of the baseline's; a missing answer says so."""
+    return tuple(
+        compare_answers(baseline[key], candidate[key], near_tie_nats)
+        if key in baseline and key in candidate
+        else _comparison(baseline.get(key) or candidate[key], "not scored")
+        for key in dict.fromkeys((*baseline, *candidate))
+    )
+
+
+def _timed(requests: Iterable[RequestRecord], baseline: str, candidate: str) -> tuple[int, int]:
+    """How many timed answers are the same, and how many could be compared."""
+    answers: dict[str, dict[tuple[object, ...], str]] = {baseline: {}, candidate: {}}
+    for one in requests:
+        if one.outcome == "successful" and one.cell.arm in answers:
+            cell = one.cell
+            place = (cell.workload, cell.load, cell.round, one.prompt_id)
+            answers[cell.arm][place] = one.answer
+    ours, theirs = answers[candidate], answers[baseline]
+    both = ours.keys() & theirs.keys()
+    return sum(ours[place] == theirs[place] for place in both), len(both)
