@@ -22,7 +22,9 @@ import fcntl
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -42,6 +44,7 @@ from benchmarks.records import (
     to_line,
 )
 from benchmarks.results import PEER, START, ArmStart, PeerFigures, Results
+from benchmarks.workloads.files import load_file
 from benchmarks.workloads.workload import Workload
 
 RESERVED_BYTES: Final = 8 * 1024**2
@@ -135,13 +138,11 @@ class ResultsFolder:
         Raises:
             WorkloadError: one was changed since.
         """
-        from benchmarks.workloads.files import read_jsonl  # noqa: PLC0415  # only to go on
-
         found = []
         for name, said in self._read_kept()["workloads"].items():
             file = self._workload_file(name)
-            read = read_jsonl(file)
-            one = Workload(name, said["description"], read.prompts, said["source"])
+            read = load_file(file, prompts=sys.maxsize, seed=0)
+            one = replace(read, name=name, description=said["description"], source=said["source"])
             if one.sha256 != said["sha256"]:
                 raise WorkloadError(
                     f"{file} has changed: its hash is {one.sha256[:12]}, and was "

@@ -53,25 +53,29 @@ def score(
 
     async def ask_all() -> list[ScoredAnswer]:
         headers = {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
-        places = asyncio.Semaphore(len(prompts) if at_once else 1)
         async with httpx.AsyncClient(
             base_url=target.base_url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False
         ) as http:
 
             async def ask(prompt: Prompt) -> ScoredAnswer:
-                async with places:
-                    tokens = await _ask(http, prompt, target.model)
                 return ScoredAnswer(
                     arm=arm,
                     workload=workload,
                     prompt_id=prompt.id,
                     repetition=repetition,
-                    tokens=tokens,
+                    tokens=await _ask(http, prompt, target.model),
                 )
 
-            return await asyncio.gather(*(ask(prompt) for prompt in prompts))
+            if not at_once:
+                return [await ask(prompt) for prompt in prompts]
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(ask(prompt)) for prompt in prompts]
+            return [task.result() for task in tasks]
 
-    return asyncio.run(ask_all())
+    try:
+        return asyncio.run(ask_all())
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
 
 
 async def _ask(http: httpx.AsyncClient, prompt: Prompt, model: str) -> tuple[ScoredToken, ...]:
