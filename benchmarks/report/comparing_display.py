@@ -1,0 +1,117 @@
+"""A comparison of two reports, as people read it: Markdown, or tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from benchmarks.analysis.figures import Estimate
+from benchmarks.report.comparing import Change, ReportComparison
+from benchmarks.report.markdown import escaped, table
+from benchmarks.report.tables import Column, Table
+from benchmarks.report.wording import counted, estimate, percent
+
+_STYLES = {"regression": "red", "improvement": "green"}
+
+
+def headline(comparison: ReportComparison) -> str:
+    """The verdict in a sentence."""
+    beyond = f"beyond {percent(comparison.threshold)}"
+    regressions = comparison.regressions
+    if not regressions:
+        better = sum(one.judgement == "improvement" for one in comparison.changes)
+        return (
+            f"No regression {beyond} in {counted(len(comparison.changes), 'figure')}; "
+            f"{counted(better, 'improvement')}."
+        )
+    worst = regressions[0]
+    alone = sum(one.intervals_overlap is None for one in regressions)
+    by_threshold = f", {alone} by the threshold alone, for want of intervals" if alone else ""
+    return (
+        f"{counted(len(regressions), 'regression')} {beyond} in "
+        f"{counted(len(comparison.changes), 'figure')}{by_threshold}; the largest: {worst.metric} "
+        f"of {worst.arm}, {worst.workload}, {worst.load.words}: "
+        f"{percent(worst.change, signed=True)}."
+    )
+
+
+def to_markdown(comparison: ReportComparison) -> str:
+    """The whole comparison, regressions first."""
+    parts = [f"**{escaped(headline(comparison))}**", table(_as_table(comparison))]
+    for title, lines in _lists(comparison):
+        parts.append(f"## {title}")
+        parts.append("\n".join(f"- {escaped(line)}" for line in lines))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def show(comparison: ReportComparison) -> Iterator[RichTable | Text]:
+    """The same for a terminal."""
+    shown = _as_table(comparison)
+    grid = RichTable(box=None, header_style="dim")
+    for column in shown.columns:
+        grid.add_column(column.title, justify="right" if column.is_figure else "left")
+    for one, row in zip(_ordered(comparison), shown.rows, strict=True):
+        # Names are other people's: as text, never as markup.
+        grid.add_row(*map(Text, row), style=_STYLES.get(one.judgement))
+    yield grid
+    for title, lines in _lists(comparison):
+        yield Text(f"{title}:", style="dim")
+        yield from (Text(f"  {line}") for line in lines)
+    yield Text(headline(comparison), style="red" if comparison.regressions else "green")
+
+
+def _as_table(comparison: ReportComparison) -> Table:
+    return Table(
+        "Changes",
+        (
+            Column("Arm", is_figure=False),
+            Column("Workload", is_figure=False),
+            Column("Load", is_figure=False),
+            Column("Figure", is_figure=False),
+            Column("First"),
+            Column("Second"),
+            Column("Change"),
+            Column("Intervals", is_figure=False),
+            Column("Judgement", is_figure=False),
+        ),
+        tuple(
+            (
+                one.arm,
+                one.workload,
+                one.load.words,
+                f"{one.metric}, ms" if _is_time(one) else one.metric,
+                _shown(one, one.a),
+                _shown(one, one.b),
+                percent(one.change, signed=True),
+                {True: "overlap", False: "apart", None: "none"}[one.intervals_overlap],
+                one.judgement,
+            )
+            for one in _ordered(comparison)
+        ),
+        f"A change counts beyond {percent(comparison.threshold)} and where the 95 % intervals do "
+        "not overlap; where one has none, by the threshold alone.",
+    )
+
+
+def _ordered(comparison: ReportComparison) -> list[Change]:
+    others = [one for one in comparison.changes if one.judgement != "regression"]
+    return [*comparison.regressions, *others]
+
+
+def _is_time(one: Change) -> bool:
+    return one.metric.startswith("median time")
+
+
+def _shown(one: Change, value: Estimate) -> str:
+    return estimate(value, 1e3 if _is_time(one) else 1.0)
+
+
+def _lists(comparison: ReportComparison) -> Iterator[tuple[str, tuple[str, ...]]]:
+    named = (
+        ("What else differs", comparison.notes),
+        ("Only in the first", comparison.only_in_a),
+        ("Only in the second", comparison.only_in_b),
+    )
+    yield from ((title, lines) for title, lines in named if lines)
