@@ -12,7 +12,7 @@ Thinking is off, so that the answer is what the kind's name says. Pure: no I/O.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -45,6 +45,7 @@ class Kind:
         answer_tokens: `max_tokens`.
         ignores_end: each answer has exactly so many tokens.
         write: gives one request of about so many words.
+        prompt_grows: a scale multiplies `prompt_words` too.
     """
 
     description: str
@@ -52,16 +53,13 @@ class Kind:
     answer_tokens: Length
     ignores_end: bool
     write: Callable[[Draw, int], Draft]
+    prompt_grows: bool = True
 
     def scaled(self, factor: float) -> Kind:
         """The same with longer prompts and answers."""
-        return Kind(
-            self.description,
-            self.prompt_words.scaled(factor),
-            self.answer_tokens.scaled(factor),
-            self.ignores_end,
-            self.write,
-        )
+        prompt_words = self.prompt_words.scaled(factor) if self.prompt_grows else self.prompt_words
+        answer_tokens = self.answer_tokens.scaled(factor)
+        return replace(self, prompt_words=prompt_words, answer_tokens=answer_tokens)
 
     @property
     def lengths(self) -> str:
@@ -102,6 +100,7 @@ BUILT_IN: Final[Mapping[str, Kind]] = MappingProxyType(
             answer_tokens=Fixed(128),
             ignores_end=False,
             write=tool_calls.write,
+            prompt_grows=False,
         ),
         "long-prompt": Kind(
             "A document and a short question, as after a retrieval: prefill counts, decoding less.",
@@ -116,6 +115,7 @@ BUILT_IN: Final[Mapping[str, Kind]] = MappingProxyType(
             answer_tokens=Uniform(192, 256),
             ignores_end=True,
             write=long_answer.write,
+            prompt_grows=False,
         ),
     }
 )
@@ -131,8 +131,9 @@ def make(name: str, *, prompts: int, seed: int, scale: float = 1.0) -> Workload:
         name: in `BUILT_IN`.
         prompts: how many, 1 and up.
         seed: another seed gives other prompts of the same kind.
-        scale: multiplies the lengths of prompts and answers. At 1 a small model on a CPU copes,
-            even one whose tokens are bytes; 4 to 16 is closer to what a GPU serves.
+        scale: multiplies the lengths of answers, and of prompts where the kind lets them grow. At
+            1 a small model on a CPU copes, even one whose tokens are bytes; 4 to 16 is closer to
+            what a GPU serves.
 
     Returns:
         The workload, named `chat`, or `chat-x4` at another scale.

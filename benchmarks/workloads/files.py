@@ -57,6 +57,26 @@ def load_file(path: Path, *, prompts: int, seed: int) -> Workload:
     entries = read_entries(path)
     if sharegpt.is_sharegpt(entries[0].value):
         return _from_sharegpt(path, entries, prompts=prompts, seed=seed)
+    return _from_messages(path, entries, prompts)
+
+
+def read_jsonl(path: Path) -> Workload:
+    """Read all requests of a JSONL file in their order, as `Workload.to_jsonl` writes them.
+
+    Raises:
+        WorkloadError: the file cannot be used: its name, the line, and what is wrong.
+    """
+    entries = read_entries(path)
+    return _from_messages(path, entries, len(entries))
+
+
+def name_of(path: Path) -> str:
+    """A workload's name from that of a file: letters, digits, dots, dashes and underscores."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")
+    return name[:64] or "file"
+
+
+def _from_messages(path: Path, entries: Sequence[Entry], prompts: int) -> Workload:
     read = [_checked(path.name, entry, messages.to_prompt, MESSAGES_ACTION) for entry in entries]
     _refuse_twice(path.name, entries, read)
     return Workload(
@@ -67,12 +87,6 @@ def load_file(path: Path, *, prompts: int, seed: int) -> Workload:
         "`max_tokens`, else as long as the reference answer (a token for each "
         f"{messages.BYTES_PER_TOKEN} bytes), else {messages.DEFAULT_MAX_TOKENS} tokens",
     )
-
-
-def name_of(path: Path) -> str:
-    """A workload's name from that of a file: letters, digits, dots, dashes and underscores."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")
-    return name[:64] or "file"
 
 
 def _from_sharegpt(path: Path, entries: Sequence[Entry], *, prompts: int, seed: int) -> Workload:

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from benchmarks.workloads.workload import Prompt
 
 DEFAULT_MAX_TOKENS: Final = 256
+MOST_TOKENS: Final = 1_000_000
+LONGEST_ID: Final = 200
 BYTES_PER_TOKEN: Final = 4
 # The benchmark sets them, or reads answers that they would change.
 RESERVED: Final = (
@@ -22,11 +24,11 @@ RESERVED: Final = (
 def estimated_tokens(text: str) -> int:
     """About how many tokens a text has, without a tokenizer.
 
-    Formula: ceil(bytes of UTF-8 / 4).
+    Formula: ceil(bytes of UTF-8 / 4), at most `MOST_TOKENS`.
     Source: OpenAI's rule of thumb, four characters of English a token. Bytes rather than
     characters, since scripts with more bytes a character also have more tokens a character.
     """
-    return math.ceil(len(text.encode()) / BYTES_PER_TOKEN)
+    return min(math.ceil(len(text.encode()) / BYTES_PER_TOKEN), MOST_TOKENS)
 
 
 class _Function(BaseModel):
@@ -83,7 +85,7 @@ class Line(BaseModel):
     id: Any = None
     messages: list[_Message] | None = Field(default=None, min_length=1)
     prompt: str | None = Field(default=None, min_length=1)
-    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    max_tokens: int | None = Field(default=None, ge=1, le=MOST_TOKENS)
     ignore_eos: bool = False
     tools: list[_Tool] | None = None
     options: dict[str, Any] | None = None
@@ -97,8 +99,8 @@ class Line(BaseModel):
             # pydantic turns a ValueError into a problem of this line, and no TypeError.
             raise ValueError("must be a text or a whole number")  # noqa: TRY004
         text = str(value)
-        if not 1 <= len(text) <= 200 or not text.isprintable():
-            raise ValueError("must have 1 to 200 printable characters")
+        if not 1 <= len(text) <= LONGEST_ID or not text.isprintable():
+            raise ValueError(f"must have 1 to {LONGEST_ID} printable characters")
         return text
 
     @field_validator("options")

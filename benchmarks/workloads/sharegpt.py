@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator
 
-from benchmarks.workloads.messages import estimated_tokens
+from benchmarks.workloads.messages import LONGEST_ID, estimated_tokens
 from benchmarks.workloads.workload import Prompt
 
 HUMAN: Final = frozenset({"human", "user"})
@@ -46,8 +46,9 @@ class Conversation(BaseModel):
     @field_validator("id")
     @classmethod
     def _printable(cls, value: Any) -> str | None:
-        is_fit = isinstance(value, str | int) and str(value)[:200].isprintable()
-        return str(value)[:200] or None if is_fit else None
+        is_fit = isinstance(value, str | int) and str(value).isprintable()
+        # Half of what a stored workload may have: a number may come behind it.
+        return str(value)[: LONGEST_ID // 2] or None if is_fit else None
 
 
 def is_sharegpt(value: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from benchmarks.workloads.draw import Draw
 from benchmarks.workloads.kinds.writing import (
@@ -140,22 +140,55 @@ ASKED_BACK: Final = (
     "Of course. So that my answer fits: what matters most to you, and what should I leave out?",
 )
 
+ANSWERED: Final = (
+    (
+        "Start with the part that cannot be undone, and leave the rest open for a week. Write down "
+        "what would change your mind, so that you notice when it happens."
+    ),
+    (
+        "There are two good ways. The first is cheaper and takes longer; the second costs more "
+        "and is done sooner. From what you say, I would take the first."
+    ),
+    (
+        "I would ask one more person who has done it before. Apart from that, your plan is sound; "
+        "just allow for a day or two more than you think you need."
+    ),
+    (
+        "Keep it simple: one list, one date, one person who decides. If that is settled, most of "
+        "what worries you now will take care of itself."
+    ),
+)
+ROOM_FOR_A_TURN_WORDS: Final = 40
+
 
 def write(draw: Draw, words: int) -> Draft:
-    """One conversation that ends with a question of the user."""
+    """One conversation that ends with a question of the user; a long one has earlier questions."""
     writer = Writer(draw)
-    opening, questions = draw.pick(SCENES)
-    instruction = writer.fill(draw.pick(SYSTEMS))
-    first = writer.fill(opening)
-    question = writer.fill(draw.pick(questions))
-    details = writer.text(DETAILS, words - count_words(first) - count_words(question))
-    if draw.between(1, 3) > 1:
-        return Draft((system(instruction), user(" ".join([first, *details, question]))))
-    return Draft(
-        (
-            system(instruction),
-            user(first + " Can you help me with that?"),
+    instruction = system(writer.fill(draw.pick(SYSTEMS)))
+    scenes = draw.shuffled(SCENES)
+    first, details, question = _turn(writer, draw, scenes.pop(), words)
+    last = " ".join([first, *details, question])
+    if draw.between(1, 3) == 1:
+        now = [
+            user(f"{first} Can you help me with that?"),
             assistant(draw.pick(ASKED_BACK)),
             user(" ".join([*details, question])),
-        )
-    )
+        ]
+    else:
+        now = [user(last)]
+    before: list[dict[str, Any]] = []
+    missing = words - count_words(last)
+    while scenes and missing > ROOM_FOR_A_TURN_WORDS:
+        writer.renew()
+        first, details, question = _turn(writer, draw, scenes.pop(), missing)
+        before += [user(" ".join([first, *details, question])), assistant(draw.pick(ANSWERED))]
+        missing -= count_words(before[-2]["content"])
+    return Draft((instruction, *before, *now))
+
+
+def _turn(
+    writer: Writer, draw: Draw, scene: tuple[str, tuple[str, ...]], words: int
+) -> tuple[str, list[str], str]:
+    opening, questions = scene
+    first, question = writer.fill(opening), writer.fill(draw.pick(questions))
+    return first, writer.text(DETAILS, words - count_words(first) - count_words(question)), question

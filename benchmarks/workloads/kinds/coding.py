@@ -10,6 +10,7 @@ from benchmarks.workloads.kinds.writing import Draft, Writer, count_words, syste
 SYSTEM: Final = "You are a senior engineer. Answer with code first, then a short explanation."
 BANKS: Final = {
     "entity": ("order", "invoice", "session", "booking", "shipment", "ticket", "device", "payment"),
+    "noun": ("Order", "Invoice", "Session", "Booking", "Shipment", "Ticket", "Device", "Refund"),
     "field": ("price", "weight", "duration", "score", "priority", "retries", "quantity", "age"),
     "status": ("open", "failed", "expired", "pending", "archived", "paid", "blocked"),
     "target": ("Rust", "Kotlin", "Java", "Ruby", "Swift", "Elixir"),
@@ -30,7 +31,7 @@ def total_{field}({entity}s, status="{status}"):
     (
         "python",
         """\
-class {entity}_cache:
+class {noun}Cache:
     def __init__(self, limit={many}):
         self.limit = limit
         self.items = {}
@@ -73,7 +74,7 @@ def merge_{field}_ranges(ranges):
     (
         "typescript",
         """\
-export function group{field}(rows: Row[], limit = {count}): Map<string, Row[]> {
+export function group{noun}(rows: Row[], limit = {count}): Map<string, Row[]> {
   const groups = new Map<string, Row[]>();
   for (const row of rows) {
     if (row.status !== "{status}") continue;
@@ -87,7 +88,7 @@ export function group{field}(rows: Row[], limit = {count}): Map<string, Row[]> {
     (
         "typescript",
         """\
-export async function retry<T>(call: () => Promise<T>, attempts = {few}): Promise<T> {
+export async function retry{noun}<T>(call: () => Promise<T>, attempts = {few}): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     try {
       return await call();
@@ -102,7 +103,7 @@ export async function retry<T>(call: () => Promise<T>, attempts = {few}): Promis
     (
         "go",
         """\
-func Oldest(items []*Item, status string) (*Item, error) {
+func Oldest{noun}(items []*Item, status string) (*Item, error) {
 	var oldest *Item
 	for _, item := range items {
 		if item.Status == status && (oldest == nil || item.CreatedAt.After(oldest.CreatedAt)) {
@@ -116,7 +117,7 @@ func Oldest(items []*Item, status string) (*Item, error) {
     (
         "go",
         """\
-func (s *Store) Add{field}(id string, delta int) int {
+func (s *Store) Add{noun}(id string, delta int) int {
 	s.mu.Lock()
 	if _, ok := s.{entity}s[id]; !ok && len(s.{entity}s) >= {many} {
 		return -1
@@ -164,11 +165,11 @@ TASKS: Final = (
 NEEDS: Final = (
     "It runs {many} times a minute in the {service} service of {company}.",
     "We cannot add a dependency, and the names of public functions must stay.",
-    "An {entity} without a {field} must be reported, not dropped.",
+    "Each {entity} without a {field} must be reported, not dropped.",
     "The {team} team calls it from {few} places, all of them in production.",
     "Input can hold up to {many} rows, sometimes with duplicates.",
     "On {weekday} it failed for a customer in {city} with the status {status}.",
-    "Please keep lines under {count} characters; our linter insists.",
+    "Please keep lines under 100 characters; our linter insists.",
     "{person} thinks that the error handling is wrong, but could not say where.",
     "A time-out after {few} seconds would be fine for us.",
     "It has to stay readable for people who know the language for {few} months.",
@@ -179,18 +180,18 @@ def write(draw: Draw, words: int) -> Draft:
     """Pieces of code in one language, and what to do with them."""
     writer = Writer(draw, BANKS)
     language = draw.pick(SNIPPETS)[0]
-    pieces = draw.shuffled([text for name, text in SNIPPETS if name == language])
     task = writer.fill(draw.pick(TASKS))
     needs = writer.text(NEEDS, min(words // 4, 60))
-    code = [writer.fill(pieces[0])]
-    while len(code) < len(pieces):
-        code.append(writer.fill(pieces[len(code)]))
-        if sum(map(count_words, [task, *needs, *code])) > words:
-            # One piece is always there; what would make it too long stays out.
-            code.pop()
-            break
-    more = words - sum(map(count_words, [task, *needs, *code]))
-    # Beyond that, a request is long by what is said around the code.
-    needs += writer.text(NEEDS, more)
+    missing = words - sum(map(count_words, [task, *needs]))
+    code: list[str] = []
+    pieces: list[str] = []
+    while not code or missing > 0:
+        if not pieces:
+            # The same again for other things, as files of programs have it.
+            if code:
+                writer.renew()
+            pieces = draw.shuffled([text for name, text in SNIPPETS if name == language])
+        code.append(writer.fill(pieces.pop()))
+        missing -= count_words(code[-1])
     listing = f"```{language}\n" + "\n".join(code) + "```"
     return Draft((system(SYSTEM), user(f"{task}\n\n{listing}\n\n{' '.join(needs)}")))

@@ -11,10 +11,10 @@ FORMS: Final = (
     "Write a detailed guide",
     "Write a long article with examples",
     "Write a tutorial step by step",
-    "Write a talk of {count} minutes",
+    "Write a talk of {few} pages",
     "Write a chapter of a handbook",
     "Write a plan for {few} months, week by week,",
-    "Write an interview with an expert, {count} questions and answers,",
+    "Write an interview with an expert, {few} long answers,",
     "Write a report with sections and a summary",
 )
 SUBJECTS: Final = (
@@ -41,6 +41,10 @@ READERS: Final = (
     "Its readers have never heard of the subject.",
     "Its readers are experts and want figures.",
     "It is for {person3}, who has {count} minutes on the train.",
+    "It is for the students of a school in {city3}.",
+    "It will be printed in the magazine of {company2}.",
+)
+WISHES: Final = (
     "Begin with what surprises people most.",
     "Use no lists, only prose.",
     "Give at least {few} examples from daily life.",
@@ -55,5 +59,6 @@ def write(draw: Draw, words: int) -> Draft:
     """A request without a system message: hardly any prefill."""
     writer = Writer(draw)
     request = f"{writer.fill(draw.pick(FORMS))} {writer.fill(draw.pick(SUBJECTS))}."
-    wishes = writer.text(READERS, words - count_words(request))
-    return Draft((user(" ".join([request, *wishes])),))
+    reader = writer.fill(draw.pick(READERS))
+    wishes = writer.text(WISHES, words - count_words(request) - count_words(reader))
+    return Draft((user(" ".join([request, reader, *wishes])),))

@@ -1,4 +1,4 @@
-"""`long-prompt`: a document and a short question about it, as after a retrieval."""
+"""`long-prompt`: one or more documents and a short question, as after a retrieval."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Final
 from benchmarks.workloads.draw import Draw
 from benchmarks.workloads.kinds.writing import Draft, Writer, count_words, paragraphs, system, user
 
-SYSTEM: Final = "Answer from the document alone, in one or two sentences."
+SYSTEM: Final = "Answer from the documents alone, in one or two sentences."
+ROOM_FOR_A_DOCUMENT_WORDS: Final = 40
 # A title, the sentences of its body, and questions that a reader of it has.
 DOCUMENTS: Final[tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]] = (
     (
@@ -126,12 +127,22 @@ DOCUMENTS: Final[tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]] = (
 
 
 def write(draw: Draw, words: int) -> Draft:
-    """A document of about so many words, and a question."""
+    """A document of about so many words and a question; more words are more documents."""
     writer = Writer(draw)
-    title, sentences, questions = draw.pick(DOCUMENTS)
-    title = writer.fill(title)
-    question = writer.fill(draw.pick(questions))
-    body = writer.text(sentences, words - count_words(title) - count_words(question))
+    documents: list[str] = []
+    question = ""
+    missing = words
+    while not documents or missing > ROOM_FOR_A_DOCUMENT_WORDS:
+        title, sentences, questions = draw.pick(DOCUMENTS)
+        title = writer.fill(title)
+        if not documents:
+            asked = writer.fill(draw.pick(questions))
+            question = f'On "{title}": {asked}'
+            missing -= count_words(question)
+        body = writer.text(sentences, missing - count_words(title))
+        documents.append(f"# {title}\n\n{paragraphs(body, 5)}")
+        missing -= count_words(documents[-1])
+        writer.renew()
     # The title comes first, so that two prompts share no more than the system's message: what they
     # share would be read from the prefix cache, and the long prefill is what this is about.
-    return Draft((system(SYSTEM), user(f"# {title}\n\n{paragraphs(body, 5)}\n\n{question}")))
+    return Draft((system(SYSTEM), user("\n\n".join([*documents, question]))))

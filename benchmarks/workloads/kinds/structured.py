@@ -110,7 +110,7 @@ FORMS: Final = (
             "{person2} and {person3} should be there too; the {team} team can stay away.",
             "The room in {city} holds {few} people, otherwise we meet online.",
             "Before that I need the figures of {month}, all {count} pages of them.",
-            "Last time, on the {day}, we ran {minute} minutes over.",
+            "Last time we ran {minute} minutes over.",
             "If it does not suit you, {weekday2} at {hour}:{minute} would be fine.",
             "I booked {few} licences of the {product2} so that we can try it.",
         ),
@@ -157,13 +157,26 @@ FORMS: Final = (
     ),
 )
 
+ROOM_FOR_A_QUOTE_WORDS: Final = 30
+
 
 def write(draw: Draw, words: int) -> Draft:
-    """A text, and the schema of its fields as `response_format`."""
+    """A text, and the schema of its fields as `response_format`; a long one quotes others."""
     writer = Writer(draw)
-    form = draw.pick(FORMS)
-    opening = writer.fill(form.opening)
-    body = writer.text(form.body, words - count_words(opening))
+    forms = draw.shuffled(FORMS)
+    form = forms[0]
+    texts: list[str] = []
+    missing = words
+    while not texts or missing > ROOM_FOR_A_QUOTE_WORDS:
+        texts.append(_text_of(writer, forms[len(texts) % len(forms)], missing))
+        missing -= count_words(texts[-1])
+        writer.renew()
+    if quoted := texts[1:]:
+        texts = [
+            texts[0],
+            "Take the facts from the text above. It quoted these:",
+            *quoted,
+        ]
     schema = {
         "type": "object",
         "properties": copy.deepcopy(form.fields),
@@ -171,7 +184,7 @@ def write(draw: Draw, words: int) -> Draft:
         "additionalProperties": False,
     }
     return Draft(
-        (system(SYSTEM), user(paragraphs([opening, *body], 4))),
+        (system(SYSTEM), user("\n\n".join(texts))),
         options={
             "response_format": {
                 "type": "json_schema",
@@ -179,3 +192,8 @@ def write(draw: Draw, words: int) -> Draft:
             }
         },
     )
+
+
+def _text_of(writer: Writer, form: _Form, words: int) -> str:
+    opening = writer.fill(form.opening)
+    return paragraphs([opening, *writer.text(form.body, words - count_words(opening))], 4)

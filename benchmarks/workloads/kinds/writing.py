@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from benchmarks.workloads.draw import Draw
 
-# Kept over one prompt: who is called Priya in its first sentence is so in its last.
+# Kept over one text: who is called Priya in its first sentence is so in its last.
 FACTS: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
     {
         "person": (
@@ -78,17 +78,18 @@ class Draft:
 
 
 class Writer:
-    """Fills the slots of sentences, with names that stay the same within one prompt.
+    """Fills the slots of sentences, with names that stay the same within one text.
 
     Args:
         draw: of this prompt.
-        banks: further values to choose from, by the slot's name; kept over the prompt too.
+        banks: further values to choose from, by the slot's name; kept as long.
     """
 
     def __init__(self, draw: Draw, banks: Mapping[str, Sequence[str]] | None = None) -> None:
         self._draw = draw
         self._banks = {**FACTS, **(banks or {})}
         self._facts: dict[str, str] = {}
+        self._past: set[str] = set()
         self._used: set[str] = set()
 
     def fill(self, template: str) -> str:
@@ -102,31 +103,32 @@ class Writer:
     def text(self, sentences: Sequence[str], words: int) -> list[str]:
         """Sentences, filled, in an order of chance, until they have so many words together.
 
-        All are used before one comes again, then with other names and numbers. Fewer than one word
-        asked for gives none.
+        None comes twice before `renew`, so there may be fewer words. Fewer than one word asked for
+        gives none.
         """
         written: list[str] = []
-        before = dict(self._facts)
         missing = words
-        while missing > 0:
-            fresh = [one for one in sentences if one not in self._used]
-            if not fresh:
-                self._used.difference_update(sentences)
-                self._facts = dict(before)
-                continue
-            template = self._draw.pick(fresh)
+        for template in self._draw.shuffled([one for one in sentences if one not in self._used]):
+            if missing <= 0:
+                break
             self._used.add(template)
             written.append(self.fill(template))
             missing -= count_words(written[-1])
         return written
 
+    def renew(self) -> None:
+        """Begin another text: other names, as far as there are any, and all sentences again."""
+        self._past.update(self._facts.values())
+        self._facts.clear()
+        self._used.clear()
+
     def _value(self, bank: str, slot: str) -> str:
         if bank in NUMBERS:
             return str(self._draw.pick(NUMBERS[bank]))
         if slot not in self._facts:
-            taken = set(self._facts.values())
-            free = [one for one in self._banks[bank] if one not in taken]
-            self._facts[slot] = self._draw.pick(free or self._banks[bank])
+            here = [one for one in self._banks[bank] if one not in self._facts.values()]
+            new = [one for one in here if one not in self._past]
+            self._facts[slot] = self._draw.pick(new or here or self._banks[bank])
         return self._facts[slot]
 
 
