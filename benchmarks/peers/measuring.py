@@ -1,0 +1,156 @@
+"""One measurement by another benchmark: its files, its process, its figures."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+from benchmarks.errors import PeerError, StorageError
+from benchmarks.load.target import Target
+from benchmarks.peers import bench_serving, guidellm
+from benchmarks.peers.adapter import Adapter, Task
+from benchmarks.peers.child import child_environment, last_lines, run
+from benchmarks.plan import Peer
+from benchmarks.records import Load
+from benchmarks.results import PeerFigures
+from benchmarks.workloads.workload import Workload
+
+ADAPTERS: Final[dict[Peer, Adapter]] = {
+    "bench_serving": bench_serving.ADAPTER,
+    "guidellm": guidellm.ADAPTER,
+}
+
+
+def measure(
+    peer: Peer,
+    target: Target,
+    *,
+    arm: str,
+    workload: Workload,
+    load: Load,
+    repetition: int,
+    folder: Path,
+    tokenizer: Path,
+    timeout_seconds: float,
+) -> PeerFigures:
+    """Let another benchmark measure a server with our prompts, all of them once, in their order.
+
+    The prefix cache of the server is the caller's to empty. Of an open loop, the arrivals are the
+    tool's own, with `repetition` as its seed, and so is its throughput. CPU time holds the tool's
+    start, 10 to 15 s: what a token costs is the difference between two numbers of prompts.
+
+    Args:
+        peer: which tool.
+        target: the server; its key goes by the environment.
+        arm: the server's name in the report.
+        workload: what is sent.
+        load: how it is offered.
+        repetition: 0 and up.
+        folder: keeps the tool's input, output and log; made if it is not there.
+        tokenizer: folder of the served model.
+        timeout_seconds: for all of the tool's run, its start included (10 to 60 s on a CPU).
+
+    Returns:
+        The tool's own figures.
+
+    Raises:
+        PeerError: the tool is not installed, cannot send this workload as it is, failed, took too
+            long, lost a request, or printed what cannot be read.
+        StorageError: the folder cannot be written.
+    """
+    return measure_with(
+        ADAPTERS[peer],
+        target,
+        arm=arm,
+        workload=workload,
+        load=load,
+        repetition=repetition,
+        folder=folder,
+        tokenizer=tokenizer,
+        timeout_seconds=timeout_seconds,
+    )
+
+
+def measure_with(
+    adapter: Adapter,
+    target: Target,
+    *,
+    arm: str,
+    workload: Workload,
+    load: Load,
+    repetition: int,
+    folder: Path,
+    tokenizer: Path,
+    timeout_seconds: float,
+) -> PeerFigures:
+    """`measure` with any tool that there is an adapter for."""
+    try:
+        tool_version = version(adapter.package)
+    except PackageNotFoundError as error:
+        raise PeerError(
+            f"{adapter.tool} is not installed: there is no package {adapter.package!r}.",
+            action="Install it (`uv sync` brings both), or leave it out of `peers`.",
+        ) from error
+    stem = f"{adapter.tool}-{arm}-{workload.name}-{load.label}-{repetition}"
+    task = Task(
+        target=target,
+        workload=workload,
+        load=load,
+        seed=repetition,
+        tokenizer=tokenizer.resolve(),
+        folder=folder.resolve(),
+        stem=re.sub(r"[^A-Za-z0-9._-]+", "_", stem),
+    )
+    prepared = adapter.prepare(task)
+    log = task.file(".log")
+    try:
+        task.folder.mkdir(parents=True, exist_ok=True)
+        for file, content in prepared.inputs.items():
+            file.write_bytes(content)
+        prepared.output.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory(dir=task.folder, prefix=".scratch-") as scratch:
+            cpu_seconds = run(
+                prepared.argv,
+                tool=adapter.tool,
+                environment=child_environment(
+                    os.environ, prepared.environment, scratch=Path(scratch)
+                ),
+                cwd=Path(scratch),
+                log=log,
+                timeout_seconds=timeout_seconds,
+                secret=target.api_key,
+            )
+    except OSError as error:
+        raise StorageError(
+            f"The files of {adapter.tool} cannot be written to {task.folder}: {error}",
+            action="Make room there, or name another folder.",
+        ) from error
+    try:
+        output = prepared.output.read_bytes()
+    except OSError as error:
+        raise PeerError(
+            f"{adapter.tool} ended well, but left no {prepared.output.name}.",
+            action=f"See {log}.",
+            evidence=last_lines(log, secret=target.api_key),
+        ) from error
+    try:
+        reading = adapter.read(output, task)
+    except PeerError as error:
+        if not error.evidence:
+            error.evidence = last_lines(log, secret=target.api_key)
+        raise
+    return PeerFigures(
+        tool=adapter.tool,
+        version=tool_version,
+        arm=arm,
+        workload=workload.name,
+        load=load.label,
+        repetition=repetition,
+        generator_cpu_seconds=cpu_seconds,
+        **asdict(reading),
+    )
