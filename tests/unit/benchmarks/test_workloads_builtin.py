@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import statistics
@@ -225,7 +226,7 @@ def test_long_prompts_share_no_more_than_the_system_message_and_a_few_words() ->
 
     shared = [
         next(at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-        for one, other in zip(texts, texts[1:], strict=False)
+        for one, other in itertools.pairwise(texts)
     ]
     assert max(shared) < 100
 
