@@ -29,7 +29,7 @@ FIGURES: Final[tuple[Figure, ...]] = (
 class Agreement:
     """One figure of one other tool held against ours, over all repetitions.
 
-    Formula: difference = 100 (theirs / ours - 1), of the medians over repetitions.
+    Formula: difference = 100 (theirs - ours) / ours, of the medians over repetitions.
 
     Attributes:
         arm: which server.
@@ -90,7 +90,8 @@ def agreement(
                 mine, theirs = _values(own, figure), _values(others, figure)
                 if not mine or not theirs:
                     continue
-                difference = 100 * (statistics.median(theirs) / statistics.median(mine) - 1)
+                our, their = statistics.median(mine), statistics.median(theirs)
+                difference = 100 * (their - our) / our
                 found.append(
                     Agreement(
                         arm=arm,
@@ -98,8 +99,8 @@ def agreement(
                         load=load,
                         figure=figure,
                         tool=tool,
-                        ours=statistics.median(mine),
-                        theirs=statistics.median(theirs),
+                        ours=our,
+                        theirs=their,
                         difference_percent=difference,
                         is_within_limit=abs(difference) <= limit_percent,
                         repetitions=(len(mine), len(theirs)),
