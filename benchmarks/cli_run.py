@@ -18,7 +18,9 @@ from benchmarks.errors import BenchmarkError, PlanError, TargetError
 from benchmarks.plan import Arm, Objective, Plan
 from benchmarks.progress import RunProgress
 from benchmarks.records import Load
-from benchmarks.report.files import write_reports
+from benchmarks.report.display import show_report
+from benchmarks.report.document import Report, build
+from benchmarks.report.files import ReportFiles, write_report
 from benchmarks.running.folder import ResultsFolder
 from benchmarks.running.peer_runs import run_peers
 from benchmarks.running.runner import Runner
@@ -205,8 +207,9 @@ def _measure(
         folder.finish()
         results = folder.read()
     folder.release_reserve()
-    written = write_reports(results, folder.path) if results.cells else ()
-    _show_end(folder, results.missing, written, as_json=as_json)
+    report = build(results) if results.requests else None
+    files = write_report(report, folder.path) if report else None
+    _show_end(folder, report, files, as_json=as_json)
     if failure is not None:
         raise failure
     if results.missing:
@@ -218,23 +221,22 @@ def _measure(
 
 
 def _show_end(
-    folder: ResultsFolder, missing: Sequence[str], written: Sequence[Path], *, as_json: bool
+    folder: ResultsFolder, report: Report | None, files: ReportFiles | None, *, as_json: bool
 ) -> None:
+    written = [files.json, files.markdown, files.html] if files else []
     if as_json:
         said = {
             "folder": str(folder.path),
             "files": [str(file) for file in written],
-            "missing": missing,
+            "sentences": report.sentences if report else [],
+            "missing": report.missing if report else folder.read().missing,
         }
         click.echo(json.dumps(said, indent=2))
         return
-    if not written:
+    if report is None:
         click.echo(f"Nothing was measured. The plan stays in {folder.path}.", err=True)
         return
-    from benchmarks.report.document import read_report  # noqa: PLC0415
-    from benchmarks.report.tables import summary  # noqa: PLC0415
-
-    for part in summary(read_report(folder.path / "report.json")):
+    for part in show_report(report):
         consoles.out().print(part)
     for file in written:
         click.echo(str(file))

@@ -11,7 +11,7 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -27,7 +27,6 @@ from rich.table import Table
 from rich.text import Text
 
 from launcher.config import ServerConfig
-from launcher.errors import LauncherError
 from launcher.events import (
     Event,
     PhaseProgress,
@@ -238,9 +237,17 @@ def show_ready(
 class Failure(Protocol):
     """What an error has to say: ours, and the benchmarks' own."""
 
-    problem: str
-    action: str
-    evidence: tuple[str, ...]
+    @property
+    def problem(self) -> str:
+        """What failed."""
+
+    @property
+    def action(self) -> str:
+        """What to do."""
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """The lines it was concluded from."""
 
 
 def show_error(err: Console, error: Failure) -> None:
