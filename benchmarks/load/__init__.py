@@ -1,4 +1,5 @@
 """Sends requests and takes times: closed and open loops over one streaming HTTP connection each.
 
-Imports `benchmarks.records` and `benchmarks.workloads`; knows nothing of arms, rounds or reports.
+Imports `benchmarks.records`, `benchmarks.errors`, `benchmarks.workloads` and `clients.sse`; knows
+nothing of arms, rounds or reports.
 """

@@ -17,6 +17,7 @@ from benchmarks.load.loopback_stream import MODEL, Stream, head
 if TYPE_CHECKING:
     from benchmarks.load.schedule import Schedule, Truth
 
+_UNDERSTAND_SECONDS = 0.01
 _SERVER_INFO = {
     "version": "0",
     "served_model_name": MODEL,
@@ -161,9 +162,20 @@ class ServerProtocol(asyncio.Protocol):
             return
         number = self._server.seen
         self._server.seen += 1
+        # Requests that come together are all read before any is understood: what it takes to
+        # understand one must not make the next one's arrival look late.
+        later = min(_UNDERSTAND_SECONDS, self._server.schedule.first_seconds / 2)
+        data = b"".join(self._body)
+        loop = asyncio.get_running_loop()
+        loop.call_later(later, self._understand, data, number, self._arrived_ns)
+
+    def _understand(self, data: bytes, number: int, arrived_ns: int) -> None:
+        if self._transport is None:
+            return
         try:
-            body = from_json(b"".join(self._body))
+            body = from_json(data)
             schedule = self._server.schedule.of_request(body)
+            key = schedule.key_of(body)
             max_tokens = body.get("max_tokens") or body.get("max_completion_tokens")
             streams = body.get("stream")
         except (ValueError, TypeError, AttributeError) as error:
@@ -174,7 +186,14 @@ class ServerProtocol(asyncio.Protocol):
         elif schedule.fault == "refuse status":
             self._refuse(500, "as was asked for")
         else:
-            self._stream = Stream(self, schedule, number, max_tokens, self._arrived_ns)
+            self._stream = Stream(
+                self,
+                schedule,
+                number=number,
+                key=key,
+                max_tokens=max_tokens,
+                received_ns=arrived_ns,
+            )
 
     def _refuse(self, status: int, message: str) -> None:
         self._whole(status, to_json({"object": "error", "message": message, "code": status}))

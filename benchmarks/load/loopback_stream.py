@@ -79,6 +79,12 @@ def closing_events(tokens: int, verify_rounds: int, accepted: int) -> bytes:
     )
 
 
+@lru_cache
+def frame(framing: str, data: bytes) -> bytes:
+    """Give data as the body of an answer has it."""
+    return b"%x\r\n%s\r\n" % (len(data), data) if framing == "chunked" else data
+
+
 class Stream:
     """One answer on its way out.
 
@@ -86,6 +92,7 @@ class Stream:
         outlet: where it goes.
         schedule: of this request.
         number: of the request.
+        key: by which its truth is known.
         max_tokens: that the request asks for; None if it leaves it open.
         received_ns: when the request's last byte arrived.
     """
@@ -94,10 +101,13 @@ class Stream:
         self,
         outlet: Outlet,
         schedule: Schedule,
+        *,
         number: int,
+        key: str,
         max_tokens: int | None,
         received_ns: int,
     ) -> None:
+        self._key = key
         self._outlet = outlet
         self._schedule = schedule
         size = schedule.tokens_per_chunk
@@ -118,7 +128,7 @@ class Stream:
         self._last += closing_events(self._tokens, self._chunks, min(size - 1, _DRAFT_STEPS))
         if schedule.fault == "no end mark":
             self._last = self._last.removesuffix(b"data: [DONE]\n\n")
-        self._framed_text = self._frame(self._text)
+        self._framed_text = frame(schedule.framing, self._text)
         self._written = 0
         self._first_ns = 0
         self._timer = self._loop.call_at(self._began + self._first_seconds, self._tick)
@@ -126,11 +136,6 @@ class Stream:
     def cancel(self) -> None:
         """Write no more."""
         self._timer.cancel()
-
-    def _frame(self, data: bytes) -> bytes:
-        if self._schedule.framing == "chunked":
-            return b"%x\r\n%s\r\n" % (len(data), data)
-        return data
 
     def _tick(self) -> None:
         fault = self._schedule.fault
@@ -147,13 +152,13 @@ class Stream:
             self._first_ns = now_ns
             first = text_event("", role=True) + self._text
             begin = head(self._schedule.framing, self._length())
-            write(begin + self._frame(first) + (self._end() if is_last else b""))
+            write(begin + frame(self._schedule.framing, first) + (self._end() if is_last else b""))
         else:
             write(self._framed_text + self._end() if is_last else self._framed_text)
         self._written += 1
         if is_last:
             truth = Truth(
-                key=self._schedule.key,
+                key=self._key,
                 received_ns=self._received_ns,
                 first_ns=self._first_ns,
                 last_ns=now_ns,
@@ -171,4 +176,4 @@ class Stream:
 
     def _end(self) -> bytes:
         end = b"0\r\n\r\n" if self._schedule.framing == "chunked" else b""
-        return self._frame(self._last) + end
+        return frame(self._schedule.framing, self._last) + end

@@ -41,7 +41,7 @@ class Schedule(BaseModel):
         framing: how the body's end is told.
         fault: what goes wrong; None for nothing.
         fault_after_chunks: after how many.
-        key: by which `Truth` names the request.
+        key: by which `Truth` names the request; empty: by the text of its last message.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,9 +61,18 @@ class Schedule(BaseModel):
     key: str = ""
 
     def of_request(self, body: dict[str, Any]) -> Self:
-        """This, with what a request changes of it."""
+        """This, with what a request changes of it.
+
+        Raises:
+            ValueError: it changes what there is not, or to what cannot be.
+        """
         changes = body.get("loopback")
         return self if changes is None else self.model_validate({**self.model_dump(), **changes})
+
+    def key_of(self, body: dict[str, Any]) -> str:
+        """By what `Truth` names a request."""
+        messages = body.get("messages") or [{}]
+        return self.key or str(messages[-1].get("content"))
 
     def offsets_seconds(self, number: int) -> tuple[float, float]:
         """The first chunk's time after the request's arrival, and the gap between chunks.
@@ -92,7 +101,7 @@ class Truth(BaseModel):
     Times are `time.monotonic_ns`, which all processes of a machine share.
 
     Attributes:
-        key: of the request; empty if it gave none.
+        key: of the request.
         received_ns: its last byte had arrived.
         first_ns: just before the first chunk was written.
         last_ns: just before the last chunk was written, end mark included.

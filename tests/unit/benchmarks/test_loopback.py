@@ -245,7 +245,17 @@ def test_noise_is_log_normal_with_median_1_and_the_same_for_the_same_seed() -> N
 def test_a_schedule_refuses_what_it_does_not_know() -> None:
     with pytest.raises(ValidationError):
         Schedule().of_request({"loopback": {"gap": 1}})
-    assert Schedule().of_request({}) == Schedule()
+
+
+def test_a_request_is_known_by_its_key_or_by_its_last_message() -> None:
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    with_key = {"messages": messages, "loopback": {"key": "k", "chunks": 2}}
+
+    assert Schedule().key_of({"messages": messages}) == "Hi"
+    assert Schedule().of_request(with_key).key_of(with_key) == "k"
+    assert Schedule(gap_seconds=1).of_request(with_key) == Schedule(
+        gap_seconds=1, key="k", chunks=2
+    )
 
 
 def test_a_target_of_the_loopback_server_is_its_url(server: Loopback) -> None:
