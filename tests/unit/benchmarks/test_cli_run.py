@@ -28,6 +28,15 @@ def quick() -> Iterator[Loopback]:
         yield server
 
 
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in which the command runs."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
 def bench(*arguments: str) -> int:
     """The command line in this process; returns its exit code."""
     before = sys.argv
@@ -134,29 +143,26 @@ def test_what_makes_no_sense_is_refused_before_anything_is_made(
     arguments: list[str],
     code: int,
     said: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    here: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(tmp_path)
 
     assert bench("run", "--preset", "nano", *arguments) == code
 
     assert said in "".join(capsys.readouterr())
-    assert list(tmp_path.iterdir()) == []
+    assert list(here.iterdir()) == []
 
 
 def test_a_malformed_line_is_named_and_nothing_is_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.jsonl").write_text('{"prompt": "Hello"}\n{"prompt": \n')
+    (here / "mine.jsonl").write_text('{"prompt": "Hello"}\n{"prompt": \n')
 
     assert bench("run", "--preset", "nano", "--workload", "mine.jsonl") == 71
 
     assert "mine.jsonl" in (said := capsys.readouterr().err)
     assert "line 2" in said
-    assert [file.name for file in tmp_path.iterdir()] == ["mine.jsonl"]
+    assert [file.name for file in here.iterdir()] == ["mine.jsonl"]
 
 
 def test_an_error_for_programs_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -264,12 +270,11 @@ def test_help_lists_every_command_and_every_exit_code() -> None:
 
 
 def test_tune_refuses_what_cannot_be_written_before_it_starts_anything(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
 
     assert bench("tune", "--preset", "nano", "--write", "no/such/folder.yaml") == 75
     assert bench("tune", "--preset", "nano", "--write", "tuned.json") == 70
     assert bench("tune", "--preset", "nano", "--arm", "a=http://127.0.0.1:9") == 70
-    assert list(tmp_path.iterdir()) == []
+    assert list(here.iterdir()) == []
     assert capsys.readouterr().err.count("error:") == 3

@@ -62,8 +62,10 @@ def test_what_is_missing_is_said_by_round_and_arm_with_its_reason(folder: Result
 
     assert folder.read().missing == (
         "Round 1, arm eagle: 2 of 2 cells are not complete. It did not start: no memory.",
-        "Round 2, arm plain: 2 of 2 cells are not complete, 1 of them begun. "
-        "The run was interrupted.",
+        (
+            "Round 2, arm plain: 2 of 2 cells are not complete, 1 of them begun. "
+            "The run was interrupted."
+        ),
         "Round 2, arm eagle: 2 of 2 cells are not complete. It did not start: no memory.",
         "Outputs of plain: No log-probabilities.",
     )

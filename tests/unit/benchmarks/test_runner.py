@@ -35,6 +35,7 @@ class Told:
         self.starts.append(arm)
 
     def began(self, cell: Cell, requests: int) -> None:
+        assert cell.workload == "chat"
         assert requests == 4
 
     def answered(self, record: RequestRecord) -> None:
@@ -82,7 +83,7 @@ def run(asked: Plan, path: Path, urls: dict[str, str]) -> tuple[ResultsFolder, T
 
 @pytest.mark.parametrize("side_by_side", [True, False])
 def test_every_cell_of_every_round_is_measured(
-    quick: Loopback, tmp_path: Path, side_by_side: bool
+    quick: Loopback, tmp_path: Path, *, side_by_side: bool
 ) -> None:
     urls = {"plain": quick.base_url, "eagle": quick.base_url}
     folder, told, whole = run(plan(side_by_side=side_by_side), tmp_path / "r", urls)
@@ -132,7 +133,7 @@ def test_a_whole_run_starts_nothing_when_resumed(quick: Loopback, tmp_path: Path
 
 @pytest.mark.parametrize("side_by_side", [True, False])
 def test_an_arm_that_does_not_start_costs_its_own_cells_only(
-    quick: Loopback, tmp_path: Path, side_by_side: bool
+    quick: Loopback, tmp_path: Path, *, side_by_side: bool
 ) -> None:
     asked = plan(rounds=4, side_by_side=side_by_side)
     folder, told, whole = run(asked, tmp_path / "r", {"plain": quick.base_url})
@@ -150,7 +151,7 @@ def test_an_arm_that_does_not_start_costs_its_own_cells_only(
 
 @pytest.mark.parametrize("side_by_side", [True, False])
 def test_a_server_that_dies_in_a_cell_leaves_the_others_and_what_it_had_answered(
-    quick: Loopback, tmp_path: Path, side_by_side: bool
+    quick: Loopback, tmp_path: Path, *, side_by_side: bool
 ) -> None:
     asked = plan(rounds=1, side_by_side=side_by_side).model_copy(update={"warm_up_requests": 0})
     with loopback(Schedule(tokens_per_chunk=2, fault="exit", fault_after_chunks=1)) as dying:
