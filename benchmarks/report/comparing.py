@@ -23,6 +23,8 @@ Metric = Literal[
     "speed-up",
 ]
 Judgement = Literal["regression", "improvement", "within the threshold", "within the intervals"]
+# 95 for 100 is -5 %, although 95 / 100 - 1 is a little less.
+ROUNDING: Final = 1e-9
 LOWER_IS_BETTER: Final[frozenset[Metric]] = frozenset(
     {"median time to first token", "median time per output token"}
 )
@@ -148,7 +150,7 @@ def _change(key: _Key, a: Estimate, b: Estimate, threshold: float) -> Change:
     change = b.value / a.value - 1 if a.value else 0.0
     overlap = _overlap(a, b)
     judgement: Judgement
-    if abs(change) <= threshold:
+    if abs(change) <= threshold + ROUNDING:
         judgement = "within the threshold"
     elif overlap:
         judgement = "within the intervals"

@@ -202,7 +202,8 @@ def read_report(path: Path) -> Report:
             f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
             for one in error.errors(include_input=False, include_url=False)[:SHOWN_ERRORS]
         )
-        raise _not_a_report(path, f"{error.error_count()} fields do not fit", lines) from error
+        why = f"fields that do not fit: {error.error_count()}"
+        raise _not_a_report(path, why, lines) from error
 
 
 def load_order(load: Load) -> tuple[bool, float]:

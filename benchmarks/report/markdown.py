@@ -48,6 +48,7 @@ def _parts(report: Report) -> Iterator[str]:
         yield _list(report.sentences[1:])
     yield "## What was measured"
     yield _list(f"{name}: {value}" for name, value in facts(report))
+    yield "The arms:"
     yield _list(
         f"{arm.name}{' (the baseline)' if arm.is_baseline else ''}: {arm.summary}"
         for arm in arm_facts(report)
@@ -83,6 +84,6 @@ def _row(texts: Iterable[str]) -> str:
 
 def escaped(text: str) -> str:
     """Names and descriptions are other people's: none of them may become markup."""
-    for mark in ("\\", "`", "*", "_", "[", "]", "<", "|", "#"):
+    for mark in ("\\", "`", "*", "_", "[", "]", "<", "&", "|", "#", "~"):
         text = text.replace(mark, f"\\{mark}")
     return " ".join(text.split())

@@ -26,11 +26,14 @@ FORMULAS: Final = (
     ("End to end", "last byte of the answer - moment the request was due"),
     (
         "Output throughput",
-        "output tokens of successful requests / time from first due to last end; median of rounds",
+        "output tokens of successful requests / time from first due to last end; mean of rounds",
     ),
     (
         "Speed-up",
-        "end to end / output tokens: the baseline's by the candidate's, each prompt in each round",
+        (
+            "end to end by output tokens, the baseline's over the candidate's, for each prompt in "
+            "each round; geometric mean over rounds of the median over prompts"
+        ),
     ),
     (
         "Acceptance length",

@@ -20,7 +20,7 @@ from benchmarks.analysis.figures import (
     Verdict,
 )
 from benchmarks.plan import Arm, Objective, Plan
-from benchmarks.records import Cell, Load, RequestRecord
+from benchmarks.records import Cell, CellRecord, Load, RequestRecord
 from benchmarks.report.document import Report, assemble
 from benchmarks.report.wording import E2E, TPOT, TTFT
 from benchmarks.results import ArmStart, PeerFigures, Results
@@ -28,6 +28,12 @@ from benchmarks.workloads.workload import Prompt, Workload
 
 PROMPTS = 16
 LOADS = tuple(Load(concurrency=concurrency) for concurrency in (1, 2, 4, 8))
+SPECULATION: dict[str, Any] = {
+    "verify_rounds": 20,
+    "proposed_draft_tokens": 60,
+    "correct_draft_tokens": 28,
+    "accepted_histogram": (6, 5, 4, 5),
+}
 VERDICT = (
     "eagle-3-1-4 is 1.72 times (95 % interval 1.66 to 1.78) as fast as plain decoding for chat at "
     "concurrency 1, and not faster from concurrency 8 on; its outputs are the same in 30 of 32 "
@@ -50,6 +56,7 @@ def sample_results(
     """A run's records; only what the report itself takes from them."""
     random = np.random.default_rng(7)
     requests: list[RequestRecord] = []
+    cells: list[CellRecord] = []
     for round_number in range(rounds):
         now = 1e11 + round_number * 2e11
         for arm in list(arms) if round_number % 2 == 0 else list(arms)[::-1]:
@@ -69,10 +76,25 @@ def sample_results(
                                 outcome="errored" if broken else "successful",
                                 due_ns=int(due),
                                 sent_ns=int(due) + 1000,
+                                chunk_ns=tuple(
+                                    int(due + took * share) for share in (0.06, 0.5, 1.0)
+                                ),
                                 ended_ns=int(due + took),
                                 completion_tokens=48,
+                                answer=f"{workload} {place}",
+                                error="500: out of luck" if broken else None,
+                                **({} if arm == arms[0] else SPECULATION),
                             )
                         )
+                    cells.append(
+                        CellRecord(
+                            cell=Cell(arm, workload, load, round_number),
+                            began_ns=int(now),
+                            ended_ns=int(max(free)),
+                            is_complete=True,
+                            server_cpu_seconds=(max(free) - now) / 1e9 * 1.9,
+                        )
+                    )
                     now = max(free) + 3e8
             now += 2e9
     return Results(
@@ -108,7 +130,7 @@ def sample_results(
         began_at="2026-11-25T10:00:00Z",
         ended_at=None if failures else "2026-11-25T10:31:12Z",
         starts=tuple(_start(arm, n) for n in range(rounds) for arm in arms),
-        cells=(),
+        cells=tuple(cells),
         requests=tuple(requests),
         peers=tuple(_peers(random, arms, workloads[0])) if peers else (),
         missing=("eagle-3-1-4 ended in round 4; its last cells are missing.",) if failures else (),
@@ -118,7 +140,7 @@ def sample_results(
 def sample_report(**options: Any) -> Report:
     """A whole report of such a run."""
     results = sample_results(**options)
-    return assemble(results, _analysis(results))
+    return assemble(results, sample_analysis(results))
 
 
 def _seconds(
@@ -133,7 +155,8 @@ def _seconds(
     return float(plain * random.lognormal(0, 0.07))
 
 
-def _analysis(results: Results) -> Analysis:
+def sample_analysis(results: Results) -> Analysis:
+    """Plausible figures, which are not computed from the records."""
     random = np.random.default_rng(11)
     arms = [arm.name for arm in results.plan.arms]
     cells, speedups = [], []
