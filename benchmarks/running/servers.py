@@ -31,6 +31,8 @@ ADMIN_TIMEOUT_SECONDS: Final = 30.0
 FLUSH_SECONDS: Final = 10.0
 # What a restart would hide: a server that fell over while it was measured.
 _ONCE: Final = RetryPolicy(retries=0)
+# Chosen for each start.
+_OWN_FIELDS: Final = frozenset({"name", "port", "restart", "admin_key_file"})
 _NEVER_RESTARTED: Final = {"restart": "never"}
 
 
@@ -66,8 +68,13 @@ def configuration(arm: Arm, shared: Mapping[str, Any]) -> ServerConfig:
     """The configuration of an arm, as the launcher checks it.
 
     Raises:
-        PlanError: its fields make no sense.
+        PlanError: its fields make no sense, or are not a plan's to choose.
     """
+    if own := sorted(_OWN_FIELDS & {*shared, *arm.fields}):
+        raise PlanError(
+            f"Arm {arm.name!r} sets {', '.join(own)}, which each start chooses for itself.",
+            action="Leave it out; a server at an address of yours is an arm NAME=URL.",
+        )
     try:
         return configure(_fields(arm, shared))
     except ConfigError as error:
@@ -114,8 +121,8 @@ def open_arm(
         key_file.touch(mode=0o600)
         key_file.write_text(admin_key)
         fields = {
-            "port": free_port(),
             **_fields(arm, shared),
+            "port": free_port(),
             "admin_key_file": str(key_file),
         }
         try:

@@ -20,7 +20,7 @@ from benchmarks.running.folder import ResultsFolder
 from benchmarks.workloads import load_workload
 from launcher import nano
 from launcher.run_store import RunRecord, list_stores
-from tests.server.conftest import assert_nothing_is_left, free_port
+from tests.server.conftest import assert_nothing_is_left
 from tests.unit.benchmarks.test_cli_run import bench
 
 CHAT = load_workload("chat", prompts=3, seed=0)
@@ -31,7 +31,7 @@ def folder(eagle: RunRecord, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """Plain decoding, started for it, against EAGLE, which runs."""
     path = tmp_path_factory.mktemp("benchmark") / "results"
     code = bench(
-        *("run", "--preset", "nano", "--set", f"port:{free_port()}"),
+        *("run", "--preset", "nano"),
         *("--arm", "plain", "--arm", f"eagle={eagle.base_url}", "--side-by-side"),
         *("--workload", "chat", "--workload", "json", "--prompts", "3", "--rounds", "5"),
         *("--concurrency", "1,2", "--scored-prompts", "2", "--output", str(path)),

@@ -85,3 +85,9 @@ def test_a_server_s_name_is_one_that_the_launcher_takes() -> None:
     arm = parse_arm("a.b_c-1=http://h")
 
     assert server_name(arm, "0a1b2c3d") == "bench-0a1b2c3d-a.b_c-1"
+
+
+@pytest.mark.parametrize("field", ["name", "port", "restart", "admin_key_file"])
+def test_what_each_start_chooses_for_itself_cannot_be_planned(field: str) -> None:
+    with pytest.raises(PlanError, match=f"sets {field}"):
+        configuration(parse_arm("plain"), {"preset": "nano", field: "x"})
