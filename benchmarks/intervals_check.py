@@ -5,7 +5,7 @@
 A run is a table of ratios r[p, i] of prompts in rounds. What the machine did in a round moves all
 its prompts together, on each side by itself; each request has noise of its own. The first table
 counts how often a difference is called where there is none, the second how often a slowdown of
-10 % is found. `docs/decisions/0010-speedup-intervals.md` keeps its output and says what follows.
+10 % is found. `docs/decisions/0010-speedup-intervals.md` keeps what matters of both.
 """
 
 from __future__ import annotations
