@@ -6,14 +6,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final
 
+from benchmarks.peers.agreement import FIGURES, REFERENCE, Agreement, Figure, agreement
 from benchmarks.report.document import Report
 from benchmarks.report.tables import Column, Table
 from benchmarks.report.wording import number, percent
 from benchmarks.results import PeerFigures
-
-OURS: Final = "specserve"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +23,10 @@ class PeerRow:
         arm: which server.
         workload: which.
         load: at which.
-        values: throughput, time to first token, time per output token, CPU seconds per token.
-        differences: shape [3], but for the CPU: the tool's value / ours - 1; None for ours, and
-            where one of the two lacks.
+        values: shape [3], in the order of `benchmarks.peers.agreement.FIGURES`; None where the
+            tool has none in some repetition.
+        agreements: shape [3]: the same figures held against ours; None for ours, and where they
+            cannot be compared.
     """
 
     tool: str
@@ -35,37 +34,32 @@ class PeerRow:
     workload: str
     load: str
     values: tuple[float | None, ...]
-    differences: tuple[float | None, ...]
+    agreements: tuple[Agreement | None, ...]
 
 
 def peer_rows(report: Report) -> tuple[PeerRow, ...]:
     """Medians over repetitions, ours first in each arm, workload and load."""
     arms = {arm: place for place, arm in enumerate(report.arms)}
+    held = {(a.arm, a.workload, a.load, a.tool, a.figure): a for a in agreement(report.peers)}
 
-    def place(one: PeerFigures) -> tuple[tuple[int, str], str, tuple[int, str], bool, str, str]:
+    def place(one: PeerFigures) -> tuple[tuple[int, str], str, tuple[int, str], bool, str]:
         load = (len(one.load), one.load)  # c2 before c16
         arm = (arms.get(one.arm, len(arms)), one.arm)
-        return (arm, one.workload, load, one.tool != OURS, one.tool, one.version)
+        return (arm, one.workload, load, one.tool != REFERENCE, one.tool)
 
     rows: list[PeerRow] = []
-    ours: tuple[float | None, ...] = (None,) * 4
-    ours_of: tuple[object, ...] = ()
     for key, group in groupby(sorted(report.peers, key=place), key=place):
-        values = _medians(list(group))
-        if key[4] == OURS:
-            ours, ours_of = values, key[:3]
-        comparable = key[4] != OURS and ours_of == key[:3]
+        measured = list(group)
+        (_, arm), workload, (_, load), _, tool = key
+        versions = ", ".join(dict.fromkeys(one.version for one in measured))
         rows.append(
             PeerRow(
-                tool=f"{key[4]} {key[5]}".strip(),
-                arm=key[0][1],
-                workload=key[1],
-                load=key[2][1],
-                values=values,
-                differences=tuple(
-                    theirs / our - 1 if comparable and theirs is not None and our else None
-                    for theirs, our in zip(values[:3], ours, strict=False)
-                ),
+                tool=f"{tool} {versions}".strip(),
+                arm=arm,
+                workload=workload,
+                load=load,
+                values=tuple(_median(measured, figure) for figure in FIGURES),
+                agreements=tuple(held.get((arm, workload, load, tool, one)) for one in FIGURES),
             )
         )
     return tuple(rows)
@@ -73,7 +67,7 @@ def peer_rows(report: Report) -> tuple[PeerRow, ...]:
 
 def peer_table(report: Report) -> Table:
     """What each tool measured of the same server with the same prompts."""
-    scales = (1.0, 1e3, 1e3, 1e3)
+    scales = (1.0, 1e3, 1e3)
     return Table(
         "Other benchmarks, same server and prompts",
         (
@@ -84,7 +78,7 @@ def peer_table(report: Report) -> Table:
             Column("Output, tokens/s"),
             Column("TTFT p50, ms"),
             Column("TPOT p50, ms"),
-            Column("Tool's CPU, ms/token"),
+            Column("Same tokens", is_figure=False),
         ),
         tuple(
             (
@@ -93,29 +87,35 @@ def peer_table(report: Report) -> Table:
                 row.load,
                 row.tool,
                 *(
-                    number(None if value is None else value * scale)
-                    + ("" if other is None else f" ({percent(other, signed=True)})")
-                    for value, scale, other in zip(
-                        row.values, scales, (*row.differences, None), strict=True
-                    )
+                    number(None if value is None else value * scale) + _against_ours(held)
+                    for value, scale, held in zip(row.values, scales, row.agreements, strict=True)
                 ),
+                _same_tokens(row),
             )
             for row in peer_rows(report)
         ),
-        "Medians over repetitions, by each tool's own formula; in parentheses: against ours.",
+        "Medians over repetitions, by each tool's own formula. In parentheses: the difference from "
+        "ours, and the spread, which is the wider of both tools' ranges over repetitions: a "
+        "difference within it says nothing. The throughput of an open loop follows the arrivals, "
+        "and each tool draws its own. Same tokens: as many requests and output tokens as ours, in "
+        "each repetition.",
     )
 
 
-def _medians(figures: Sequence[PeerFigures]) -> tuple[float | None, ...]:
-    per_output_token = [
-        one.median_time_per_output_token_seconds
-        for one in figures
-        if one.median_time_per_output_token_seconds is not None
-    ]
-    cpu = [one.generator_cpu_seconds / one.output_tokens for one in figures if one.output_tokens]
-    return (
-        statistics.median(one.output_tokens_per_second for one in figures),
-        statistics.median(one.median_time_to_first_token_seconds for one in figures),
-        statistics.median(per_output_token) if per_output_token else None,
-        statistics.median(cpu) if cpu else None,
-    )
+def _against_ours(held: Agreement | None) -> str:
+    if held is None:
+        return ""
+    spread = held.spread_percent
+    beside = "" if spread is None else f", spread {percent(spread / 100)}"
+    return f" ({percent(held.difference_percent / 100, signed=True)}{beside})"
+
+
+def _same_tokens(row: PeerRow) -> str:
+    held = [one.same_tokens for one in row.agreements if one is not None]
+    return ("yes" if all(held) else "no") if held else ""
+
+
+def _median(figures: Sequence[PeerFigures], figure: Figure) -> float | None:
+    values: list[float | None] = [getattr(one, figure) for one in figures]
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if len(known) == len(values) else None

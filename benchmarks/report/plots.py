@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from benchmarks.peers.agreement import LIMIT_PERCENT
 from benchmarks.report.atomic import write_atomically
 from benchmarks.report.document import Report
 from benchmarks.report.panels import (
@@ -26,7 +27,7 @@ from benchmarks.report.panels import (
 from benchmarks.report.panels_time import ROW_POINTS, draw_latency, draw_timeline, shown_loads
 from benchmarks.report.peer_tables import PeerRow, peer_rows
 from benchmarks.report.svg import GRID, INK, MUTED, new_figure, style, to_file, to_svg
-from benchmarks.report.wording import E2E, SHORT_TITLES, TPOT, TTFT, distribution, number, percent
+from benchmarks.report.wording import E2E, SHORT_TITLES, TPOT, TTFT, distribution, percent
 
 Section = Literal["speedup", "throughput", "latency", "acceptance", "timeline", "peers"]
 Panel = Callable[[Axes, Report, str], str]
@@ -34,8 +35,6 @@ Panel = Callable[[Axes, Report, str], str]
 WIDTH: Final = 4.7
 HEIGHT: Final = 3.1
 WIDE: Final = 9.6
-# What two measurements of one server may differ by before it has to be explained.
-AGREEMENT: Final = 0.05
 _PANELS: Final[tuple[tuple[Section, str, str, Panel], ...]] = (
     ("speedup", "speedup", "", draw_speedup),
     ("throughput", "throughput", "", draw_throughput),
@@ -160,39 +159,34 @@ def _timeline(report: Report) -> Plot:
 def _peers(report: Report) -> list[Plot]:
     rows = peer_rows(report)
     titles = ("Output throughput", "Median time to first token", "Median time per output token")
-    plots = [
+    return [
         _peer_plot(rows, place, name, title)
         for place, (name, title) in enumerate(zip(("output", "ttft", "tpot"), titles, strict=True))
-        if any(row.differences[place] is not None for row in rows)
+        if any(row.agreements[place] is not None for row in rows)
     ]
-    if any(row.values[3] is not None for row in rows):
-        plots.append(_peer_plot(rows, 3, "cpu", "CPU time of the tool for each output token"))
-    return plots
 
 
 def _peer_plot(rows: tuple[PeerRow, ...], place: int, name: str, title: str) -> Plot:
-    """Differences from ours with the band of agreement; CPU time as it is, on an axis from 0."""
-    is_cpu = place == 3
+    """Differences from ours, with the band of agreement."""
     groups = list(dict.fromkeys((row.arm, row.workload, row.load) for row in rows))
     figure = new_figure(WIDTH, 1.1 + 0.36 * len(groups))
     axes = figure.subplots()
     said = []
-    largest = AGREEMENT * 1.6
+    band = LIMIT_PERCENT / 100
+    largest = band * 1.6
     for tool, marker in zip(dict.fromkeys(r.tool for r in rows), _PEER_MARKERS * 9, strict=False):
         values = [
-            (groups.index((row.arm, row.workload, row.load)), value)
+            (groups.index((row.arm, row.workload, row.load)), held.difference_percent / 100)
             for row in rows
-            if row.tool == tool
-            and (value := row.values[place] if is_cpu else row.differences[place]) is not None
+            if row.tool == tool and (held := row.agreements[place]) is not None
         ]
         if not values:
             continue
-        xs = [value * (1e3 if is_cpu else 1) for _, value in values]
-        largest = max([largest, *(abs(x) for x in xs)]) if not is_cpu else largest
+        xs = [x for _, x in values]
+        largest = max([largest, *(abs(x) for x in xs)])
         look: dict[str, Any] = {"color": INK, "markerfacecolor": "none" if marker == "s" else INK}
         axes.plot(xs, [g for g, _ in values], linestyle="none", marker=marker, label=tool, **look)
-        words = (f"{number(x)} ms" if is_cpu else percent(x, signed=True) for x in xs)
-        said.append(f"{tool} {', '.join(words)}")
+        said.append(f"{tool} {', '.join(percent(x, signed=True) for x in xs)}")
     axes.set_yticks(
         range(len(groups)),
         [f"{clipped(w, 18)} {load}\n{clipped(arm, 22)}" for arm, w, load in groups],
@@ -200,19 +194,13 @@ def _peer_plot(rows: tuple[PeerRow, ...], place: int, name: str, title: str) -> 
     axes.tick_params(axis="y", labelsize=7.5)
     axes.set_ylim(len(groups) - 0.4, -0.6)
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=STEPS))
-    if is_cpu:
-        axes.set_xlim(left=0)
-        axes.set_xlabel("ms of CPU time for each output token")
-    else:
-        axes.axvspan(-AGREEMENT, AGREEMENT, color=GRID, zorder=0)
-        axes.axvline(0, color=MUTED, linewidth=1)
-        axes.set_xlim(-1.1 * largest, 1.1 * largest)
-        axes.xaxis.set_major_formatter(
-            FuncFormatter(lambda x, _: f"{x * 100:+.0f} %" if x else "0")
-        )
-        axes.set_xlabel("difference from ours; shaded: within 5 %")
+    axes.axvspan(-band, band, color=GRID, zorder=0)
+    axes.axvline(0, color=MUTED, linewidth=1)
+    axes.set_xlim(-1.1 * largest, 1.1 * largest)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x * 100:+.0f} %" if x else "0"))
+    axes.set_xlabel(f"difference from ours; shaded: within {LIMIT_PERCENT:g} %")
     _legend(figure, axes)
-    what = title if is_cpu else f"{title}, difference from ours"
+    what = f"{title}, difference from ours"
     return _plot(figure, f"peers-{name}", "peers", title, f"{what}: {'; '.join(said)}.")
 
 

@@ -67,7 +67,6 @@ def test_every_plot_is_in_the_page_with_words_for_those_who_do_not_see() -> None
         "peers-output",
         "peers-ttft",
         "peers-tpot",
-        "peers-cpu",
         "timeline",
     ]
     assert {one["role"] for one in images} == {"img"}

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.analysis.figures import Estimate
 from benchmarks.records import Load
 from benchmarks.report.markdown import to_markdown
-from benchmarks.report.peer_tables import peer_rows
+from benchmarks.report.peer_tables import peer_rows, peer_table
 from benchmarks.report.wording import NONE, estimate, number, percent
 from tests.unit.benchmarks.report_samples import VERDICT, sample_report
 
@@ -137,8 +137,9 @@ def test_other_benchmarks_stand_beside_ours_with_their_differences() -> None:
         "bench_serving 0.5.23",
         "guidellm 0.8.1",
     ]
-    assert [row.differences[0] for row in rows[:3]] == [None, 0.0, pytest.approx(0.1)]
-    assert rows[2].differences[2] is None
+    held = [[one and one.difference_percent for one in row.agreements] for row in rows[:3]]
+    assert [one[0] for one in held] == [None, 0.0, pytest.approx(10)]
+    assert held[2][2] is None
     assert rows[0].arm == report.baseline
 
 
@@ -150,8 +151,32 @@ def test_without_ours_there_is_no_difference() -> None:
 
     rows = peer_rows(report.model_copy(update={"peers": others}))
 
-    assert all(d is None for row in rows if row.arm == "plain" for d in row.differences)
-    assert any(d is not None for row in rows if row.arm != "plain" for d in row.differences)
+    assert not any(any(row.agreements) for row in rows if row.arm == "plain")
+    assert any(any(row.agreements) for row in rows if row.arm != "plain")
+
+
+def test_a_difference_stands_beside_the_spread_that_it_has_to_exceed() -> None:
+    report = sample_report(**SMALL)
+    changed = tuple(
+        replace(
+            one,
+            load="c1" if one.load == "c1" else "r2",
+            output_tokens_per_second=100.0 + one.repetition + (one.tool == "guidellm"),
+            output_tokens=700 + (one.tool == "bench_serving"),
+        )
+        for one in report.peers
+        if one.arm == "plain"
+    )
+
+    rows = peer_table(report.model_copy(update={"peers": changed})).rows
+
+    assert [row[4] for row in rows if row[2] == "c1"] == [
+        "101",
+        "101 (+0.0 %, spread 2.0 %)",
+        "102 (+1.0 %, spread 2.0 %)",
+    ]
+    assert [row[4] for row in rows if row[2] == "r2"] == ["101", "101", "102"]
+    assert [row[7] for row in rows if row[2] == "c1"] == ["", "no", "yes"]
 
 
 @pytest.mark.parametrize(
