@@ -49,11 +49,16 @@ def report(*, folder: Path, plots: Path | None, as_json: bool) -> None:
     help="A share: what is worse by more, its intervals apart, is a regression.",
 )
 @click.option("--allow-other-prompts", is_flag=True, help="Compare although the prompts differ.")
+@click.option(
+    "--allow-missing", is_flag=True, help="Figures that AFTER lacks are listed, and no regression."
+)
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def compare(*, before: Path, after: Path, threshold: float, allow_other_prompts: bool,
-            markdown: bool, as_json: bool) -> None:  # fmt: skip
+            allow_missing: bool, markdown: bool, as_json: bool) -> None:  # fmt: skip
     """Hold the report AFTER against BEFORE, figure by figure; exit code 77 for a regression.
+
+    A figure that AFTER lacks is one too: a server that died is not as fast as before.
 
     Each is a report.json, or the folder that holds it.
     """
@@ -70,6 +75,7 @@ def compare(*, before: Path, after: Path, threshold: float, allow_other_prompts:
         read_report(_report_file(after)),
         threshold=threshold,
         allow_other_prompts=allow_other_prompts,
+        allow_missing=allow_missing,
     )
     if as_json:
         click.echo(found.to_json(), nl=False)
@@ -78,14 +84,17 @@ def compare(*, before: Path, after: Path, threshold: float, allow_other_prompts:
     else:
         for part in show(found):
             consoles.out().print(part)
-    if found.regressions and as_json:
+    if not found.is_worse:
+        return
+    if as_json:
         # The document is the answer; a second one would be none that a program could read.
         raise SystemExit(RegressionError.exit_code)
-    if found.regressions:
-        raise RegressionError(
-            headline(found),
-            action="Look at the servers' flags and versions above, and measure again.",
-        )
+    raise RegressionError(
+        headline(found),
+        action="Look at the servers' flags and versions above, and measure again."
+        if found.regressions
+        else "See what the second report says is missing; `--allow-missing` lets it pass.",
+    )
 
 
 @click.command()

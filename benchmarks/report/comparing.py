@@ -68,6 +68,7 @@ class ReportComparison:
         only_in_a: `arm, workload, load: figure` that the second lacks; a server that no longer
             answers shows here.
         only_in_b: the other way round.
+        allows_missing: what the second lacks is no reason to call it worse.
     """
 
     threshold: float
@@ -75,6 +76,12 @@ class ReportComparison:
     notes: tuple[str, ...]
     only_in_a: tuple[str, ...]
     only_in_b: tuple[str, ...]
+    allows_missing: bool = False
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the second report has a regression, or lacks a figure that it should have."""
+        return bool(self.regressions or (self.only_in_a and not self.allows_missing))
 
     @property
     def regressions(self) -> tuple[Change, ...]:
@@ -92,7 +99,12 @@ _Key = tuple[str, str, Load, Metric]
 
 
 def compare_reports(
-    a: Report, b: Report, *, threshold: float, allow_other_prompts: bool = False
+    a: Report,
+    b: Report,
+    *,
+    threshold: float,
+    allow_other_prompts: bool = False,
+    allow_missing: bool = False,
 ) -> ReportComparison:
     """Hold the second report against the first, where arm, workload and load have one name.
 
@@ -101,6 +113,7 @@ def compare_reports(
         b: the newer.
         threshold: a share of 1, 0 and up; 0.05 is 5 %.
         allow_other_prompts: compare a workload although its prompts differ, with a note.
+        allow_missing: the second may lack figures that the first has.
 
     Raises:
         ReportError: a threshold below 0, a workload with other prompts, or nothing in common.
@@ -126,6 +139,7 @@ def compare_reports(
         notes=tuple(notes),
         only_in_a=tuple(_words(key) for key in ours if key not in theirs),
         only_in_b=tuple(_words(key) for key in theirs if key not in ours),
+        allows_missing=allow_missing,
     )
 
 

@@ -17,7 +17,18 @@ _STYLES = {"regression": "red", "improvement": "green"}
 
 
 def headline(comparison: ReportComparison) -> str:
-    """The verdict in a sentence."""
+    """The verdict in a sentence, and a second one where figures are missing."""
+    missing = comparison.only_in_a
+    if not missing:
+        return _of_regressions(comparison)
+    return (
+        f"{_of_regressions(comparison)} The second report lacks "
+        f"{counted(len(missing), 'figure')} of the first: {missing[0]}"
+        f"{', and others' if len(missing) > 1 else ''}."
+    )
+
+
+def _of_regressions(comparison: ReportComparison) -> str:
     beyond = f"beyond {percent(comparison.threshold)}"
     regressions = comparison.regressions
     if not regressions:
@@ -59,7 +70,7 @@ def show(comparison: ReportComparison) -> Iterator[RichTable | Text]:
     for title, lines in _lists(comparison):
         yield Text(f"{title}:", style="dim")
         yield from (Text(f"  {line}") for line in lines)
-    yield Text(headline(comparison), style="red" if comparison.regressions else "green")
+    yield Text(headline(comparison), style="red" if comparison.is_worse else "green")
 
 
 def _as_table(comparison: ReportComparison) -> Table:

@@ -20,6 +20,8 @@ import pytest
 from benchmarks import cli
 from benchmarks.load.loopback import Loopback, loopback
 from benchmarks.load.schedule import Schedule
+from benchmarks.records import Load
+from tests.unit.benchmarks.report_samples import sample_report
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +248,22 @@ def test_a_run_that_is_much_slower_is_a_regression(
     assert json.loads(capsys.readouterr().out)["changes"]
     assert bench("compare", *reversed(folders)) == 0
     assert bench("compare", folders[0], str(tmp_path / "no.json")) == 76
+
+
+def test_figures_that_the_second_report_lacks_are_a_regression_unless_they_are_allowed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = sample_report(workloads=("chat",), loads=(Load(concurrency=1),), rounds=2)
+    died = whole.model_copy(update={"cells": whole.cells[:1], "speedups": ()})
+    files = [str(tmp_path / name) for name in ("whole.json", "died.json")]
+    for file, report in zip(files, (whole, died), strict=True):
+        Path(file).write_text(report.to_json())
+
+    assert bench("compare", *files) == 77
+    assert "lacks 5 figures of the first" in " ".join(capsys.readouterr().err.split())
+    assert bench("compare", *files, "--json") == 77
+    assert len(json.loads(capsys.readouterr().out)["only_in_a"]) == 5
+    assert bench("compare", *files, "--allow-missing") == 0
 
 
 def test_the_built_in_workloads_are_listed_and_printed(

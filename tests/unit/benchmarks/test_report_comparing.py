@@ -204,6 +204,22 @@ def test_a_figure_that_one_report_lacks_is_listed() -> None:
     )
 
 
+def test_a_figure_that_the_second_lacks_counts_unless_it_is_allowed() -> None:
+    died = REPORT.model_copy(update={"cells": REPORT.cells[:1], "speedups": ()})
+
+    comparison = compare_reports(REPORT, died, threshold=0.05)
+
+    assert comparison.regressions == ()
+    assert comparison.is_worse
+    assert headline(comparison) == (
+        "No regression beyond 5.0 % in 3 figures; 0 improvements. The second report lacks 5 "
+        "figures of the first: eagle-3-1-4, chat, concurrency 1: output tokens/s, and others."
+    )
+    assert not compare_reports(REPORT, died, threshold=0.05, allow_missing=True).is_worse
+    # What the first lacks is only listed.
+    assert not compare_reports(died, REPORT, threshold=0.05).is_worse
+
+
 def test_the_comparison_is_shown_to_people_and_to_programs() -> None:
     worse = with_throughput(Estimate(10, 9, 11))
     comparison = compare_reports(REPORT, worse, threshold=0.05)
