@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from benchmarks.plan import Plan
-from benchmarks.records import Cell, CellRecord, RequestRecord
+from benchmarks.records import Cell, CellRecord
 from benchmarks.running.folder import ResultsFolder
 from benchmarks.running.schedule import side_by_side
 from benchmarks.workloads.workload import Workload
@@ -80,6 +80,8 @@ class RunProgress:
             TextColumn("{task.fields[note]}", style="dim"),
             console=console,
             transient=True,
+            # Drawing holds the interpreter for milliseconds, which chunks that arrive wait for.
+            refresh_per_second=1,
             disable=quiet or not console.is_terminal,
         )
         self._cells = self._progress.add_task("cells", total=self._total or None, note="")
@@ -112,9 +114,8 @@ class RunProgress:
             visible=True,
         )
 
-    def answered(self, record: RequestRecord) -> None:
+    def answered(self) -> None:
         """A request has ended."""
-        del record
         self._progress.advance(self._requests)
 
     def ended(self, cell: CellRecord) -> None:

@@ -38,7 +38,7 @@ async def run_cell(
     *,
     seed: int,
     timeout_seconds: float,
-    on_record: Callable[[RequestRecord], None] | None = None,
+    on_answered: Callable[[], None] | None = None,
 ) -> tuple[CellRecord, list[RequestRecord]]:
     """Send every prompt once, at the cell's load.
 
@@ -54,7 +54,8 @@ async def run_cell(
         seed: of the arrivals of an open loop: the same seed gives the same arrivals.
         timeout_seconds: of the cell. What still runs then is closed, and incomplete; what was not
             sent has no record, and the cell is not complete.
-        on_record: called for each record once the cell is over, also when it was cancelled.
+        on_answered: called as each request ends, well or not, between time stamps: it must be
+            quick. What is cut off at the end of the time has not ended.
 
     Returns:
         The cell, and its records in the order in which the requests ended.
@@ -63,21 +64,15 @@ async def run_cell(
         PlanError: the target's URL or key cannot be used.
         asyncio.CancelledError: at Ctrl-C; no task and no socket is left.
     """
-    run = _Run(Pool(target), target, cell, prompts)
+    run = _Run(Pool(target), target, cell, prompts, on_answered)
     async with run.pool:
         await run.pool.warm(min(run.workers, len(prompts)))
         with _resting_collector():
             began_cpu_seconds = time.process_time()
             began_ns = time.monotonic_ns()
-            try:
-                in_time = await run.until(timeout_seconds, began_ns, seed)
-            finally:
-                # At Ctrl-C too: what has been measured is handed over.
-                records = run.records(target.api_key)
-                cpu_seconds = time.process_time() - began_cpu_seconds
-                if on_record is not None:
-                    for record in records:
-                        on_record(record)
+            in_time = await run.until(timeout_seconds, began_ns, seed)
+            records = run.records(target.api_key)
+            cpu_seconds = time.process_time() - began_cpu_seconds
     return CellRecord(
         cell=cell,
         began_ns=began_ns,
@@ -126,8 +121,16 @@ class _Request:
 class _Run:
     """The state of one cell while it runs."""
 
-    def __init__(self, pool: Pool, target: Target, cell: Cell, prompts: Sequence[Prompt]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        target: Target,
+        cell: Cell,
+        prompts: Sequence[Prompt],
+        on_answered: Callable[[], None] | None,
+    ) -> None:
         self.pool = pool
+        self._on_answered = on_answered
         self.workers = cell.load.concurrency or _OPEN_LOOP_CONNECTIONS
         self._cell = cell
         # Encoded before the cell begins.
@@ -203,6 +206,8 @@ class _Run:
             self._lost_in_a_row = 0
         else:
             self._lost_in_a_row += 1
+        if self._on_answered is not None:
+            self._on_answered()
         self._unread_bytes += sum(map(len, answer.pieces))
         if self._unread_bytes > HELD_BYTES and not self._is_catching_up:
             self._is_catching_up = True

@@ -39,8 +39,8 @@ class Watcher(Protocol):
     def began(self, cell: Cell, requests: int) -> None:
         """A cell begins."""
 
-    def answered(self, record: RequestRecord) -> None:
-        """A request has ended."""
+    def answered(self) -> None:
+        """A request has ended; called while others stream, so it must be quick."""
 
     def ended(self, cell: CellRecord) -> None:
         """A cell has ended."""
@@ -199,7 +199,7 @@ class Runner:
                     workload.prompts,
                     seed=self.plan.seed + cell.round,
                     timeout_seconds=self.plan.cell_timeout_seconds,
-                    on_record=self.watcher.answered,
+                    on_answered=self.watcher.answered,
                 )
             )
         after = served.cpu_seconds()

@@ -16,7 +16,7 @@ from benchmarks.errors import ArmFailedError
 from benchmarks.load.loopback import Loopback, loopback
 from benchmarks.load.schedule import Schedule
 from benchmarks.plan import Arm, Plan
-from benchmarks.records import Cell, CellRecord, RequestRecord
+from benchmarks.records import Cell, CellRecord
 from benchmarks.running.folder import ResultsFolder
 from benchmarks.running.runner import Runner
 from benchmarks.running.servers import ServedArm, connect
@@ -30,6 +30,7 @@ class Told:
         self.starts: list[str] = []
         self.cells: list[Cell] = []
         self.failures: list[str] = []
+        self.answers = 0
 
     def starting(self, arm: str) -> None:
         self.starts.append(arm)
@@ -38,8 +39,8 @@ class Told:
         assert cell.workload == "chat"
         assert requests == 4
 
-    def answered(self, record: RequestRecord) -> None:
-        del record
+    def answered(self) -> None:
+        self.answers += 1
 
     def ended(self, cell: CellRecord) -> None:
         self.cells.append(cell.cell)
@@ -100,6 +101,7 @@ def test_every_cell_of_every_round_is_measured(
     assert all(cell.is_complete for cell in results.cells)
     assert {one.outcome for one in results.requests} == {"successful"}
     assert len(results.requests) == 2 * 2 * 2 * 4
+    assert told.answers == len(results.requests)
     # Warming up is not measuring.
     assert all(one.prompt_id.startswith("chat-") for one in results.requests)
     assert len(told.starts) == (2 if side_by_side else 4)
