@@ -72,7 +72,8 @@ class RequestRecord:
         prompt_id: of the workload; the same in all arms and rounds, so that requests pair up.
         outcome: only `successful` ones enter metrics of latency.
         due_ns: when it ought to have been sent; in a closed loop, when a place became free.
-        sent_ns: just before its first byte was written; None if no connection was had.
+        sent_ns: just before its first byte was written, for the first time if it was sent twice;
+            None if no connection was had.
         first_byte_ns: the first byte of the answer's body.
         chunk_ns: shape [chunks]; arrival of each chunk that holds text of the answer, reasoning or
             a tool call. A verify step puts several tokens into one chunk: these are not tokens.

@@ -22,7 +22,8 @@ class Answer:
     """What came of one request, not decoded. Times are `time.monotonic_ns`.
 
     Attributes:
-        sent_ns: just before the request was written; None if no connection was had.
+        sent_ns: just before the request was written, for the first time if it was sent twice;
+            None if no connection was had.
         status: of HTTP; None if no head of an answer arrived.
         pieces: the body as it arrived.
         piece_ns: shape [pieces]: when each arrived. Pieces of one read share their time.
@@ -60,8 +61,7 @@ class Answer:
             self.ended_ns = time.monotonic_ns()
 
     def begin_again(self) -> None:
-        """Forget the attempt on a connection that was closed while it lay idle."""
-        self.sent_ns = None
+        """Forget the failure on a connection that was closed while it lay idle, not its time."""
         self.failure = None
 
 
@@ -121,7 +121,8 @@ class Connection(asyncio.BufferedProtocol):
         self._ends_with_connection = False
         self._parser = httptools.HttpResponseParser(self)
         self._done = asyncio.get_running_loop().create_future()
-        answer.sent_ns = time.monotonic_ns()
+        if answer.sent_ns is None:
+            answer.sent_ns = time.monotonic_ns()
         self._transport.write(request)
         try:
             await self._done

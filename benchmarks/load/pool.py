@@ -88,7 +88,7 @@ class Pool:
         """Send a request over an idle connection or a new one.
 
         A server may close an idle connection at any time, also while a request is on its way to
-        it. Such a request is sent once more, over a new connection.
+        it. Such a request is sent once more, over a new connection; its time counts from the first.
 
         Args:
             request: as `encode` gave it.

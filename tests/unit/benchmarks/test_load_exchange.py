@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -421,6 +422,34 @@ def test_a_request_is_sent_again_only_if_nothing_of_an_answer_had_come(
 
     assert counts == asked
     assert record.outcome == outcome
+
+
+def test_the_time_of_a_request_that_is_sent_twice_is_of_the_first() -> None:
+    arrived_ns: list[int] = []
+
+    async def run() -> RequestRecord:
+        async def handle(
+            number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        ) -> None:
+            while True:
+                await read_request(reader)
+                arrived_ns.append(time.monotonic_ns())
+                if (number, len(arrived_ns)) == (0, 2):
+                    writer.close()
+                    return
+                writer.write(chunked(*GOOD_EVENTS))
+
+        async with playing(handle) as target, Pool(target) as pool:
+            await pool.send(pool.encode({}), Answer())
+            await pool.send(pool.encode({}), answer := Answer())
+        return record_of(answer)
+
+    record = asyncio.run(run())
+
+    assert len(arrived_ns) == 3
+    assert record.outcome == "successful"
+    assert record.sent_ns is not None
+    assert arrived_ns[0] < record.sent_ns < arrived_ns[1]
 
 
 def test_a_fresh_connection_that_ends_at_once_is_not_tried_again() -> None:
