@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -242,23 +242,34 @@ def _timeline(requests: Iterable[RequestRecord]) -> tuple[CellTimeline, ...]:
 
 
 def _for_others(start: ArmStart) -> ArmStart:
-    """A report is sent to others: the home folder, with its owner's name, is written `~`."""
-    home = re.compile(rf"(?<![\w./~-]){re.escape(str(Path.home()))}(?=/|$)")
+    """A report is sent to others: the home folder, with its owner's name, is written `~`.
+
+    The folder that holds this project is written `.`, so that a command line can be repeated there.
+    """
+    project = str(Path(__file__).resolve().parents[2])
+    names = [(_path(project), "."), (_path(str(Path.home())), "~")]
     return ArmStart(
         arm=start.arm,
         round=start.round,
         base_url=start.base_url,
-        run_record=None if start.run_record is None else _replaced(start.run_record, home),
-        server_info=None if start.server_info is None else _replaced(start.server_info, home),
+        run_record=None if start.run_record is None else _replaced(start.run_record, names),
+        server_info=None if start.server_info is None else _replaced(start.server_info, names),
         versions=start.versions,
     )
 
 
-def _replaced(value: Any, home: re.Pattern[str]) -> Any:
+def _path(folder: str) -> re.Pattern[str]:
+    """The folder where it begins a path, and not in the middle of a longer name."""
+    return re.compile(rf"(?<![\w./~-]){re.escape(folder)}(?=/|$)")
+
+
+def _replaced(value: Any, names: Sequence[tuple[re.Pattern[str], str]]) -> Any:
     if isinstance(value, str):
-        return home.sub("~", value)
+        for path, name in names:
+            value = path.sub(name, value)
+        return value
     if isinstance(value, Mapping):
-        return {key: _replaced(one, home) for key, one in value.items()}
+        return {key: _replaced(one, names) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_replaced(one, home) for one in value]
+        return [_replaced(one, names) for one in value]
     return value

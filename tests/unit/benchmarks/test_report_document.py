@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import benchmarks
 from benchmarks.errors import ReportError, StorageError
 from benchmarks.records import Load
 from benchmarks.report.document import assemble, build, read_report
@@ -88,8 +89,11 @@ def test_a_run_without_one_request_has_a_report_too(tmp_path: Path) -> None:
     assert "plain did not start." in files.html.read_text()
 
 
-def test_the_home_folder_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neither_the_home_folder_nor_the_project_s_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
+    project = Path(benchmarks.__file__).resolve().parents[1]
     results = sample_results(**SMALL)
     start = ArmStart(
         arm="plain",
@@ -98,6 +102,7 @@ def test_the_home_folder_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
         run_record={
             "command": ("serve", "--model-path=/home/ada/nano", "/mnt/home/ada/x", "/home/adam"),
             "log_file": "/home/ada/log",
+            "model_path": f"{project}/launcher/nano",
             "restarts": 0,
         },
     )
@@ -107,6 +112,7 @@ def test_the_home_folder_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert report.starts[0].run_record == {
         "command": ["serve", "--model-path=~/nano", "/mnt/home/ada/x", "/home/adam"],
         "log_file": "~/log",
+        "model_path": "./launcher/nano",
         "restarts": 0,
     }
 
