@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
 from typing import Any, Final
 
@@ -63,6 +65,23 @@ def parse_arm(text: str) -> Arm:
         f"Not an arm: {text!r}{nearest(text, (PLAIN, 'eagle', 'ngram'))}.",
         action=f"Arms are: {_FORMS}.",
     )
+
+
+def option_of(arm: Arm) -> str:
+    """What `parse_arm` reads this arm from."""
+    if arm.url is not None:
+        return f"{arm.name}={arm.url}"
+    short = arm.name.replace("-", ":", 1).replace("-", "/")
+    for text in (arm.name, short):
+        with contextlib.suppress(PlanError):
+            if parse_arm(text) == arm:
+                return text
+    fields = (
+        # The line after the first one is YAML's end mark.
+        f"{field}:{yaml.safe_dump(value, width=math.inf).splitlines()[0]}"
+        for field, value in arm.fields.items()
+    )
+    return f"{arm.name}={','.join(fields)}"
 
 
 def _parse_fields(text: str) -> dict[str, Any]:

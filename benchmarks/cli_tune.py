@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,7 +14,7 @@ import click
 import yaml
 from rich.table import Table
 
-from benchmarks.arms import PLAIN, parse_arm
+from benchmarks.arms import PLAIN, option_of, parse_arm
 from benchmarks.cli_common import default_folder, facts, shared_fields, with_preset
 from benchmarks.errors import PlanError, StorageError, TargetError
 from benchmarks.plan import Arm, Plan
@@ -254,16 +255,12 @@ def _show(found: Search, target: Path, folder: Path, *, as_json: bool) -> None:
     out.print(table)
     ended = " The time was over before one was left." if found.out_of_time else ""
     out.print(f"\nThe fastest: {found.best.name}.{ended}", highlight=False, markup=False)
+    # Where plain decoding won, the default of EAGLE shows by how much.
+    other = "eagle" if found.best.name == PLAIN else shlex.quote(option_of(found.best))
     out.print(
         f"Serve so:  python -m launcher up --config {target}\n"
-        f"Compare:   python -m benchmarks run --arm {PLAIN} --arm {_as_option(found.best)}",
+        f"Compare:   python -m benchmarks run --config {target} --arm {PLAIN} --arm {other}",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
-
-
-def _as_option(arm: Arm) -> str:
-    if arm.name == PLAIN:
-        return "eagle"
-    return arm.name.replace("-", ":", 1).replace("-", "/") if "eagle-" in arm.name else arm.name

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from benchmarks.analysis.metrics import acceptance_length
 from benchmarks.arms import PLAIN, eagle, parse_arm
 from benchmarks.plan import Arm
 from benchmarks.records import RequestRecord
@@ -78,11 +77,13 @@ class Search:
 def trial_of(arm: str, rung: int, requests: Sequence[RequestRecord], *, seconds: float) -> Trial:
     """The figure of one candidate.
 
-    Formula: median over prompts of (ended - due) / completion tokens
+    Formula: median over prompts of (ended - due) / completion tokens; acceptance length =
+    sum(correct_draft_tokens + verify_rounds) / sum(verify_rounds).
     """
     whole = [one for one in requests if one.outcome == "successful" and one.completion_tokens]
     speeds = [(one.ended_ns - one.due_ns) / 1e9 / (one.completion_tokens or 1) for one in whole]
-    lengths = [length for one in whole if (length := acceptance_length(one)) is not None]
+    steps = sum(one.verify_rounds or 0 for one in whole)
+    drafts = sum(one.correct_draft_tokens or 0 for one in whole)
     if not speeds:
         errors = sorted({one.error for one in requests if one.error})
         return Trial(
@@ -98,7 +99,7 @@ def trial_of(arm: str, rung: int, requests: Sequence[RequestRecord], *, seconds:
         rung=rung,
         prompts=len(whole),
         seconds_per_output_token=statistics.median(speeds),
-        acceptance_length=statistics.fmean(lengths) if lengths else None,
+        acceptance_length=(drafts + steps) / steps if steps else None,
         seconds=seconds,
     )
 

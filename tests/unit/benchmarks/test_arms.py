@@ -4,9 +4,35 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.arms import eagle, parse_arm, parse_field
+from benchmarks.arms import eagle, option_of, parse_arm, parse_field
 from benchmarks.errors import PlanError
+from benchmarks.plan import Arm
 from benchmarks.running.servers import configuration, server_name
+from benchmarks.tuning import candidates
+
+
+@pytest.mark.parametrize(
+    "arm",
+    [
+        *candidates(),
+        *map(
+            parse_arm,
+            (
+                "ngram",
+                "old=http://127.0.0.1:8000/v1",
+                "eagle-1=speculative_num_steps:2",
+                "plain=speculative_algorithm:EAGLE",
+                "x=mem_fraction_static:0.8,speculative_draft_model_path:,served_model_name:'8',device:1e-5",
+            ),
+        ),
+    ],
+)
+def test_an_arm_can_be_written_as_the_option_that_gives_it(arm: Arm) -> None:
+    assert parse_arm(option_of(arm)) == arm
+
+
+def test_an_arm_is_written_in_its_short_form_where_it_has_one() -> None:
+    assert [option_of(arm) for arm in candidates(((5, 4, 8),))] == ["plain", "eagle:5/4/8"]
 
 
 def test_plain_unsets_speculation() -> None:

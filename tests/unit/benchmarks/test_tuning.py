@@ -135,7 +135,7 @@ def test_a_trial_s_figure_is_the_median_over_prompts_of_seconds_per_token() -> N
     requests = [
         request("a", seconds=1.0, tokens=10, rounds=5),
         request("b", seconds=9.0, tokens=30, rounds=15),
-        request("c", seconds=4.0, tokens=20, rounds=10),
+        request("c", seconds=4.0, tokens=20, rounds=20),
         request("d", seconds=0.1, tokens=None),
     ]
 
@@ -143,7 +143,8 @@ def test_a_trial_s_figure_is_the_median_over_prompts_of_seconds_per_token() -> N
 
     assert trial.seconds_per_output_token == pytest.approx(0.2)
     assert trial.prompts == 3
-    assert trial.acceptance_length == pytest.approx(2.0)
+    # 60 tokens in 40 verify steps: a long answer counts for more than a short one.
+    assert trial.acceptance_length == pytest.approx(1.5)
 
 
 def test_a_trial_without_an_answer_has_a_failure() -> None:
