@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import click
 import yaml
+from click.core import ParameterSource
 from pydantic import ValidationError
 
 from benchmarks.arms import PLAIN, parse_arm
@@ -29,12 +30,15 @@ from benchmarks.running.servers import ServedArm, configuration, connect, open_a
 from benchmarks.workloads import load_workload
 from benchmarks.workloads.workload import Workload
 from launcher import consoles
+from launcher.errors import LauncherError
 from launcher.serving import command_of
 
 DEFAULT_ARMS: Final = (PLAIN, "eagle")
 DEFAULT_WORKLOADS: Final = ("chat", "code", "json", "tools")
 DEFAULT_CONCURRENCIES: Final = "1,2,4,8"
 N = TypeVar("N", int, float)
+_BESIDE_RESUME: Final = ("--dry-run", "--json")
+_BESIDE_PLAN: Final = (*_BESIDE_RESUME, "--output")
 
 
 @click.command()
@@ -43,7 +47,7 @@ N = TypeVar("N", int, float)
     "plan_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="YAML with all of it, as `--dry-run --json` prints; options are left out then.",
+    help="YAML with all of it, as `--dry-run --json` prints; instead of the options below.",
 )
 @click.option(
     "--arm",
@@ -147,7 +151,7 @@ N = TypeVar("N", int, float)
     "--resume",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     metavar="FOLDER",
-    help="Go on with a run that was interrupted.",
+    help="Go on with a run that was interrupted, by its own plan.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be measured; start nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -158,6 +162,7 @@ def run(*, resume: Path | None, output: Path | None, dry_run: bool, as_json: boo
     Each arm is started by the launcher, warmed up, measured and stopped; arms take turns, round by
     round. Ctrl-C keeps what was measured, writes the report of it, and `--resume` goes on.
     """
+    _check_alone(click.get_current_context())
     if resume is not None:
         folder = ResultsFolder(resume)
         plan, workloads = folder.read_plan(), folder.read_workloads()
@@ -181,6 +186,24 @@ def run(*, resume: Path | None, output: Path | None, dry_run: bool, as_json: boo
         _measure(plan, workloads, folder, as_json=as_json)
 
 
+def _check_alone(context: click.Context) -> None:
+    """Refuse options beside one that says it all: they would be left out without a word.
+
+    Raises:
+        click.UsageError: there are some.
+    """
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name
+        and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    ]
+    for whole, beside in (("--resume", _BESIDE_RESUME), ("--plan", _BESIDE_PLAN)):
+        others = [option for option in given if option not in {whole, *beside}]
+        if whole in given and others:
+            raise click.UsageError(f"{whole} says all of it; leave out {', '.join(others)}.")
+
+
 def _measure(
     plan: Plan, workloads: Sequence[Workload], folder: ResultsFolder, *, as_json: bool
 ) -> None:
@@ -198,9 +221,8 @@ def _measure(
     try:
         with progress.show():
             Runner(plan, workloads, folder, opened, progress).run()
-            with contextlib.suppress(TargetError):
-                run_peers(plan, workloads[0], folder, opened, progress)
-    except (BenchmarkError, KeyboardInterrupt) as error:
+            run_peers(plan, workloads[0], folder, opened, progress)
+    except (BenchmarkError, LauncherError, OSError, KeyboardInterrupt) as error:
         failure = error
     results = folder.read()
     if failure is None and not results.missing:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.errors import PeerError
+from benchmarks.errors import PeerError, TargetError
 from benchmarks.load.loops import run_cell
 from benchmarks.peers import measure, ours
+from benchmarks.peers.agreement import REFERENCE as OURS
 from benchmarks.plan import Arm, Plan
 from benchmarks.records import Cell, Load
 from benchmarks.results import PeerFigures
@@ -18,7 +20,6 @@ from benchmarks.running.servers import ServedArm
 from benchmarks.workloads.workload import Workload
 
 REPETITIONS: Final = 3
-OURS: Final = "specserve"
 
 
 def chosen(plan: Plan) -> tuple[Arm, tuple[Load, ...]]:
@@ -35,7 +36,7 @@ def run_peers(
     open_arm: OpenArm,
     watcher: Watcher,
 ) -> None:
-    """Measure with all tools what is not there yet.
+    """Measure with all tools what is not there yet; what fails is noted as missing.
 
     Args:
         plan: names the tools.
@@ -45,7 +46,6 @@ def run_peers(
         watcher: is told.
 
     Raises:
-        TargetError: the server failed.
         StorageError: the folder cannot be written.
     """
     arm, loads = chosen(plan)
@@ -64,29 +64,48 @@ def run_peers(
     if not plan.peers or not wanted:
         return
     watcher.starting(arm.name)
-    with open_arm(arm, plan.rounds) as served:
-        broken: set[str] = set()
-        for tool, load, repetition in wanted:
-            if tool in broken:
-                continue
-            watcher.says(f"{tool} measures {arm.name} at {load.words}, {repetition + 1} of 3")
-            served.flush_cache()
-            try:
-                figures = _measure(
-                    plan,
-                    served,
-                    workload=workload,
-                    load=load,
-                    repetition=repetition,
-                    tool=tool,
-                    folder=folder.path,
-                )
-            except PeerError as error:
-                broken.add(tool)
-                folder.add_problem(f"{tool} on {arm.name}", error.problem)
-                watcher.failed(f"{tool}: {error.problem}")
-                continue
-            folder.add_peer(figures)
+    try:
+        with open_arm(arm, plan.rounds) as served:
+            _take_turns(plan, served, wanted, workload=workload, folder=folder, watcher=watcher)
+    except TargetError as error:
+        folder.add_problem(f"Other benchmarks on {arm.name}", error.problem)
+        watcher.failed(f"Other benchmarks on {arm.name}: {error.problem}")
+
+
+def _take_turns(
+    plan: Plan,
+    served: ServedArm,
+    wanted: Sequence[tuple[str, Load, int]],
+    *,
+    workload: Workload,
+    folder: ResultsFolder,
+    watcher: Watcher,
+) -> None:
+    """Tool by tool; one that failed is not asked again."""
+    broken: set[str] = set()
+    for tool, load, repetition in wanted:
+        if tool in broken:
+            continue
+        arm = served.arm.name
+        turn = f"{repetition + 1} of {REPETITIONS}"
+        watcher.says(f"{tool} measures {arm} at {load.words}, {turn}")
+        served.flush_cache()
+        try:
+            figures = _measure(
+                plan,
+                served,
+                workload=workload,
+                load=load,
+                repetition=repetition,
+                tool=tool,
+                folder=folder.path,
+            )
+        except PeerError as error:
+            broken.add(tool)
+            folder.add_problem(f"{tool} on {arm}", error.problem)
+            watcher.failed(f"{tool}: {error.problem}")
+            continue
+        folder.add_peer(figures)
 
 
 def _measure(
@@ -117,8 +136,6 @@ def _measure(
             f"{tool} needs the tokenizer of the model, which is not on this machine.",
             action="Measure a server that runs here, or leave --peer out.",
         )
-    logs = folder / "peers" / f"{tool}-{load.label}-{repetition}"
-    logs.mkdir(parents=True, exist_ok=True)
     return measure(
         peer,
         served.target,
@@ -126,7 +143,7 @@ def _measure(
         workload=workload,
         load=load,
         repetition=repetition,
-        folder=logs,
+        folder=folder / "peers" / f"{tool}-{load.label}-{repetition}",
         tokenizer=served.tokenizer,
         timeout_seconds=plan.cell_timeout_seconds,
     )

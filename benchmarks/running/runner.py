@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -24,7 +25,8 @@ from benchmarks.running.scoring import score
 from benchmarks.running.servers import ServedArm, is_alive
 from benchmarks.workloads.workload import Workload
 
-# Starts of one arm that fail in a row before it is left alone.
+# Starts of one arm that fail in a row before it is left alone, and servers that one cell may cost
+# before it is left out: what kills a server must not cost all the other cells.
 GIVE_UP_AFTER: Final = 2
 
 OpenArm = Callable[[Arm, int], AbstractContextManager[ServedArm]]
@@ -126,8 +128,14 @@ class Runner:
 
     def _run_in_turn(self) -> None:
         failures = dict.fromkeys(self._arms, 0)
+        killed: Counter[tuple[str, str, Load]] = Counter()
         for number, name, cells in in_turn(self.plan, self._names):
-            todo = [cell for cell in cells if not self.folder.is_measured(cell)]
+            todo = [
+                cell
+                for cell in cells
+                if not self.folder.is_measured(cell)
+                and killed[cell.arm, cell.workload, cell.load] < GIVE_UP_AFTER
+            ]
             # Answers are compared once; a later start serves as well where the first one failed.
             if not todo and not (number == self.plan.rounds - 1 and self._is_unscored(name)):
                 continue
@@ -135,10 +143,14 @@ class Runner:
                 continue
             failures[name] += 1
             with self._forgiving(name), self._start(self._arms[name], number) as served:
-                for cell in todo:
-                    self._measure(served, cell)
-                self._score(served)
                 failures[name] = 0
+                for cell in todo:
+                    try:
+                        self._measure(served, cell)
+                    except ArmLostError:
+                        killed[cell.arm, cell.workload, cell.load] += 1
+                        raise
+                self._score(served)
 
     @contextlib.contextmanager
     def _start(self, arm: Arm, number: int) -> Iterator[ServedArm]:
@@ -206,7 +218,10 @@ class Runner:
         record = replace(
             record,
             cache_flushed=flushed or None,
-            server_cpu_seconds=None if before is None or after is None else after - before,
+            # Less than before: a process has ended, and what it used went with it.
+            server_cpu_seconds=None
+            if before is None or after is None or after < before
+            else after - before,
             gpus=sampler.uses,
         )
         failed = [one for one in requests if one.outcome != "successful"]
@@ -218,6 +233,8 @@ class Runner:
         self.watcher.ended(record)
         if lost:
             raise _lost(served, record, requests)
+        if not record.is_complete:
+            self._note(cell.arm, _not_over(record, len(requests), len(workload.prompts)))
 
     def _repetitions(self, arm: str) -> tuple[int, ...]:
         return (0, 1) if arm == self.plan.baseline else (0,)
@@ -254,6 +271,15 @@ class Runner:
                     self.watcher.failed(f"{what}: {error.problem}")
                     return
                 self.folder.add_scored(served.arm.name, workload.name, repetition, answers)
+
+
+def _not_over(record: CellRecord, sent: int, asked: int) -> TargetError:
+    seconds = (record.ended_ns - record.began_ns) / 1e9
+    return TargetError(
+        f"{record.cell.workload} at {record.cell.load.words} was ended after {seconds:.0f} s, with "
+        f"{sent} of {asked} requests sent.",
+        action="Allow more by --cell-timeout-seconds, or ask for fewer prompts.",
+    )
 
 
 def _lost(served: ServedArm, record: CellRecord, requests: Sequence[RequestRecord]) -> ArmLostError:

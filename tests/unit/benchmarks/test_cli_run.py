@@ -135,7 +135,6 @@ def test_a_dry_run_shows_the_command_of_each_arm(
         (["--objective", "ttft=-1"], 70, "objective"),
         (["--set", "colour:red"], 70, "colour"),
         (["--set", "mem_fraction_static:2"], 13, "mem_fraction_static"),
-        (["--plan", "/nonexistent.yaml"], 70, "cannot be read"),
         (["--rounds", "0"], 2, "--rounds"),
         (["--arm", "plain", "--arm", "plain"], 70, "two arms have one name"),
     ],
@@ -152,6 +151,18 @@ def test_what_makes_no_sense_is_refused_before_anything_is_made(
     assert bench("run", "--preset", "nano", *arguments) == code
 
     assert said in "".join(capsys.readouterr())
+    assert list(here.iterdir()) == []
+
+
+def test_options_beside_one_that_says_it_all_are_refused_and_not_forgotten(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench("run", "--resume", str(here), "--rounds", "9", "--arm", "plain") == 2
+    assert "leave out --arm, --rounds" in capsys.readouterr().err
+    assert bench("run", "--plan", "plan.yaml", "--prompts", "9") == 2
+    assert "leave out --prompts" in capsys.readouterr().err
+    assert bench("run", "--plan", "nonexistent.yaml", "--output", "r") == 70
+    assert "cannot be read" in capsys.readouterr().err
     assert list(here.iterdir()) == []
 
 

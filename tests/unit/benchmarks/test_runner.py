@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ class Told:
         self.starts.append(arm)
 
     def began(self, cell: Cell, requests: int) -> None:
-        assert cell.workload == "chat"
+        assert cell.workload in {"chat", "code"}
         assert requests == 4
 
     def answered(self) -> None:
@@ -174,6 +175,48 @@ def test_a_server_that_dies_in_a_cell_leaves_the_others_and_what_it_had_answered
     assert "Round 1, arm eagle: 2 of 2 cells are not complete, 1 of them begun." in said
     assert "failed while chat ran at" in said
     assert told.failures
+
+
+def test_a_cell_that_kills_its_server_twice_is_left_out_and_the_others_are_measured(
+    tmp_path: Path,
+) -> None:
+    chat, code = workload(), workload("code")
+    kill = {"loopback": {"fault": "exit", "fault_after_chunks": 1}}
+    code = replace(code, prompts=tuple(replace(one, options=kill) for one in code.prompts))
+    asked = plan(Arm(name="eagle"), workloads=("chat", "code"), rounds=6, loads=(C1,))
+    asked = asked.model_copy(update={"warm_up_requests": 0})
+    folder, told = ResultsFolder(tmp_path / "r"), Told()
+    folder.create(asked, [chat, code], {})
+
+    @contextlib.contextmanager
+    def opened(arm: Arm, number: int) -> Iterator[ServedArm]:
+        with loopback(Schedule(tokens_per_chunk=2)) as server:
+            yield connect(arm, server.base_url, round_number=number)
+
+    whole = Runner(asked, [chat, code], folder, opened, told).run()
+
+    assert not whole
+    assert len(told.failures) == 2
+    assert told.starts == ["eagle"] * 6
+    measured = {
+        (one.cell.workload, one.cell.round) for one in folder.read().cells if one.is_complete
+    }
+    assert {name for name, _ in measured} == {"chat"}
+    # Those of the two rounds that it cost may be missing, those after it may not.
+    assert len(measured) >= 4
+
+
+def test_a_cell_that_is_not_over_in_its_time_says_so(tmp_path: Path) -> None:
+    asked = plan(Arm(name="plain"), rounds=1, loads=(C1,))
+    asked = asked.model_copy(update={"warm_up_requests": 0, "cell_timeout_seconds": 0.5})
+    with loopback(Schedule(fault="stall", fault_after_chunks=1)) as stalling:
+        folder, told, whole = run(asked, tmp_path / "r", {"plain": stalling.base_url})
+
+    assert not whole
+    (said,) = folder.read().missing
+    assert "1 of 1 cells are not complete, 1 of them begun. chat at concurrency 1 was ended" in said
+    assert "with 1 of 4 requests sent" in said
+    assert len(told.failures) == 1
 
 
 def test_requests_that_are_refused_by_a_server_that_lives_are_a_result(
