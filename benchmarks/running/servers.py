@@ -131,11 +131,21 @@ def open_arm(
                 doing = "stop"
                 yield _served(arm, record, admin_key, round_number)
         except LauncherError as error:
+            if _was_interrupted(error):
+                # It did not stop when told so by Ctrl-C, which must not be forgotten for it.
+                raise KeyboardInterrupt(error.problem) from error
             raise ArmFailedError(
                 f"Arm {arm.name!r} did not {doing}: {error.problem}",
                 action=error.action,
                 evidence=error.evidence,
             ) from error
+
+
+def _was_interrupted(error: BaseException) -> bool:
+    context = error.__context__
+    while context is not None and not isinstance(context, KeyboardInterrupt):
+        context = context.__context__
+    return context is not None
 
 
 def _served(arm: Arm, record: RunRecord, admin_key: str, round_number: int) -> ServedArm:
