@@ -134,6 +134,8 @@ class CellRecord:
         cell: which.
         began_ns: just before the first request was due.
         ended_ns: the last request's end.
+        began_wall_ns: the same moment as `began_ns` by the wall clock: what puts cells in order
+            when the machine was started anew between them.
         is_complete: every prompt of the workload was sent and ended, well or not.
         cache_flushed: the prefix cache was emptied before; None where the server did not let us.
         server_cpu_seconds: of all the server's processes; None for a server elsewhere.
@@ -145,6 +147,7 @@ class CellRecord:
     began_ns: int
     ended_ns: int
     is_complete: bool
+    began_wall_ns: int | None = None
     cache_flushed: bool | None = None
     server_cpu_seconds: float | None = None
     generator_cpu_seconds: float | None = None

@@ -69,6 +69,7 @@ async def run_cell(
         await run.pool.warm(min(run.workers, len(prompts)))
         with _resting_collector():
             began_cpu_seconds = time.process_time()
+            began_wall_ns = time.time_ns()
             began_ns = time.monotonic_ns()
             in_time = await run.until(timeout_seconds, began_ns, seed)
             records = run.records(target.api_key)
@@ -77,6 +78,7 @@ async def run_cell(
         cell=cell,
         began_ns=began_ns,
         ended_ns=max((one.ended_ns for one in records), default=time.monotonic_ns()),
+        began_wall_ns=began_wall_ns,
         is_complete=in_time and len(records) == len(prompts),
         generator_cpu_seconds=cpu_seconds,
     ), records

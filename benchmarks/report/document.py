@@ -13,12 +13,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from benchmarks.analysis.figures import Analysis, CellFigures, Crossover, Equality, Speedup
 from benchmarks.errors import ReportError
 from benchmarks.plan import Plan
-from benchmarks.records import Cell, Load, Outcome, RequestRecord
+from benchmarks.records import Cell, CellRecord, Load, Outcome, RequestRecord
 from benchmarks.results import ArmStart, PeerFigures, Results
 
 SCHEMA_VERSION: Final = 1
 # A file of another kind may be large, and one line of its text tells enough.
 SHOWN_ERRORS: Final = 5
+LONGEST_PAUSE_NS: Final = 600 * 10**9
 
 
 class WorkloadSummary(BaseModel):
@@ -43,6 +44,8 @@ class WorkloadSummary(BaseModel):
 
 class CellTimeline(BaseModel):
     """When one cell's requests ran. Seconds since the run's first request was due.
+
+    A pause between two cells, such as before `--resume`, counts as ten minutes at the most.
 
     Attributes:
         cell: which.
@@ -166,7 +169,7 @@ def assemble(results: Results, analysis: Analysis) -> Report:
         equalities=tuple(analysis.equalities),
         peers=results.peers,
         missing=results.missing,
-        timeline=_timeline(results.requests),
+        timeline=_timeline(results.requests, results.cells),
     )
 
 
@@ -219,26 +222,40 @@ def _not_a_report(path: Path, why: str, evidence: tuple[str, ...] = ()) -> Repor
     )
 
 
-def _timeline(requests: Iterable[RequestRecord]) -> tuple[CellTimeline, ...]:
+def _timeline(
+    requests: Iterable[RequestRecord], cells: Iterable[CellRecord]
+) -> tuple[CellTimeline, ...]:
     """Milliseconds are enough for a drawing, and keep the file small."""
     by_cell: dict[Cell, list[RequestRecord]] = {}
     for one in sorted(requests, key=lambda record: (record.due_ns, record.ended_ns)):
         by_cell.setdefault(one.cell, []).append(one)
-    first_ns = min((records[0].due_ns for records in by_cell.values()), default=0)
-    return tuple(
-        CellTimeline(
-            cell=cell,
-            requests=tuple(
-                (
-                    round((one.due_ns - first_ns) / 1e9, 3),
-                    round((one.ended_ns - first_ns) / 1e9, 3),
-                    one.outcome,
-                )
-                for one in records
-            ),
+    # To the wall's clock: the monotonic one begins anew when the machine does.
+    shifts = {one.cell: (one.began_wall_ns or one.began_ns) - one.began_ns for one in cells}
+    timeline: list[CellTimeline] = []
+    last_ns: int | None = None
+    skipped_ns = 0
+    for cell in sorted(by_cell, key=lambda cell: by_cell[cell][0].due_ns + shifts.get(cell, 0)):
+        records, shift_ns = by_cell[cell], shifts.get(cell, 0)
+        began_ns = records[0].due_ns + shift_ns
+        if last_ns is None:
+            skipped_ns = began_ns
+        else:
+            skipped_ns += max(0, began_ns - last_ns - LONGEST_PAUSE_NS)
+        last_ns = max(one.ended_ns for one in records) + shift_ns
+        timeline.append(
+            CellTimeline(
+                cell=cell,
+                requests=tuple(
+                    (
+                        round((one.due_ns + shift_ns - skipped_ns) / 1e9, 3),
+                        round((one.ended_ns + shift_ns - skipped_ns) / 1e9, 3),
+                        one.outcome,
+                    )
+                    for one in records
+                ),
+            )
         )
-        for cell, records in by_cell.items()
-    )
+    return tuple(timeline)
 
 
 def _for_others(start: ArmStart) -> ArmStart:

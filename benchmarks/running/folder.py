@@ -300,7 +300,7 @@ class ResultsFolder:
             first, *rest = file.read_bytes().splitlines()
             cells.append(CELL.validate_json(first))
             requests += [REQUEST.validate_json(line) for line in rest]
-        cells.sort(key=lambda one: one.began_ns)
+        cells.sort(key=lambda one: (one.began_wall_ns or 0, one.began_ns))
         return cells, requests
 
     def _read_lines(self, file: Path, adapter: TypeAdapter[T]) -> Iterator[T]:

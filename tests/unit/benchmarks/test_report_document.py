@@ -72,6 +72,38 @@ def test_the_timeline_holds_each_request_in_seconds_since_the_first() -> None:
     ) in own.requests
 
 
+def test_a_run_that_went_on_after_a_restart_of_the_machine_has_one_timeline() -> None:
+    """Its second half has earlier monotonic times, and came a day later."""
+    results = sample_results(**SMALL)
+    first, *others = results.cells
+    second = others[-1]
+    wall = 1_800_000_000 * 10**9
+    moved = replace(
+        results,
+        cells=(
+            replace(first, began_wall_ns=wall),
+            replace(second, began_ns=5, began_wall_ns=wall + 86_400 * 10**9),
+        ),
+        requests=(
+            *(one for one in results.requests if one.cell == first.cell),
+            *(
+                replace(one, due_ns=5 + number, ended_ns=10**9 + 5)
+                for number, one in enumerate(r for r in results.requests if r.cell == second.cell)
+            ),
+        ),
+    )
+
+    timeline = assemble(moved, sample_analysis(moved)).timeline
+
+    assert [one.cell for one in timeline] == [first.cell, second.cell]
+    assert timeline[0].requests[0][0] == 0.0
+    end = max(ended for _, ended, _ in timeline[0].requests)
+    assert timeline[1].requests[0][:2] == (
+        pytest.approx(end + 600, abs=0.01),
+        pytest.approx(end + 601, abs=0.01),
+    )
+
+
 def test_a_run_without_one_request_has_a_report_too(tmp_path: Path) -> None:
     results = replace(
         sample_results(**SMALL, peers=False),
