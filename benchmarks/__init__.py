@@ -1,5 +1,19 @@
-"""Benchmarks, each a module with a command line of its own.
+"""Does speculative decoding pay? `python -m benchmarks run` measures it.
 
-`start_time` measures where the start of a CPU server goes. Speculative against plain decoding is
-not written yet. May import `clients` and `launcher`; neither imports it.
+Imports go from below to above, and never sideways:
+
+    errors, records             how it fails; a record of each request and of each cell
+    workloads, plan             prompts; what is to be measured
+    arms, results, load         arms by name; all that a run gathered; sends and takes times
+    analysis, peers             figures and comparisons; other people's benchmarks
+    report, running, tuning     JSON, Markdown, HTML; carries a plan out; the search for settings
+    progress, cli_common
+    cli_run, cli_tune, cli_report
+    cli
+
+Beside it stand modules with a command line of their own, which nothing imports: `generator`,
+`intervals_check` and `verdict_check` measure the benchmark itself, `start_time` and
+`client_overhead` the launcher and the client, `soak` all of it for hours.
+
+May import `clients` and `launcher`; neither imports it.
 """

@@ -1,4 +1,4 @@
 """From records to figures: metrics, intervals, speed-up, equality of outputs. Pure: no I/O.
 
-Imports `benchmarks.records` and `benchmarks.results`.
+Imports `benchmarks.plan`, `benchmarks.records` and `benchmarks.results`.
 """

@@ -1,7 +1,7 @@
 """Other people's benchmarks on the same server with the same prompts.
 
 Each is a process of its own; its figures are read, never computed anew. Imports
-`benchmarks.results`.
+`benchmarks.load.target` and `benchmarks.results`.
 
 What each tool calls what (`docs/decisions/0009-benchmark-packages.md` has it in full):
 

@@ -1,4 +1,4 @@
 """Carries a plan out: servers through the launcher, cells in their order, a folder of results.
 
-Imports `benchmarks.load`, `launcher` and `clients`.
+Imports `benchmarks.load`, `benchmarks.peers`, `launcher` and `clients`.
 """

@@ -136,19 +136,21 @@ def test_no_two_modules_import_each_other() -> None:
     assert graph == {}
 
 
-def drawn_levels() -> dict[str, int]:
-    """Level of each module in the drawing of `launcher/__init__.py`, the lowest first."""
-    drawing = (PROJECT / "launcher" / "__init__.py").read_text()
+def drawn_levels(package: str) -> dict[str, int]:
+    """Level of each module in the drawing of a package's `__init__.py`, the lowest first."""
+    drawing = (PROJECT / package / "__init__.py").read_text()
     lines = re.findall(
         r"^    (?:  -> )?([a-z_]+(?:, [a-z_]+)*)(?: {2,}.*)?$", drawing, re.MULTILINE
     )
     return {
-        f"launcher.{name}": level for level, names in enumerate(lines) for name in names.split(", ")
+        f"{package}.{name}": level
+        for level, names in enumerate(lines)
+        for name in names.split(", ")
     }
 
 
 def test_imports_go_the_way_that_the_drawing_says() -> None:
-    levels = drawn_levels()
+    levels = drawn_levels("launcher")
     modules = {name for name in LAUNCHER if name.count(".") == 1}
     beside_the_flow = {
         *("launcher.__main__", "launcher.cpu", "launcher.nano"),
@@ -163,6 +165,28 @@ def test_imports_go_the_way_that_the_drawing_says() -> None:
         if levels.get(name, -1) > level
     }
     assert backwards == set()
+
+
+def test_a_benchmark_imports_only_what_is_drawn_above_it() -> None:
+    levels = drawn_levels("benchmarks")
+    modules = modules_of("benchmarks")
+    assert levels.keys() <= modules.keys()
+    assert levels["benchmarks.records"] < levels["benchmarks.load"] < levels["benchmarks.running"]
+
+    def drawn(name: str) -> str:
+        return ".".join(name.split(".")[:2])
+
+    found = {
+        (module, name)
+        for module, file in modules.items()
+        if drawn(module) in levels
+        for name in imported(module, file, at_run_time_only=False, nested=True)
+        # What is not drawn stands beside it, and is imported by nothing.
+        if name in modules and name not in {"benchmarks", drawn(module)}
+        if drawn(name) != drawn(module)
+        if levels.get(drawn(name), len(levels)) >= levels[drawn(module)]
+    }
+    assert found == set()
 
 
 @pytest.mark.parametrize(
