@@ -231,28 +231,38 @@ def _measure(
     folder.release_reserve()
     report = build(results) if results.requests else None
     files = write_report(report, folder.path) if report else None
-    _show_end(folder, report, files, as_json=as_json)
-    if failure is not None:
-        raise failure
-    if results.missing:
-        raise TargetError(
+    if failure is None and results.missing:
+        failure = TargetError(
             f"{len(results.missing)} parts of the plan were not measured.",
             action=f"`python -m benchmarks run --resume {folder.path}` tries them again.",
             evidence=results.missing[:5],
         )
+    _show_end(folder, report, files, failure, as_json=as_json)
+    if as_json and isinstance(failure, BenchmarkError | LauncherError):
+        # The document is the answer; a second one would be none that a program could read.
+        raise SystemExit(failure.exit_code)
+    if failure is not None:
+        raise failure
 
 
 def _show_end(
-    folder: ResultsFolder, report: Report | None, files: ReportFiles | None, *, as_json: bool
+    folder: ResultsFolder,
+    report: Report | None,
+    files: ReportFiles | None,
+    failure: BaseException | None,
+    *,
+    as_json: bool,
 ) -> None:
     written = [files.json, files.markdown, files.html] if files else []
     if as_json:
-        said = {
+        said: dict[str, Any] = {
             "folder": str(folder.path),
             "files": [str(file) for file in written],
             "sentences": report.sentences if report else [],
             "missing": report.missing if report else folder.read().missing,
         }
+        if isinstance(failure, BenchmarkError | LauncherError):
+            said |= {"error": type(failure).__name__, "problem": failure.problem}
         click.echo(json.dumps(said, indent=2))
         return
     if report is None:

@@ -22,7 +22,6 @@ import fcntl
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -44,7 +43,7 @@ from benchmarks.records import (
     to_line,
 )
 from benchmarks.results import PEER, START, ArmStart, PeerFigures, Results
-from benchmarks.workloads.files import load_file
+from benchmarks.workloads.files import read_jsonl
 from benchmarks.workloads.workload import Workload
 
 RESERVED_BYTES: Final = 8 * 1024**2
@@ -141,8 +140,9 @@ class ResultsFolder:
         found = []
         for name, said in self._read_kept()["workloads"].items():
             file = self._workload_file(name)
-            read = load_file(file, prompts=sys.maxsize, seed=0)
-            one = replace(read, name=name, description=said["description"], source=said["source"])
+            one = replace(
+                read_jsonl(file), name=name, description=said["description"], source=said["source"]
+            )
             if one.sha256 != said["sha256"]:
                 raise WorkloadError(
                     f"{file} has changed: its hash is {one.sha256[:12]}, and was "

@@ -203,6 +203,18 @@ def test_a_server_that_dies_leaves_a_report_that_says_what_is_missing(
     assert "missing:" in said.out
 
 
+def test_a_run_that_lacks_something_is_one_document_for_programs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with loopback(Schedule(fault="refuse status")) as refusing:
+        assert bench(*options(refusing, tmp_path / "r", "--json")) == 72
+
+    said = json.loads(capsys.readouterr().out)
+    assert said["error"] == "TargetError"
+    assert len(said["missing"]) == 4
+    assert said["files"] == []
+
+
 def test_ctrl_c_keeps_what_was_measured_and_resume_goes_on(tmp_path: Path) -> None:
     with loopback(Schedule(tokens_per_chunk=2, first_seconds=0.3)) as slow:
         command = [sys.executable, "-m", "benchmarks", *options(slow, tmp_path / "r")]

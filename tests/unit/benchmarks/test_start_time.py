@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.start_time import ARMS, BASELINE, Start, cpu_seconds, summarise
+from benchmarks.running.resources import cpu_seconds
+from benchmarks.start_time import ARMS, BASELINE, Start, summarise
 from launcher import preflight
 from launcher.command import Command
 from launcher.config_sources import resolve
