@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -77,6 +78,8 @@ class Report(BaseModel):
         equalities: whether the outputs are the same.
         peers: what other benchmarks measured beside ours.
         missing: what was not measured and why, a sentence each.
+        cells_not_flushed: arm to the number of cells before which the server did not let us empty
+            its prefix cache, so that prompts of earlier rounds may have been in it.
         timeline: shape [cells and rounds], in the order in which they began.
     """
 
@@ -98,6 +101,7 @@ class Report(BaseModel):
     peers: tuple[PeerFigures, ...]
     missing: tuple[str, ...]
     timeline: tuple[CellTimeline, ...]
+    cells_not_flushed: dict[str, int] = {}
 
     @property
     def baseline(self) -> str:
@@ -170,6 +174,9 @@ def assemble(results: Results, analysis: Analysis) -> Report:
         peers=results.peers,
         missing=results.missing,
         timeline=_timeline(results.requests, results.cells),
+        cells_not_flushed=dict(
+            Counter(one.cell.arm for one in results.cells if not one.cache_flushed)
+        ),
     )
 
 

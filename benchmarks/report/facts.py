@@ -61,9 +61,18 @@ def facts(report: Report) -> tuple[tuple[str, str], ...]:
         ("Loads", ", ".join(loads)),
         ("Rounds", f"{plan.rounds}; arms {turns}; seed {plan.seed}"),
         ("Objective", _line(plan.objective.model_dump() if plan.objective else {})),
+        ("Prefix cache", _not_flushed(report)),
         ("When", f"{report.began_at} to {report.ended_at or '(not completed)'}"),
     )
     return tuple((name, value) for name, value in found if value)
+
+
+def _not_flushed(report: Report) -> str:
+    return "; ".join(
+        f"not emptied before {counted(cells, 'cell')} of {arm}: prompts of earlier rounds may have "
+        "been in it"
+        for arm, cells in report.cells_not_flushed.items()
+    )
 
 
 def arm_facts(report: Report) -> tuple[ArmFacts, ...]:

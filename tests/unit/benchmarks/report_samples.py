@@ -92,6 +92,7 @@ def sample_results(
                             began_ns=int(now),
                             ended_ns=int(max(free)),
                             is_complete=True,
+                            cache_flushed=True,
                             server_cpu_seconds=(max(free) - now) / 1e9 * 1.9,
                         )
                     )

@@ -10,10 +10,16 @@ import pytest
 
 from benchmarks.analysis.figures import Estimate
 from benchmarks.records import Load
+from benchmarks.report.document import assemble
 from benchmarks.report.markdown import to_markdown
 from benchmarks.report.peer_tables import peer_rows, peer_table
 from benchmarks.report.wording import NONE, estimate, number, percent
-from tests.unit.benchmarks.report_samples import VERDICT, sample_report
+from tests.unit.benchmarks.report_samples import (
+    VERDICT,
+    sample_analysis,
+    sample_report,
+    sample_results,
+)
 
 SMALL: dict[str, Any] = {"workloads": ("chat", "code"), "loads": (Load(concurrency=1),)}
 
@@ -112,6 +118,18 @@ def test_a_cell_that_was_planned_and_not_measured_is_missing() -> None:
     shorter = report.model_copy(update={"cells": report.cells[:-1]})
 
     assert "eagle-3-1-4, code: nothing was measured at concurrency 1." in to_markdown(shorter)
+
+
+def test_a_prefix_cache_that_could_not_be_emptied_is_said() -> None:
+    results = sample_results(**SMALL)
+    cells = tuple(
+        replace(one, cache_flushed=None if one.cell.arm == "plain" else True)
+        for one in results.cells
+    )
+
+    assert "Prefix cache" not in to_markdown(sample_report(**SMALL))
+    said = to_markdown(assemble(replace(results, cells=cells), sample_analysis(results)))
+    assert "Prefix cache: not emptied before 10 cells of plain: prompts of earlier" in said
 
 
 def test_one_arm_alone_has_no_speed_up_and_no_empty_heading() -> None:
