@@ -8,6 +8,7 @@ Imports go from below to above, and never sideways:
     analysis, peers             figures and comparisons; other people's benchmarks
     report, running, tuning     JSON, Markdown, HTML; carries a plan out; the search for settings
     progress, cli_common
+    cli_plan
     cli_run, cli_tune, cli_report
     cli
 

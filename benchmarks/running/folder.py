@@ -43,6 +43,7 @@ from benchmarks.records import (
     to_line,
 )
 from benchmarks.results import PEER, START, ArmStart, PeerFigures, Results
+from benchmarks.running.missing import missing
 from benchmarks.workloads.files import read_jsonl
 from benchmarks.workloads.workload import Workload
 
@@ -237,33 +238,8 @@ class ResultsFolder:
                 for answer in self._read_lines(file, SCORED)
             ),
             peers=tuple(self._read_lines(self.path / "peers.jsonl", PEER)),
-            missing=self._missing(plan, kept["workloads"], cells),
+            missing=missing(plan, list(kept["workloads"]), cells, self._read_problems()),
         )
-
-    def _missing(
-        self, plan: Plan, workloads: Iterable[str], cells: Sequence[CellRecord]
-    ) -> tuple[str, ...]:
-        """What the plan asks for and is not there, with the last known reason."""
-        whole = {one.cell for one in cells if one.is_complete}
-        begun = {one.cell for one in cells} - whole
-        problems = self._read_problems()
-        reasons = {one["arm"]: one["why"] for one in problems if one["arm"]}
-        said: list[str] = []
-        for number in range(plan.rounds):
-            for arm in plan.arms:
-                wanted = [
-                    Cell(arm.name, name, load, number) for name in workloads for load in plan.loads
-                ]
-                absent = [cell for cell in wanted if cell not in whole]
-                if not absent:
-                    continue
-                partly = sum(cell in begun for cell in absent)
-                part = f", {partly} of them begun" if partly else ""
-                said.append(
-                    f"Round {number + 1}, arm {arm.name}: {len(absent)} of {len(wanted)} cells are "
-                    f"not complete{part}. {reasons.get(arm.name, 'The run was interrupted.')}"
-                )
-        return (*said, *(f"{one['what']}: {one['why']}" for one in problems if not one["arm"]))
 
     def _read_problems(self) -> list[dict[str, Any]]:
         file = self.path / "problems.jsonl"

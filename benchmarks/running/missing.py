@@ -1,0 +1,47 @@
+"""What a plan asks for and a folder has not, in sentences. Pure: no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.plan import Plan
+from benchmarks.records import Cell, CellRecord
+
+
+def missing(
+    plan: Plan,
+    workloads: Sequence[str],
+    cells: Sequence[CellRecord],
+    problems: Sequence[Mapping[str, Any]],
+) -> tuple[str, ...]:
+    """What is not there, with the last known reason.
+
+    Args:
+        plan: what was to be measured.
+        workloads: by the names that cells have.
+        cells: those that are there, complete or not.
+        problems: `what`, `why`, and `arm` where its cells are missing for it; the newest last.
+
+    Returns:
+        A sentence for each round and arm, then one for each problem that costs no cell.
+    """
+    whole = {one.cell for one in cells if one.is_complete}
+    begun = {one.cell for one in cells} - whole
+    reasons = {one["arm"]: one["why"] for one in problems if one["arm"]}
+    said: list[str] = []
+    for number in range(plan.rounds):
+        for arm in plan.arms:
+            wanted = [
+                Cell(arm.name, name, load, number) for name in workloads for load in plan.loads
+            ]
+            absent = [cell for cell in wanted if cell not in whole]
+            if not absent:
+                continue
+            partly = sum(cell in begun for cell in absent)
+            part = f", {partly} of them begun" if partly else ""
+            said.append(
+                f"Round {number + 1}, arm {arm.name}: {len(absent)} of {len(wanted)} cells are "
+                f"not complete{part}. {reasons.get(arm.name, 'The run was interrupted.')}"
+            )
+    return (*said, *(f"{one['what']}: {one['why']}" for one in problems if not one["arm"]))
