@@ -269,7 +269,11 @@ def test_a_run_that_is_much_slower_is_a_regression(
     assert "regression" in capsys.readouterr().err
     assert bench("compare", *folders, "--json") == 77
     assert json.loads(capsys.readouterr().out)["changes"]
-    assert bench("compare", *reversed(folders)) == 0
+    # Two rounds have no intervals, and the speed-up of two servers that are the same is noise; what
+    # changed more than twofold has become faster.
+    assert bench("compare", *reversed(folders), "--threshold", "1", "--json") == 0
+    changes = json.loads(capsys.readouterr().out)["changes"]
+    assert {"improvement"} < {one["judgement"] for one in changes}
     assert bench("compare", folders[0], str(tmp_path / "no.json")) == 76
 
 
