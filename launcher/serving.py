@@ -115,6 +115,8 @@ def serving(
             cancel_start(supervisor, config)
         raise
     stop_server(store)
+    # It has ended; whoever has started it still has to take note.
+    supervisor.wait()
 
 
 def _record(store: RunStore) -> RunRecord:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,7 @@ CHAT = load_workload("chat", prompts=3, seed=0)
 
 
 @pytest.fixture(scope="module")
-def folder(eagle: RunRecord, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(eagle: RunRecord, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Plain decoding, started for it, against EAGLE, which runs."""
     path = tmp_path_factory.mktemp("benchmark") / "results"
     code = bench(
