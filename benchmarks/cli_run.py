@@ -72,7 +72,7 @@ _BESIDE_PLAN: Final = (*_BESIDE_RESUME, "--output")
     type=click.IntRange(min=1),
     default=6,
     show_default=True,
-    help="How often everything is measured; five are the least for an interval.",
+    help="How often everything is measured; three are the least for an interval.",
 )
 @click.option(
     "--side-by-side",
