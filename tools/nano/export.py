@@ -99,12 +99,13 @@ def write_weights(model: Nano, path: Path) -> None:
     partial.replace(path)
 
 
+@torch.no_grad()
 def read_weights(model: Nano, path: Path) -> None:
     """Give a model the weights of a file that `write_weights` wrote."""
     state = load_file(path)
     for name, tensor in tensors(model):
         # A part of a parameter, so that to fill it is to fill that.
-        tensor.detach().copy_(state[name])
+        tensor.copy_(state[name])
 
 
 def export(model: Nano, output: Path) -> None:
