@@ -1,6 +1,6 @@
 # The one list of commands. CI calls the same ones: see .ci/run.
 
-.PHONY: help check lint types lock lock-check test test-fast coverage flags nano clean
+.PHONY: help check lint types lock lock-check test test-fast coverage flags nano train-nano clean
 
 help:                ## what there is
 	@grep -E '^[a-z-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/: *.*## */\t/' | expand -t 16
@@ -38,6 +38,11 @@ flags:               ## describe the installed SGLang's command line anew
 
 nano:                ## build the embedded model anew
 	uv run python -m launcher.nano.build
+
+train-nano:          ## train the model that is to be the embedded one (some two hours on 2 cores)
+	uv run python -m tools.nano.make_tokenizer
+	uv run python -m tools.nano.train
+	uv run python -m tools.nano.export
 
 clean:               ## caches and coverage files
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov dist

@@ -81,9 +81,9 @@ def roots(package: str) -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     ("package", "others"),
     [
-        ("clients", {"launcher", "benchmarks", "tests"}),
-        ("launcher", {"clients", "benchmarks", "tests"}),
-        ("benchmarks", {"tests"}),
+        ("clients", {"launcher", "benchmarks", "tests", "tools"}),
+        ("launcher", {"clients", "benchmarks", "tests", "tools"}),
+        ("benchmarks", {"tests", "tools"}),
     ],
 )
 def test_a_package_imports_only_what_stands_below_it(package: str, others: set[str]) -> None:

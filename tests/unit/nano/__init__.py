@@ -1,4 +1,4 @@
-"""Tests of the embedded nano model's folder, without a server.
+"""Tests of the nano model without a server: its folder, the trained one, and the training.
 
-Imports launcher.nano, and of the engine what reads a model folder.
+Imports launcher.nano, tools.nano, and of the engine what reads a model folder.
 """

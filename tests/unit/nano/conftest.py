@@ -1,23 +1,36 @@
-"""What the tests of the nano model share: its tokenizer, and a way to render a chat."""
+"""What the tests of the nano model share: the tokenizers, and a way to render a chat."""
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from launcher.nano import model_path
+from tools.nano import folder
 
 Render = Callable[..., str]
 
 
-@pytest.fixture(scope="session")
-def tokenizer() -> Any:
-    """The committed tokenizer, loaded as the server loads it, with no code of the model's."""
+def load_tokenizer(path: Path) -> Any:
+    """Load a tokenizer as the server loads it, with no code of the model's."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from transformers import AutoTokenizer  # noqa: PLC0415
-    return AutoTokenizer.from_pretrained(model_path(), trust_remote_code=False)
+    return AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    """The committed tokenizer of the embedded model."""
+    return load_tokenizer(model_path())
+
+
+@pytest.fixture(scope="session")
+def trained_tokenizer() -> Any:
+    """The committed tokenizer of the trained model."""
+    return load_tokenizer(folder.model_path())
 
 
 @pytest.fixture(scope="session")

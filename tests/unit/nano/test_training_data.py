@@ -1,0 +1,153 @@
+"""The training data: rendered as the server renders it, parsed as it parses, held-out apart."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from tokenizers import Tokenizer
+
+from tools.nano import data, held_out, sums
+from tools.nano.batches import batches, samples
+from tools.nano.folder import model_path
+from tools.nano.parse import parse
+from tools.nano.score import right_calls, right_number, well_formed
+from tools.nano.vocabulary import END_OF_TURN
+from tools.nano.words import NOUNS, Words
+
+if TYPE_CHECKING:
+    from tools.nano.dialogue import Dialogue
+
+COUNT: Final = 40
+
+
+@pytest.fixture(scope="module")
+def plain_tokenizer() -> Tokenizer:
+    return Tokenizer.from_file(str(model_path() / "tokenizer.json"))
+
+
+def dialogues(kind: str, *, evaluation: bool = False) -> list[Dialogue]:
+    words = Words(f"test/{kind}", evaluation=evaluation)
+    return [data.MAKERS[kind](words, thinking=number % 2 == 0) for number in range(COUNT)]
+
+
+@pytest.mark.parametrize("kind", data.MAKERS)
+def test_it_is_rendered_as_the_server_renders_it(kind: str, trained_tokenizer: Any) -> None:
+    for one in dialogues(kind):
+        expected = trained_tokenizer.apply_chat_template(
+            one.messages[:-1],
+            tools=one.tools or None,
+            tokenize=False,
+            add_generation_prompt=True,
+            enable_thinking=one.thinking,
+        )
+        assert data.prompt_of(one) == expected
+
+
+@pytest.mark.parametrize("kind", data.MAKERS)
+def test_what_is_learnt_is_the_answer_behind_the_prompt(
+    kind: str, plain_tokenizer: Tokenizer
+) -> None:
+    for one in dialogues(kind):
+        made = data.sample(one, plain_tokenizer)
+        prompt = plain_tokenizer.encode(data.prompt_of(one)).ids
+        assert made.ids[: len(prompt)] == prompt
+        assert all(weight > 0 for weight in made.weights[len(prompt) :])
+        assert made.ids[-1] in END_OF_TURN
+
+
+@pytest.mark.parametrize("kind", data.MAKERS)
+def test_its_answers_are_well_formed_and_right(kind: str, plain_tokenizer: Tokenizer) -> None:
+    for one in dialogues(kind, evaluation=True):
+        made = data.sample(one, plain_tokenizer)
+        prompt = len(plain_tokenizer.encode(data.prompt_of(one)).ids)
+        written = plain_tokenizer.decode(made.ids[prompt:-1], skip_special_tokens=False)
+        answer = parse(written, one.tools, thinking=one.thinking)
+        assert well_formed(answer)
+        assert bool(answer.reasoning) == one.thinking
+        if one.number is not None:
+            assert right_number(answer, one.number)
+        if one.messages[-1].get("tool_calls"):
+            assert right_calls(answer, one.calls)
+
+
+@pytest.mark.parametrize("kind", ["tool", "two calls"])
+def test_its_calls_are_what_the_servers_detector_reads(kind: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from sglang.srt.entrypoints.openai.protocol import Tool  # noqa: PLC0415
+        from sglang.srt.function_call.glm4_moe_detector import (  # noqa: PLC0415
+            Glm4MoeDetector,
+        )
+    for one in dialogues(kind):
+        whole = data.render(one.messages, one.tools, thinking=one.thinking)
+        text = whole[len(data.prompt_of(one)) :]
+        tools = [Tool.model_validate(each) for each in one.tools]
+        found = Glm4MoeDetector().detect_and_parse(text, tools).calls
+        assert [(call.name, json.loads(call.parameters)) for call in found] == one.calls
+
+
+def test_no_word_of_the_one_set_is_drawn_for_the_other() -> None:
+    drawn = [
+        {draw(words) for _ in range(3000) for draw in (Words.noun, Words.name, Words.integer)}
+        for words in (Words("a"), Words("b", evaluation=True))
+    ]
+    assert drawn[0].isdisjoint(drawn[1])
+    assert 20 < len([word for word in NOUNS if word in drawn[1]]) < len(NOUNS) / 4
+
+
+def test_no_held_out_sum_is_asked_in_training() -> None:
+    words = Words("sums")
+    asked = {sums.draw(words) for _ in range(20_000)}
+    assert not any(sums.pair_held_out(*one) for one in asked)
+    wanted = {sums.draw(Words(f"{n}", evaluation=True)) for n in range(200)}
+    assert asked.isdisjoint(wanted)
+
+
+def test_no_evaluated_prompt_occurs_in_training() -> None:
+    def asked(one: Dialogue) -> str:
+        return json.dumps([one.tools, held_out.history(one)])
+
+    training = {asked(one) for kind in data.MAKERS for one in dialogues(kind)}
+    evaluated = {asked(one) for part in held_out.sets().values() for one in part}
+    assert training.isdisjoint(evaluated)
+
+
+def test_the_evaluations_sets_are_the_same_each_time() -> None:
+    sizes = {name: len(part) for name, part in held_out.sets().items()}
+    assert sizes == {
+        "all tasks": 300,
+        "chat": 100,
+        "tool": 100,
+        "two calls": 50,
+        "sums, thinking on": 100,
+        "sums, thinking off": 100,
+    }
+    assert held_out.sets() == held_out.sets()
+
+
+@pytest.mark.parametrize(
+    ("sign", "a", "b", "expected"),
+    [
+        ("+", 7, 8, "7 + 8 = 15."),
+        ("+", 47, 38, "7 + 8 = 15, carry 1. 4 + 3 + 1 = 8. So 85."),
+        ("-", 42, 7, "12 - 7 = 5, borrow 1. 4 - 0 - 1 = 3. So 35."),
+        ("-", 3, 5, "3 is less than 5. 5 - 3 = 2. So -2."),
+        ("*", 3, 4, "1 * 4 = 4, 2 * 4 = 8, 3 * 4 = 12."),
+    ],
+)
+def test_sums_are_reasoned_digit_by_digit(sign: str, a: int, b: int, expected: str) -> None:
+    assert sums.reasoning(sign, a, b) == expected
+
+
+def test_batches_hold_each_dialogue_once(plain_tokenizer: Tokenizer) -> None:
+    drawn = samples("a", {"sums": 1.0, "tool": 1.0}, 2000, plain_tokenizer)
+    made = batches(drawn, 500)
+    assert sum(count for batch in made for count, _ in batch.groups) == len(drawn)
+    assert sum(len(batch.learnt) for batch in made) == sum(
+        sum(map(bool, one.weights)) for one in drawn
+    )
+    for batch in made:
+        assert sum(count * length for count, length in batch.groups) == len(batch.ids)
