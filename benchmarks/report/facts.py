@@ -83,7 +83,9 @@ def arm_facts(report: Report) -> tuple[ArmFacts, ...]:
         if arm.url is not None:
             summary = f"already ran at {arm.url}"
         else:
-            summary = _line(arm.fields) or "no settings of its own"
+            # Plain decoding is a field that is unset.
+            said = {name: "unset" if one is None else one for name, one in arm.fields.items()}
+            summary = _line(said) or "no settings of its own"
         found.append(
             ArmFacts(
                 name=arm.name,

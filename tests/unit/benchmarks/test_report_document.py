@@ -11,8 +11,10 @@ import pytest
 
 import benchmarks
 from benchmarks.errors import ReportError, StorageError
+from benchmarks.plan import Arm
 from benchmarks.records import Load
 from benchmarks.report.document import assemble, build, read_report
+from benchmarks.report.facts import arm_facts
 from benchmarks.report.files import write_report
 from benchmarks.results import ArmStart
 from tests.unit.benchmarks.report_samples import (
@@ -234,3 +236,14 @@ def test_a_file_where_the_folder_ought_to_be_is_an_error_of_storage(tmp_path: Pa
 
     with pytest.raises(StorageError, match="cannot be written"):
         write_report(sample_report(**SMALL), tmp_path / "taken")
+
+
+def test_an_arm_that_unsets_a_field_says_so() -> None:
+    report = sample_report()
+    plan = report.plan.model_copy(
+        update={"arms": (Arm(name="plain", fields={"speculative_algorithm": None}),)}
+    )
+
+    (plain,) = arm_facts(report.model_copy(update={"plan": plan}))
+
+    assert plain.summary == "speculative algorithm unset"
