@@ -23,7 +23,7 @@ lock-check:          ## requirements.lock is what pyproject.toml resolves to
 	uv lock
 	sh tools/export_lock.sh | diff -u requirements.lock -
 
-test:                ## all tests, the real server included (twenty to twenty-five minutes on 2 cores)
+test:                ## all tests, the real server included (about half an hour on 2 cores)
 	uv run pytest
 
 test-fast:           ## tests that start no server
