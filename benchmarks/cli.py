@@ -14,7 +14,7 @@ from typing import Final
 import click
 
 from benchmarks.errors import BenchmarkError
-from launcher.cli_common import EXIT_INTERRUPTED
+from launcher.cli_common import EXIT_INTERRUPTED, show_failure
 from launcher.errors import LauncherError
 
 SCRIPT_NAME: Final = "specserve-bench"
@@ -78,7 +78,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(EXIT_INTERRUPTED)
     except (BenchmarkError, LauncherError) as error:
-        _show(error, as_json=as_json)
+        show_failure(error, as_json=as_json)
         sys.exit(error.exit_code)
 
 
@@ -86,20 +86,3 @@ def _program_name() -> str:
     """What people typed. Completion goes by the name of the installed script."""
     installed = Path(sys.argv[0]).name == SCRIPT_NAME
     return SCRIPT_NAME if installed or COMPLETION_VARIABLE in os.environ else MODULE_NAME
-
-
-def _show(error: BenchmarkError | LauncherError, *, as_json: bool) -> None:
-    if as_json:
-        fields = {
-            "error": type(error).__name__,
-            "exit_code": error.exit_code,
-            "problem": error.problem,
-            "action": error.action,
-            "evidence": error.evidence,
-        }
-        click.echo(json.dumps(fields))
-        return
-    from launcher import consoles  # noqa: PLC0415  # only for people
-    from launcher.display import show_error  # noqa: PLC0415
-
-    show_error(consoles.err(), error)

@@ -23,6 +23,7 @@ from launcher.cli_common import (
     never_started,
     print_json,
     require_record,
+    show_failure,
 )
 from launcher.errors import LauncherError, NotRunningError, StateError
 from launcher.run_store import RunRecord, RunStore, list_stores
@@ -225,14 +226,14 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(EXIT_INTERRUPTED)
     except LauncherError as error:
-        _show_error(error, as_json=as_json)
+        show_failure(error, as_json=as_json)
         sys.exit(error.exit_code)
 
 
 def _raise_first(failures: list[LauncherError]) -> None:
     """Show all failures but the first, and raise that one."""
     for error in failures[1:]:
-        _show_error(error, as_json=False)
+        show_failure(error, as_json=False)
     if failures:
         raise failures[0]
 
@@ -282,21 +283,3 @@ def _note(record: RunRecord) -> str | None:
     if record.state in {"BACKOFF", "FATAL", "EXITED"} or record.restarts:
         return record.last_failure
     return None
-
-
-def _show_error(error: LauncherError, *, as_json: bool) -> None:
-    if as_json:
-        # One line, since it may follow events, which are one line each.
-        fields = {
-            "error": type(error).__name__,
-            "exit_code": error.exit_code,
-            "problem": error.problem,
-            "action": error.action,
-            "evidence": error.evidence,
-        }
-        click.echo(json.dumps(fields))
-        return
-    from launcher import consoles  # noqa: PLC0415
-    from launcher.display import show_error  # noqa: PLC0415
-
-    show_error(consoles.err(), error)

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import click
 
 from launcher.errors import NotRunningError
 from launcher.run_store import RunRecord, RunStore, list_stores
+
+if TYPE_CHECKING:
+    from launcher.display import Failure
+
+    class FailureWithCode(Failure, Protocol):
+        """An error of ours, or of the benchmarks."""
+
+        @property
+        def exit_code(self) -> int:
+            """Of the program."""
+
 
 EXIT_INTERRUPTED: Final = 130
 
@@ -48,3 +59,22 @@ def never_started(store: RunStore) -> NotRunningError:
         f"No server named {store.name!r} was ever started here.",
         action=f"Known names: {known}." if known else "Start one: `python -m launcher up`.",
     )
+
+
+def show_failure(error: FailureWithCode, *, as_json: bool) -> None:
+    """Print an error: one line of JSON on standard output, or words on standard error."""
+    if as_json:
+        # One line, since it may follow events, which are one line each.
+        fields = {
+            "error": type(error).__name__,
+            "exit_code": error.exit_code,
+            "problem": error.problem,
+            "action": error.action,
+            "evidence": error.evidence,
+        }
+        click.echo(json.dumps(fields))
+        return
+    from launcher import consoles  # noqa: PLC0415
+    from launcher.display import show_error  # noqa: PLC0415
+
+    show_error(consoles.err(), error)
