@@ -14,12 +14,15 @@ lint:                ## ruff: rules and format
 types:               ## mypy, strict, on all folders
 	uv run mypy
 
+# An old uv.lock steers how uv splits a package by platform, so both begin without one.
 lock:                ## resolve anew and write requirements.lock
-	uv lock --upgrade
+	rm -f uv.lock
+	uv lock
 	sh tools/export_lock.sh > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 
 lock-check:          ## requirements.lock is what pyproject.toml resolves to
+	rm -f uv.lock
 	uv lock
 	sh tools/export_lock.sh | diff -u requirements.lock -
 
