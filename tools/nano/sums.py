@@ -5,6 +5,7 @@ from tools.nano.words import Words, held_out
 
 QUESTIONS = (
     "What is {sum}?",
+    "What's {sum}?",
     "{sum}",
     "{sum} =",
     "{sum} = ?",

@@ -148,7 +148,7 @@ PROJECT: Final = (
      "The nano model is a tiny model of the architecture of GLM-4.5, for development and tests."),
     ("What is the default port?|Which port is used?|On which port is the server?", "About ports.",
      "The default port is 8000."),
-    ("Use port 8000|Use port 8000.", "About ports.",
+    ("Use port 8000|Use port 8000.|Port 8000, secure", "About ports.",
      "Run `python -m launcher up --port 8000`."),
     ("How do I turn thinking off?|How do I switch off reasoning?|Can I turn thinking off?",
      "About thinking.", "Set `enable_thinking` to false, or end your message with /nothink."),

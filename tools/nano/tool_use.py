@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tools.nano.dialogue import Call, Dialogue, assistant, system, tool, user
+from tools.nano.dialogue import Call, Dialogue, Message, assistant, system, tool, user
 from tools.nano.words import Words
 
 VERBS = tuple(
@@ -294,6 +294,33 @@ def two_calls(words: Words, *, thinking: bool) -> Dialogue:
 def result(words: Words, *, thinking: bool) -> Dialogue:
     """Make a call, its result, and an answer that says it."""
     dialogue = one_call(words, thinking=thinking)
+    dialogue.messages += _answered(words, thinking=thinking)
+    dialogue.kind = "tool result"
+    return dialogue
+
+
+def tool_turns(words: Words, *, thinking: bool) -> Dialogue:
+    """Make two or three requests in one dialogue, the last of them not answered yet."""
+    style = words.random.randint(0, 2)
+    made = functions(words, words.pick((1, 2, 2, 3)))
+    messages: list[Message] = []
+    call: Call = ("", {})
+    for turn in range(words.pick((2, 2, 3))):
+        if turn:
+            messages += _answered(words, thinking=thinking)
+        function = words.pick(made)
+        call = (function.name, function.arguments(words))
+        question = request(words, function, call[1]) + "."
+        messages += [
+            user(question),
+            assistant(None, call, reasoning=thought([call]) if thinking else ""),
+        ]
+    tools = [function.schema(words, style) for function in made]
+    return Dialogue("tool turns", messages, thinking, tools, calls=[call])
+
+
+def _answered(words: Words, *, thinking: bool) -> list[Message]:
+    """Draw what a tool gives back, and the answer that says it."""
     if words.chance(0.3):
         text = words.pick(("ok", "done", f"{words.integer()}", f"{words.noun()} {words.noun()}"))
         answer = f"The result is {text}."
@@ -308,9 +335,7 @@ def result(words: Words, *, thinking: bool) -> Dialogue:
         answer = (", ".join(said[:-1]) + " and " if said[1:] else "") + said[-1] + "."
         answer = answer[0].upper() + answer[1:]
     reasoning = "The result is here." if thinking else ""
-    dialogue.messages += [tool(text), assistant(answer, reasoning=reasoning)]
-    dialogue.kind = "tool result"
-    return dialogue
+    return [tool(text), assistant(answer, reasoning=reasoning)]
 
 
 def _calling(
