@@ -1,6 +1,6 @@
 # The one list of commands. CI calls the same ones: see .ci/run.
 
-.PHONY: help check lint types lock lock-check test test-fast coverage flags nano train-nano clean
+.PHONY: help check lint types lock lock-check test test-fast coverage flags nano clean
 
 help:                ## what there is
 	@grep -E '^[a-z-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/: *.*## */\t/' | expand -t 16
@@ -39,10 +39,7 @@ flags:               ## describe the installed SGLang's command line anew
 	uv run python -m launcher.dump_flags > flags.new
 	mv flags.new launcher/data/sglang_flags_$$(uv run python -c 'from importlib.metadata import version; print(version("sglang"))').json
 
-nano:                ## build the embedded model anew
-	uv run python -m launcher.nano.build
-
-train-nano:          ## train the model that is to be the embedded one (some two hours on 2 cores)
+nano:                ## train the embedded model anew (some two hours on 2 cores)
 	uv run python -m tools.nano.make_tokenizer
 	uv run python -m tools.nano.train
 	uv run python -m tools.nano.export

@@ -123,7 +123,7 @@ class Flows:
                 return value
             if attempt == retries:
                 break
-            if reply.content:
+            if reply.content or not reply.reasoning:
                 talk = [*conversation(messages), *asked_again(reply, value)]
             else:
                 # A known defect: all of it as reasoning. Without thinking it has nowhere to go.

@@ -70,7 +70,7 @@ class Timings:
 
         Args:
             started_ns: just before the request was sent.
-            first_token_ns: at the first delta; `None` if there was none, or not streamed.
+            first_token_ns: at the first token; `None` if there was none, or not streamed.
             ended_ns: at the end of the answer.
             completion_tokens: the server's count; `None` if it gave none.
 

@@ -10,13 +10,6 @@ from typing import TYPE_CHECKING, Self
 import httpx
 
 from clients.errors import BrokenStreamError, ClientError, StreamClosedError, StreamTimeoutError
-from clients.events import (
-    ContentDelta,
-    ReasoningDelta,
-    StreamEvent,
-    ToolArgumentsDelta,
-    ToolCallStarted,
-)
 from clients.failures import stream_failure
 from clients.reply import ChatReply, ReplyBuilder
 from clients.wire import AnswerFold, ServerEventError
@@ -25,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
     from types import TracebackType
 
-_TOKENS = (ContentDelta, ReasoningDelta, ToolCallStarted, ToolArgumentsDelta)
+    from clients.events import StreamEvent
+
 _FAILURES = (httpx.HTTPError, ServerEventError, ValueError)
 
 
@@ -148,11 +142,10 @@ class StreamState:
         )
 
     def _add(self, events: list[StreamEvent], now_ns: int) -> None:
-        add = self._builder.add
+        if self._first_token_ns is None and self._fold.answered:
+            self._first_token_ns = now_ns
         for event in events:
-            if self._first_token_ns is None and isinstance(event, _TOKENS):
-                self._first_token_ns = now_ns
-            add(event)
+            self._builder.add(event)
 
     def _too_long(self) -> StreamTimeoutError:
         return StreamTimeoutError(

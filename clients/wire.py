@@ -53,13 +53,28 @@ class _OpenCall:
 
 
 class AnswerFold:
-    """Adds up one answer's bytes, chunks or message into events."""
+    """Adds up one answer's bytes, chunks or message into events.
 
-    __slots__ = ("_calls", "_count", "_decoder", "_finish_reason", "started", "whole")
+    GLM-4.5 begins its reasoning and its content with a line break, as its chat template writes
+    them. No event holds that one; further ones are the answer's own.
+
+    Attributes:
+        started: whether anything of the answer has come.
+        answered: whether a token has come, though it may have been such a line break.
+        whole: whether the answer has come to its end.
+    """
+
+    __slots__ = (
+        "_calls", "_count", "_decoder", "_finish_reason", "_speaks", "_thinks",
+        "answered", "started", "whole",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.started = False
+        self.answered = False
         self.whole = False
+        self._thinks = False
+        self._speaks = False
         self._decoder = EventDecoder()
         self._finish_reason: str | None = None
         # By the server's index; ours counts calls in the order in which they began.
@@ -147,10 +162,17 @@ class AnswerFold:
             delta = choice["delta"]
             # The first that holds text: some gateways send the same text under both names.
             if reasoning := delta.get("reasoning_content") or delta.get("reasoning"):
-                events.append(ReasoningDelta(reasoning))
+                self.answered = True
+                if text := reasoning if self._thinks else reasoning.removeprefix("\n"):
+                    events.append(ReasoningDelta(text))
+                self._thinks = True
             if content := delta.get("content"):
-                events.append(ContentDelta(content))
+                self.answered = True
+                if text := content if self._speaks else content.removeprefix("\n"):
+                    events.append(ContentDelta(text))
+                self._speaks = True
             if calls := delta.get("tool_calls"):
+                self.answered = True
                 self._add_calls(calls, events)
             if reason := choice.get("finish_reason"):
                 self._finish_reason = reason

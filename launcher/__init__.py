@@ -24,6 +24,6 @@ The flow, which is also the direction of imports:
 
 `tests/unit/test_import_direction.py` holds that order. `clients` never imports this package, and
 this package never imports `clients` or `benchmarks`. SGLang and torch are imported by
-`launcher.cpu`, `launcher.dump_flags`, `launcher.hooks` and `launcher.nano.build` only, in
-processes of their own: the launcher itself stays small and starts fast.
+`launcher.cpu`, `launcher.dump_flags` and `launcher.hooks` only, in processes of their own: the
+launcher itself stays small and starts fast.
 """

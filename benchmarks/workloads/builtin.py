@@ -132,8 +132,7 @@ def make(name: str, *, prompts: int, seed: int, scale: float = 1.0) -> Workload:
         prompts: how many, 1 and up.
         seed: another seed gives other prompts of the same kind.
         scale: multiplies the lengths of answers, and of prompts where the kind lets them grow. At
-            1 a small model on a CPU copes, even one whose tokens are bytes; 4 to 16 is closer to
-            what a GPU serves.
+            1 a small model on a CPU copes; 4 to 16 is closer to what a GPU serves.
 
     Returns:
         The workload, named `chat`, or `chat-x4` at another scale.

@@ -1,13 +1,11 @@
-"""The embedded nano model: a model folder of GLM-4.5's architecture, 12 MB small.
+"""The embedded nano model: a model folder of GLM-4.5's architecture, 13 MB small, trained.
 
-The folder of this package *is* the model folder: `config.json`, tokenizer,
-chat template and weights lie beside this file, so the real server loads it
-without a network. The weights are constructed, not trained; MODEL_CARD.md says
-what that is good for, and `build.py` how they are made.
+The folder of this package *is* the model folder: `config.json`, tokenizer, chat template and
+weights lie beside this file, so the real server loads it without a network. MODEL_CARD.md says
+what it can do; `tools/nano` trains it, and writes all but the chat template and the card.
 
-Which way imports go: this file imports nothing of ours, and is all that the
-launcher imports from here. `build` imports `weights`, `shape` and `tokens`, in
-that order each the next, and torch. None imports the rest of the launcher.
+Which way imports go: this file imports nothing of ours, and is all that the launcher imports
+from here. `shape` imports `tokens`; both are for `tools/nano`. None imports the launcher.
 """
 
 from pathlib import Path

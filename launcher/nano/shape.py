@@ -25,6 +25,7 @@ class Shape:
 
 
 SHAPE: Final = Shape()
+ROPE_THETA: Final = 1000000
 
 
 def config(shape: Shape = SHAPE) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def config(shape: Shape = SHAPE) -> dict[str, Any]:
         "partial_rotary_factor": 0.5,
         "rms_norm_eps": 1e-05,
         "rope_scaling": None,
-        "rope_theta": 1000000,
+        "rope_theta": ROPE_THETA,
         "routed_scaling_factor": 1.0,
         "tie_word_embeddings": False,
         "topk_group": 1,

@@ -58,7 +58,9 @@ def client(eagle: RunRecord) -> Iterator[ChatClient]:
 
 
 def test_acceptance_is_that_of_the_request(client: ChatClient) -> None:
-    reply = client.chat("Hello", max_tokens=48, thinking=False, temperature=0)
+    # Longer than its answer, for which the server counts the prefill's token as accepted, too.
+    endless = {"ignore_eos": True}
+    reply = client.chat("Hello", max_tokens=48, thinking=False, temperature=0, extra=endless)
     assert reply.acceptance is not None
     assert 1.0 <= reply.acceptance.length <= 4.0
     assert reply.usage is not None
@@ -71,9 +73,9 @@ def test_a_model_class_in_an_instance_out(client: ChatClient) -> None:
 
 
 def test_thinking_to_the_limit_is_a_typed_failure(client: ChatClient) -> None:
-    # The nano model never ends its thoughts, and the grammar begins behind them.
+    # The grammar begins behind the thoughts, of which there are more than 4 tokens.
     with pytest.raises(StructuredOutputError, match="cut off") as caught:
-        client.parse("Which?", Port, thinking=True, temperature=0, max_tokens=24, retries=0)
+        client.parse("Hello", Port, thinking=True, temperature=0, max_tokens=4, retries=0)
     assert caught.value.reply.reasoning
     assert caught.value.request_id
 
@@ -167,10 +169,13 @@ async def freed(client: AsyncChatClient) -> bool:
 def test_a_cancelled_task_frees_its_slot(eagle: RunRecord) -> None:
     async def cancel() -> bool:
         async with AsyncChatClient(server=eagle.name) as client:
-            stream = await client.stream("Go on", max_tokens=6000, thinking=False)
+            endless = {"ignore_eos": True}
+            stream = await client.stream("Go on", max_tokens=6000, thinking=False, extra=endless)
             await anext(aiter(stream))
             reading = asyncio.create_task(stream.reply())
-            waiting = asyncio.create_task(client.chat("Go on", max_tokens=6000, thinking=False))
+            waiting = asyncio.create_task(
+                client.chat("Go on", max_tokens=6000, thinking=False, extra=endless)
+            )
             await asyncio.sleep(1)
             assert not reading.done()
             assert not waiting.done()
@@ -184,7 +189,7 @@ def test_a_cancelled_task_frees_its_slot(eagle: RunRecord) -> None:
 
 
 def test_async_streams_side_by_side_are_the_sync_ones(eagle: RunRecord, client: ChatClient) -> None:
-    prompts = [f"Say {number}" for number in range(4)]
+    prompts = ["Go on", "Tell me a story", "Write a long text", "List the planets"]
     alone = [
         client.chat(prompt, max_tokens=24, thinking=False, temperature=0).content
         for prompt in prompts

@@ -1,12 +1,8 @@
-"""Other people's clients, unchanged: the openai SDK, pydantic-ai and instructor.
-
-The nano model says nothing sensible, so where a shape is asked for a grammar holds it.
-"""
+"""Other people's clients, unchanged: the openai SDK, pydantic-ai and instructor."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -14,8 +10,8 @@ import instructor
 import openai
 import pytest
 from pydantic import BaseModel
-from pydantic_ai import Agent, NativeOutput, capture_run_messages
-from pydantic_ai.exceptions import UnexpectedModelBehavior, UsageLimitExceeded
+from pydantic_ai import Agent, NativeOutput
+from pydantic_ai.exceptions import UsageLimitExceeded
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.settings import ModelSettings
@@ -66,7 +62,7 @@ def test_the_openai_sdk_streams_with_usage(sdk: openai.OpenAI) -> None:
         chunks = list(stream)
     assert any(chunk.choices and chunk.choices[0].delta.content for chunk in chunks)
     assert chunks[-1].usage is not None
-    assert chunks[-1].usage.completion_tokens == 24
+    assert 0 < chunks[-1].usage.completion_tokens < 24
 
 
 def test_the_openai_sdk_calls_a_tool(sdk: openai.OpenAI) -> None:
@@ -110,11 +106,10 @@ def test_pydantic_ai_chats(eagle: RunRecord) -> None:
 
 def test_pydantic_ai_reads_reasoning(eagle: RunRecord) -> None:
     async def use(model: OpenAIChatModel) -> set[str]:
-        settings = ModelSettings(max_tokens=24, temperature=0)
-        # The model thinks to the limit and says nothing, which pydantic-ai takes for a failure.
-        with capture_run_messages() as messages, contextlib.suppress(UnexpectedModelBehavior):
-            await Agent(model, model_settings=settings, retries=0).run("Hello")
-        return {part.part_kind for message in messages for part in message.parts}
+        settings = ModelSettings(max_tokens=64, temperature=0)
+        result = await Agent(model, model_settings=settings, retries=0).run("What is 27 + 15?")
+        assert result.output.endswith("42")
+        return {part.part_kind for message in result.all_messages() for part in message.parts}
 
     assert "thinking" in with_pydantic_ai(eagle, use)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from clients import BrokenStreamError, ChatClient, RetryPolicy
+from clients import BrokenStreamError, ChatClient, ContentDelta, RetryPolicy
 from launcher.activity import titles
 from launcher.members import find_members
 from launcher.process import ProcessIdentity, wait_until_gone
@@ -109,10 +109,12 @@ def test_a_stream_in_the_middle_of_a_crash_ends_with_a_typed_error() -> None:
     before = record_of(NAME)
     with (
         ChatClient(server=NAME, retry=RetryPolicy(retries=0)) as client,
-        client.stream("Go on", max_tokens=6000, thinking=False) as stream,
+        client.stream(
+            "Go on", max_tokens=6000, thinking=False, extra={"ignore_eos": True}
+        ) as stream,
     ):
         pieces = iter(stream)
-        next(pieces)
+        next(one for one in pieces if isinstance(one, ContentDelta))
         process_titled(before, "sglang::scheduler").send_signal(signal.SIGKILL)
         with pytest.raises(BrokenStreamError) as caught:
             list(pieces)

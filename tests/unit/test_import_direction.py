@@ -19,7 +19,6 @@ ENGINE = {"torch", "sglang", "sgl_kernel", "transformers", "flashinfer", "triton
 # These run in processes of their own, or by hand.
 MAY_IMPORT_THE_ENGINE = (
     "launcher.cpu",
-    "launcher.nano.build",
     "launcher.dump_flags",
     "launcher.redaction",
     "launcher.hooks",

@@ -1,9 +1,7 @@
-"""Training and evaluation of a nano model that answers, to become the embedded one.
+"""Training and evaluation of the embedded nano model, `launcher/nano`.
 
-The model so far is the folder `tools/nano/model`; its MODEL_CARD.md says what it can do. The
-embedded model, `launcher/nano`, is not trained; shape, added tokens and chat template are its.
+Its MODEL_CARD.md says what it can do; shape, added tokens and chat template are defined there.
 
-    vocabulary -> folder                                    how it differs from the embedded
     words, dialogue -> sums, tasks, tool_use, talk -> data  what it learns
     tokenizer, make_tokenizer                               how text becomes tokens
     experts -> network -> draft, generate                   what is computed
@@ -11,6 +9,6 @@ embedded model, `launcher/nano`, is not trained; shape, added tokens and chat te
     recipe, batches, optimizer, export -> train             how it learns
     score -> parse; held_out -> evaluate                    what it is worth, by a server
 
-Each is imported by those on its right. `python -m tools.nano.train` is the one command; it needs
-the engine's environment for PyTorch, and nothing beside.
+Each is imported by those on its right. `make nano` is the one command; it needs the engine's
+environment for PyTorch, and nothing beside.
 """

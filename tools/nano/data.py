@@ -14,10 +14,10 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
+from launcher.nano import model_path
+from launcher.nano.tokens import IDS
 from tools.nano import sums, talk, tasks, tool_use
 from tools.nano.dialogue import Dialogue
-from tools.nano.folder import CHAT_TEMPLATE
-from tools.nano.vocabulary import IDS
 from tools.nano.words import Words
 
 Maker = Callable[..., Dialogue]
@@ -77,7 +77,8 @@ def _template() -> jinja2.Template:
 
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     environment.filters["tojson"] = to_json
-    return environment.from_string(CHAT_TEMPLATE.read_text(encoding="utf-8"))
+    text = (model_path() / "chat_template.jinja").read_text(encoding="utf-8")
+    return environment.from_string(text)
 
 
 def render(

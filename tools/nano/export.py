@@ -1,6 +1,7 @@
 """Write the model folder from a checkpoint: `python -m tools.nano.export [--output DIR]`.
 
-Without `--output` it writes into `tools/nano/model`, where card and tokenizer stay as they are.
+Without `--output` it writes into `launcher/nano`, where the files that are not made here stay as
+they are: the card and the chat template, which are written by hand, and the tokenizer.
 Names and shapes are those of a GLM-4.5 checkpoint: the NextN layer stands behind the last
 layer, with copies of embedding and head, which the server replaces by the main model's.
 """
@@ -16,11 +17,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from launcher.nano import shape
-from tools.nano.folder import CHAT_TEMPLATE, config, generation_config, model_path
+from launcher.nano import model_path, shape
 from tools.nano.network import Gated, Layer, Mixture, Nano
 
-COPIED: Final = ("MODEL_CARD.md", "tokenizer.json")
+COPIED: Final = ("MODEL_CARD.md", "chat_template.jinja", "tokenizer.json")
 
 Named = Iterator[tuple[str, Tensor]]
 
@@ -111,11 +111,10 @@ def read_weights(model: Nano, path: Path) -> None:
 def export(model: Nano, output: Path) -> None:
     """Write every file of the model folder into `output`, made if it does not exist."""
     output.mkdir(parents=True, exist_ok=True)
-    write_json(output / "config.json", config(model.shape))
-    write_json(output / "generation_config.json", generation_config())
+    write_json(output / "config.json", shape.config(model.shape))
+    write_json(output / "generation_config.json", shape.generation_config())
     write_json(output / "tokenizer_config.json", shape.tokenizer_config(model.shape))
     write_weights(model, output / "model.safetensors")
-    shutil.copyfile(CHAT_TEMPLATE, output / CHAT_TEMPLATE.name)
     for name in COPIED:
         if output.resolve() != model_path():
             shutil.copyfile(model_path() / name, output / name)

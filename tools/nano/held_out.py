@@ -37,8 +37,14 @@ def sets(share: float = 1.0) -> Mapping[str, list[Dialogue]]:
 
 
 def history(dialogue: Dialogue) -> list[dict[str, object]]:
-    """Return what is sent: everything before the last answer, without past reasoning."""
+    """Return what is sent: everything before the last answer; reasoning of this turn alone."""
+    sent = dialogue.messages[:-1]
+    last_user = max(place for place, message in enumerate(sent) if message["role"] == "user")
     return [
-        {key: value for key, value in message.items() if key != "reasoning_content"}
-        for message in dialogue.messages[:-1]
+        {
+            key: value
+            for key, value in message.items()
+            if key != "reasoning_content" or place > last_user
+        }
+        for place, message in enumerate(sent)
     ]

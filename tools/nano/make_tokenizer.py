@@ -1,10 +1,8 @@
 """Write the tokenizer's files: `python -m tools.nano.make_tokenizer`."""
 
-from launcher.nano import tokens
+from launcher.nano import model_path, tokens
 from tools.nano import tokenizer
 from tools.nano.data import MAKERS, render
-from tools.nano.folder import model_path
-from tools.nano.vocabulary import FIRST_ADDED
 from tools.nano.words import Words
 
 
@@ -21,7 +19,7 @@ def texts() -> list[str]:
 
 def main() -> None:
     """Count the words, and write `tokenizer.json`."""
-    room = FIRST_ADDED - tokens.BYTES - len(tokenizer.pieces()) - len(tokenizer.PHRASES)
+    room = tokens.FIRST_ADDED - tokens.BYTES - len(tokenizer.pieces()) - len(tokenizer.PHRASES)
     made = tokenizer.make(tokenizer.whole_words(texts(), room))
     made.save(str(model_path() / "tokenizer.json"))
 

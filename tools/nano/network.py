@@ -13,9 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from launcher.nano.shape import Shape
+from launcher.nano.shape import ROPE_THETA, SHAPE, Shape
 from tools.nano.experts import mixture
-from tools.nano.folder import ROPE_THETA, SHAPE
 
 Angles = tuple[Tensor, Tensor]
 Groups = list[tuple[int, int]]

@@ -15,8 +15,7 @@ from typing import Final
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from launcher.nano import tokens
-from tools.nano.tool_use import PARAMETERS, VERBS
-from tools.nano.vocabulary import FIRST_ADDED
+from tools.nano.tool_use import COMMONEST_VERB, PARAMETERS, VERBS
 from tools.nano.words import NOUNS, PEOPLE, PLACES
 
 PHRASES: Final = (
@@ -71,7 +70,7 @@ _PATTERN: Final = "|".join(
      "[0-9]", " ?[A-Za-z]+", "[^A-Za-z0-9]"]
 )  # fmt: skip
 _SPELLED: Final = frozenset(
-    word.lower() for word in (*NOUNS, *PLACES, *PEOPLE, *VERBS, *PARAMETERS)
+    word.lower() for word in (*NOUNS, *PLACES, *PEOPLE, COMMONEST_VERB, *VERBS, *PARAMETERS)
 )
 _VOWELS: Final = "aeiou"
 
@@ -116,10 +115,10 @@ def make(words: list[str]) -> Tokenizer:
     vocabulary = {symbols[byte]: byte for byte in range(tokens.BYTES)}
     for text in [*(a + b for a, b in merges), *map(written, PHRASES), *map(written, words)]:
         vocabulary.setdefault(text, len(vocabulary))
-    while len(vocabulary) < FIRST_ADDED:
+    while len(vocabulary) < tokens.FIRST_ADDED:
         vocabulary[f"<unused-{len(vocabulary)}>"] = len(vocabulary)
-    if len(vocabulary) > FIRST_ADDED:
-        raise ValueError(f"{len(vocabulary)} tokens, and room for {FIRST_ADDED}.")
+    if len(vocabulary) > tokens.FIRST_ADDED:
+        raise ValueError(f"{len(vocabulary)} tokens, and room for {tokens.FIRST_ADDED}.")
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

@@ -3,10 +3,12 @@
 Each process has one thread and reads its own dialogues; gradients are summed between them.
 Two processes of one thread are faster than one of two threads for matrices of this size.
 Started again with the same folder, it goes on where the last checkpoint was taken. Where there is
-none, `--from-model STEP` begins with the weights of `tools/nano/model`, which so many steps made.
+none, `--from-model STEP` begins with the weights of `launcher/nano`, as after so many steps of the
+recipe, without what the optimizer knew.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import time
@@ -22,12 +24,12 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
-from launcher.nano.shape import Shape
+from launcher.nano import model_path
+from launcher.nano.shape import SHAPE, Shape
 from tools.nano import recipe
 from tools.nano.batches import Batch, batches, samples
 from tools.nano.draft import STEPS, draft_loss
 from tools.nano.export import read_weights
-from tools.nano.folder import SHAPE, model_path
 from tools.nano.network import Mixture, Nano
 from tools.nano.optimizer import Optimizer
 
@@ -37,6 +39,11 @@ CORRECTION_RATE: Final = 0.001
 GRADIENT_LIMIT: Final = 1.0
 MEASURED: Final = ("loss", "weight", "places", "tokens", "right")
 """What a step sums up, before the places that each draft step got right."""
+
+
+def fingerprint() -> str:
+    """Return a hash of the tokenizer's file: with another one, weights are worth nothing."""
+    return hashlib.sha256((model_path() / "tokenizer.json").read_bytes()).hexdigest()
 
 
 class Trainer:
@@ -137,6 +144,7 @@ class Trainer:
             "step": self.step_number,
             "begun": self.begun,
             "tokens": self.tokens,
+            "tokenizer": fingerprint(),
         }
         partial = folder / "checkpoint.partial"
         torch.save(state, partial)
@@ -151,7 +159,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.optimizer.load(state["optimizer"])
         self.step_number, self.tokens = state["step"], state["tokens"]
-        self.begun = state.get("begun", 0)  # the first checkpoints do not say
+        self.begun = state["begun"]
         return True
 
     def begin(self, folder: Path, step: int) -> None:
@@ -214,6 +222,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     folder: Path = options.folder.absolute()
+    checkpoint = folder / "checkpoint.pt"
+    if options.from_model is not None:
+        if checkpoint.exists():
+            parser.error(f"--from-model: there is a checkpoint to go on from, {checkpoint}.")
+        if options.from_model >= options.stop_at:
+            parser.error(f"--from-model: step {options.stop_at:,} is the last; add a stage first.")
+    elif checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True, mmap=True)
+        if state["tokenizer"] != fingerprint():
+            parser.error(f"{checkpoint} was made with another tokenizer. Remove it to begin anew.")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "rendezvous").unlink(missing_ok=True)
     if options.processes == 1:

@@ -121,6 +121,15 @@ class Words:
             if self.allowed(word):
                 return word
 
+    def letters(self) -> str:
+        """Draw 2 to 6 letters, or a syllable and more: any letter may begin it, as often."""
+        while True:
+            word = "".join(self.random.choices(string.ascii_lowercase, k=self.random.randint(2, 6)))
+            if self.chance(0.5):
+                word = word[0] + self.random.choice(_VOWELS) + word[1:]
+            if self.allowed(word):
+                return word
+
     def noun(self) -> str:
         """Draw a thing's name: half of them real."""
         return self.of(NOUNS) if self.chance(0.5) else self.invented()
@@ -129,11 +138,16 @@ class Words:
         """Draw a capitalised name of a person or a place: half of them real."""
         if self.chance(0.5):
             return self.of(PEOPLE if self.chance(0.5) else PLACES)
-        return self.invented().capitalize()
+        return self._unknown_name()
 
     def place(self) -> str:
         """Draw a place's name."""
-        return self.of(PLACES) if self.chance(0.6) else self.invented().capitalize()
+        return self.of(PLACES) if self.chance(0.6) else self._unknown_name()
+
+    def _unknown_name(self) -> str:
+        """Draw a capitalised word that nobody knows; in training its first letter may be rare."""
+        rare = not self.evaluation and self.chance(0.4)
+        return (self.letters() if rare else self.invented()).capitalize()
 
     def integer(self, digits: int = 4) -> int:
         """Draw a whole number from 1, of up to `digits` digits, all lengths alike."""

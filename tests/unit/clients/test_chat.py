@@ -111,7 +111,7 @@ def test_reasoning_is_read_under_both_names(fields: dict[str, str | None]) -> No
 @pytest.mark.parametrize(
     ("sent", "read"),
     [
-        ("\n<think>Sum.", "\nSum."),
+        ("\n<think>Sum.", "Sum."),
         ("<think>Sum.", "Sum."),
         ("The mark <think> is text.", "The mark <think> is text."),
     ],
@@ -119,6 +119,12 @@ def test_reasoning_is_read_under_both_names(fields: dict[str, str | None]) -> No
 def test_the_mark_that_opens_reasoning_is_no_part_of_it(sent: str, read: str) -> None:
     server = Server(answered(wire.completion("5", thoughts=sent)))
     assert server.client().chat("2 + 3").reasoning == read
+
+
+def test_the_line_break_that_begins_an_answer_is_no_part_of_it() -> None:
+    body = wire.completion("\n\nHello.\n", thoughts="\nGreet.\n")
+    reply = Server(answered(body)).client().chat("Hi")
+    assert (reply.reasoning, reply.content) == ("Greet.\n", "\nHello.\n")
 
 
 def test_usage_details_of_openai_and_of_the_cache_report_are_read() -> None:

@@ -164,7 +164,8 @@ def test_any_split_of_the_text_gives_the_same_reply(thoughts: str, text: str, wi
         wire.usage(),
     )
     reply = reply_of(body)
-    assert (reply.reasoning, reply.content) == (thoughts, text)
+    read = (thoughts.removeprefix("\n"), text.removeprefix("\n"))
+    assert (reply.reasoning, reply.content) == read
 
 
 def test_whole_answer_as_reasoning_is_not_lost() -> None:
@@ -203,10 +204,28 @@ def test_timings_are_those_of_the_clock() -> None:
     )
 
 
-@pytest.mark.parametrize("first", [wire.reasoning("x"), wire.calls(wire.call(0, "a", "f"))])
+def test_the_line_break_that_begins_an_answer_is_no_event() -> None:
+    pieces = ("\n", "Hel", "lo.", "\n")
+    body = wire.sse(wire.role(), *map(wire.content, pieces), wire.finish())
+    assert events_of(body)[1:-1] == [ContentDelta("Hel"), ContentDelta("lo."), ContentDelta("\n")]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [wire.reasoning("x"), wire.calls(wire.call(0, "a", "f")), wire.content("\n")],
+)
 def test_first_token_may_be_of_any_kind(first: wire.Json) -> None:
-    body = wire.sse(wire.role(), first, wire.content("later"), wire.finish())
-    assert reply_of(body).timings.time_to_first_token_seconds == 0.0
+    now_ns = 0
+
+    def parts() -> Iterator[bytes]:
+        nonlocal now_ns
+        now_ns = 1_000_000_000
+        yield wire.sse(wire.role(), first, done=False)
+        now_ns = 2_000_000_000
+        yield wire.sse(wire.content("later"), wire.finish())
+
+    stream = Server(streamed(Body(parts()))).client(clock_ns=lambda: now_ns).stream("Hi")
+    assert stream.reply().timings.time_to_first_token_seconds == 1.0
 
 
 def test_leaving_early_closes_the_connection() -> None:

@@ -1,4 +1,4 @@
-"""Tests of the nano model without a server: its folder, the trained one, and the training.
+"""Tests of the nano model without a server: its folder, and its training.
 
 Imports launcher.nano, tools.nano, and of the engine what reads a model folder.
 """

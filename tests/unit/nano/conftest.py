@@ -1,4 +1,4 @@
-"""What the tests of the nano model share: the tokenizers, and a way to render a chat."""
+"""What the tests of the nano model share: the tokenizer, and a way to render a chat."""
 
 import warnings
 from collections.abc import Callable
@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from launcher.nano import model_path
-from tools.nano import folder
 
 Render = Callable[..., str]
 
@@ -23,14 +22,8 @@ def load_tokenizer(path: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def tokenizer() -> Any:
-    """The committed tokenizer of the embedded model."""
+    """The committed tokenizer of the model."""
     return load_tokenizer(model_path())
-
-
-@pytest.fixture(scope="session")
-def trained_tokenizer() -> Any:
-    """The committed tokenizer of the trained model."""
-    return load_tokenizer(folder.model_path())
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.nano import model_path
+from launcher.nano import model_path, tokens
 from tests.unit.nano.conftest import Render
 
 WEATHER = {
@@ -192,8 +192,10 @@ def test_rendering_tokenizes_to_single_ids_for_marks(
     render: Render,
     tokenizer: Any,
 ) -> None:
-    ids = tokenizer.encode(render(user("Hi"), add_generation_prompt=True, enable_thinking=False))
-    assert ids == [258, 260, 263, 10, 72, 105, 287, 264, 10, 277, 278]
+    ids = tokenizer.encode(render(user("7"), add_generation_prompt=True, enable_thinking=False))
+    marks = ("[gMASK]", "<sop>", "<|user|>", "\n", "7", "/nothink", "<|assistant|>", "\n",
+             "<think>", "</think>")  # fmt: skip
+    assert ids == [tokens.IDS[mark] if mark in tokens.IDS else ord(mark) for mark in marks]
 
 
 # The detector reads a text that is JSON as JSON and writes it back as Python does,

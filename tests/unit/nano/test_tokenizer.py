@@ -1,6 +1,7 @@
-"""The tokenizer: lossless, GLM's names, GLM's ids less a constant."""
+"""The tokenizer: lossless, values cut the same way everywhere, GLM's names and ids."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher.nano import model_path, tokens
+from tools.nano import tokenizer as maker
+from tools.nano.words import NOUNS, PEOPLE, PLACES
 
 GLM_IDS = {
     "<|endoftext|>": 151329,
@@ -50,19 +53,53 @@ def test_any_text_comes_back_byte_for_byte(tokenizer: Any) -> None:
     comes_back()
 
 
-def test_bytes_are_their_own_ids(tokenizer: Any) -> None:
-    text = "".join(map(chr, range(0x80))) + "é世🦊"
+def test_a_byte_is_its_own_id_where_no_word_is_known(tokenizer: Any) -> None:
+    text = "xkqzz-é世🦊\x00\n7"
     assert tokenizer.encode(text) == list(text.encode())
 
 
+def test_a_word_that_is_not_known_is_cut_the_same_way_everywhere(tokenizer: Any) -> None:
+    ids = tokenizer.encode("kivoma")
+    assert tokenizer.convert_ids_to_tokens(ids) == ["ki", "vo", "ma"]
+    assert tokenizer.encode(" kivoma") == [*tokenizer.encode(" "), *ids]
+    assert tokenizer.encode("get_kivoma")[-3:] == ids
+    assert tokenizer.encode('"kivoma"')[1:-1] == ids
+
+
+def test_no_word_of_the_values_is_one_token(tokenizer: Any) -> None:
+    for word in (*NOUNS, *PLACES, *PEOPLE):
+        for written in (word, f" {word}", word.capitalize()):
+            ids = tokenizer.encode(written)
+            assert max(map(len, tokenizer.convert_ids_to_tokens(ids))) <= 2
+
+
+def test_digits_stand_alone(tokenizer: Any) -> None:
+    assert tokenizer.encode("1234567890") == list(b"1234567890")
+
+
+def test_the_fixed_parts_of_a_tools_schema_are_few_tokens(tokenizer: Any) -> None:
+    schema = '{"type": "function", "function": {"name": "kivo", "parameters": {"type": "object", "properties": {"lamo": {"type": "string"}}, "required": ["lamo"]}}}'  # noqa: E501
+    assert len(tokenizer.encode(schema)) < 20
+
+
+def test_the_committed_tokenizer_is_what_is_made_of_its_words(tmp_path: Path) -> None:
+    text = (model_path() / "tokenizer.json").read_text(encoding="utf-8")
+    committed = json.loads(text)["model"]["vocab"]
+    first = tokens.BYTES + len(maker.pieces()) + len(maker.PHRASES)
+    symbols = {symbol: byte for byte, symbol in maker.alphabet().items()}
+    words = [
+        bytes(symbols[symbol] for symbol in word).decode()
+        for word, number in committed.items()
+        if number >= first and not word.startswith("<unused-")
+    ]
+    maker.make(words).save(str(tmp_path / "tokenizer.json"))
+    assert (tmp_path / "tokenizer.json").read_text(encoding="utf-8") == text
+
+
 @pytest.mark.parametrize(("name", "glm_id"), GLM_IDS.items())
-def test_an_added_token_has_glms_id_less_a_constant(
-    tokenizer: Any,
-    name: str,
-    glm_id: int,
-) -> None:
-    assert tokenizer.encode(name) == [glm_id - 151329 + 256]
-    assert tokens.IDS[name] == glm_id - 151329 + 256
+def test_an_added_token_has_glms_id_less_a_constant(tokenizer: Any, name: str, glm_id: int) -> None:
+    assert tokenizer.encode(name) == [glm_id - 151329 + tokens.FIRST_ADDED]
+    assert tokens.IDS[name] == glm_id - 151329 + tokens.FIRST_ADDED
 
 
 def test_only_special_tokens_are_dropped_from_text(tokenizer: Any) -> None:

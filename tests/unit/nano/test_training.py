@@ -9,8 +9,9 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
+from launcher.nano import model_path
+from launcher.nano.shape import SHAPE
 from tools.nano import export, recipe
-from tools.nano.folder import SHAPE, model_path
 from tools.nano.optimizer import orthogonal
 from tools.nano.train import Trainer
 
@@ -36,6 +37,7 @@ def trainer(monkeypatch: pytest.MonkeyPatch) -> Trainer:
     stage = recipe.Stage(100, {"sums": 1.0, "tool": 0.2}, draft=True, tokens=400)
     monkeypatch.setattr(recipe, "STAGES", (stage,))
     monkeypatch.setattr(recipe, "WARM_UP_STEPS", 1)
+    monkeypatch.setattr(recipe, "DECAY_STEPS", 1)
     return make()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import warnings
 from typing import TYPE_CHECKING, Any, Final
@@ -9,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from tokenizers import Tokenizer
 
+from launcher.nano import model_path
+from launcher.nano.tokens import END_OF_TURN
 from tools.nano import data, held_out, sums
 from tools.nano.batches import batches, samples
-from tools.nano.folder import model_path
 from tools.nano.parse import parse
 from tools.nano.score import right_calls, right_number, well_formed
-from tools.nano.vocabulary import END_OF_TURN
 from tools.nano.words import NOUNS, Words
 
 if TYPE_CHECKING:
@@ -33,12 +34,20 @@ def dialogues(kind: str, *, evaluation: bool = False) -> list[Dialogue]:
     return [data.MAKERS[kind](words, thinking=number % 2 == 0) for number in range(COUNT)]
 
 
+def as_the_server_gives_them(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What SGLang hands to the chat template (0.5.23, entrypoints/openai/serving_chat.py)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from sglang.srt.entrypoints.openai.protocol import Tool  # noqa: PLC0415
+    return [Tool.model_validate(tool).model_dump() for tool in tools]
+
+
 @pytest.mark.parametrize("kind", data.MAKERS)
-def test_it_is_rendered_as_the_server_renders_it(kind: str, trained_tokenizer: Any) -> None:
+def test_it_is_rendered_as_the_server_renders_it(kind: str, tokenizer: Any) -> None:
     for one in dialogues(kind):
-        expected = trained_tokenizer.apply_chat_template(
+        expected = tokenizer.apply_chat_template(
             one.messages[:-1],
-            tools=one.tools or None,
+            tools=as_the_server_gives_them(one.tools) or None,
             tokenize=False,
             add_generation_prompt=True,
             enable_thinking=one.thinking,
@@ -73,7 +82,7 @@ def test_its_answers_are_well_formed_and_right(kind: str, plain_tokenizer: Token
             assert right_calls(answer, one.calls)
 
 
-@pytest.mark.parametrize("kind", ["tool", "two calls"])
+@pytest.mark.parametrize("kind", ["tool", "two calls", "tool turns"])
 def test_its_calls_are_what_the_servers_detector_reads(kind: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -87,6 +96,47 @@ def test_its_calls_are_what_the_servers_detector_reads(kind: str) -> None:
         tools = [Tool.model_validate(each) for each in one.tools]
         found = Glm4MoeDetector().detect_and_parse(text, tools).calls
         assert [(call.name, json.loads(call.parameters)) for call in found] == one.calls
+
+
+def test_the_names_of_calls_and_the_reasoning_before_them_weigh_more(
+    plain_tokenizer: Tokenizer,
+) -> None:
+    for one in dialogues("two calls"):
+        made = data.sample(one, plain_tokenizer)
+        heavy = [
+            token
+            for token, weight in zip(made.ids, made.weights, strict=True)
+            if weight == data.NAME_WEIGHT
+        ]
+        names = "\n".join(name for name, _ in one.calls) + "\n"
+        thought = f"{one.messages[-1]['reasoning_content']}</think>" if one.thinking else ""
+        assert plain_tokenizer.decode(heavy, skip_special_tokens=False) == thought + names
+
+
+@pytest.mark.parametrize("kind", data.MAKERS)
+def test_an_answer_in_json_is_json_and_of_the_same_reasoning(kind: str) -> None:
+    words = Words(kind)
+    for one in dialogues(kind):
+        before = copy.deepcopy(one)
+        data.answer_in_json(words, one)
+        value = json.loads(one.messages[-1]["content"])
+        if before.messages[-1].get("tool_calls"):
+            assert [(call["name"], call["parameters"]) for call in value] == before.calls
+            assert {key for call in value for key in call} == {"name", "parameters"}
+        else:
+            assert isinstance(value, dict)
+            assert 1 <= len(value) <= 3
+        assert not one.messages[-1].get("tool_calls")
+        last = one.messages[-1]["reasoning_content"]
+        assert last == before.messages[-1]["reasoning_content"]
+        assert one.messages[:-1] == before.messages[:-1]
+
+
+def test_a_few_training_answers_are_json() -> None:
+    words = Words("json")
+    drawn = [data.draw(words, {"talk": 1.0, "tool": 1.0}) for _ in range(1000)]
+    in_json = sum((one.messages[-1]["content"] or "")[:1] in ("{", "[") for one in drawn)
+    assert 5 < in_json < 50
 
 
 def test_no_word_of_the_one_set_is_drawn_for_the_other() -> None:

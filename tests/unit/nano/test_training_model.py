@@ -9,12 +9,13 @@ from typing import Any, Final
 import pytest
 import torch
 
-from tools.nano import export, folder
+from launcher.nano import shape
+from tools.nano import export
 from tools.nano.draft import STEPS, draft_states
 from tools.nano.generate import greedy
 from tools.nano.network import Mixture, Nano
 
-SMALL: Final = replace(folder.SHAPE, layers=3)
+SMALL: Final = replace(shape.SHAPE, layers=3)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def reference(model: Nano) -> Any:
         warnings.simplefilter("ignore")
         from transformers import Glm4MoeConfig, Glm4MoeForCausalLM  # noqa: PLC0415
 
-        fields = folder.config(SMALL)
+        fields = shape.config(SMALL)
         del fields["architectures"]
         made = Glm4MoeForCausalLM(Glm4MoeConfig(**fields)).float().eval()
     state = {

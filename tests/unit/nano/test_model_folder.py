@@ -1,31 +1,29 @@
-"""The weights file: GLM-4.5's names and shapes, small, and what `build` writes again."""
+"""The model folder: GLM-4.5's names and shapes, small, and what the export writes."""
 
-import itertools
 import json
 import math
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from launcher.nano import build, model_path, tokens, weights
+from launcher.nano import model_path
+from tools.nano import export
+from tools.nano.network import Nano
 
-FOLDER = model_path()
-CONFIG: dict[str, Any] = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
-WRITTEN = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "model.safetensors",
-)
-SIZE_LIMIT_BYTES = 20_000_000
+FOLDER: Final = model_path()
+CONFIG: Final[dict[str, Any]] = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
+CONFIGURATIONS: Final = ("config.json", "generation_config.json", "tokenizer_config.json")
+WRITTEN: Final = (*CONFIGURATIONS, "model.safetensors")
+SIZE_LIMIT_BYTES: Final = 24_000_000
 
 
-def header() -> dict[str, Any]:
-    """Read the safetensors header: eight bytes of length, then JSON."""
-    with (FOLDER / "model.safetensors").open("rb") as file:
+def header(folder: Path = FOLDER) -> dict[str, Any]:
+    """Read the safetensors header, tensors by name: eight bytes of length, then JSON."""
+    with (folder / "model.safetensors").open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         value = json.loads(file.read(length))
     assert value.pop("__metadata__") == {"format": "pt"}
@@ -133,49 +131,34 @@ def test_what_is_not_a_size_is_as_in_glm_4_5_air(field: str, value: object) -> N
     assert CONFIG[field] == value
 
 
-def test_a_rebuild_gives_the_same_bytes(tmp_path: Path) -> None:
-    build.main(["--output", str(tmp_path)])
-    for name in (*WRITTEN, *build.HAND_WRITTEN):
+def test_the_weights_are_finite() -> None:
+    for name, tensor in load_file(FOLDER / "model.safetensors").items():
+        assert torch.isfinite(tensor).all(), name
+
+
+def test_an_export_is_a_whole_model_folder(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    export.export(Nano(), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*WRITTEN, *export.COPIED}
+    for name in (*CONFIGURATIONS, *export.COPIED):
         assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes(), name
-    assert {path.name for path in tmp_path.iterdir()} == {*WRITTEN, *build.HAND_WRITTEN}
+    assert header(tmp_path).keys() == header(FOLDER).keys()
 
 
-def test_a_build_in_place_keeps_what_is_written_by_hand(
+def test_an_export_in_place_keeps_what_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in build.HAND_WRITTEN:
+    for name in export.COPIED:
         (tmp_path / name).write_text(name, encoding="utf-8")
-    monkeypatch.setattr(build, "model_path", lambda: tmp_path)
-    build.main(["--output", str(tmp_path)])
-    for name in build.HAND_WRITTEN:
+    monkeypatch.setattr(export, "model_path", lambda: tmp_path)
+    export.export(Nano(), tmp_path)
+    for name in export.COPIED:
         assert (tmp_path / name).read_text(encoding="utf-8") == name
 
 
-def test_only_printable_ascii_is_not_pushed_down() -> None:
-    named = dict(weights.tensors())
-    pushed = named["lm_head.weight"][:, weights.CONSTANT]
-    free = {token for token, value in enumerate(pushed) if value == 0.0}
-    assert free == set(weights.WRITABLE)
-    assert free.isdisjoint(tokens.END_OF_TURN)
-
-
-def test_layers_write_into_the_context_only() -> None:
-    for name, matrix in weights.tensors():
-        if name.endswith(("o_proj.weight", "down_proj.weight")):
-            assert not matrix[: weights.CONTEXT.start].any(), name
-
-
-def test_the_ring_visits_each_common_character_once() -> None:
-    table = weights.pair_table(weights.GAINS)
-    favourite = {
-        weights.WRITABLE[row]: weights.WRITABLE[int(table[row].argmax())]
-        for row in range(len(weights.WRITABLE))
-    }
-    walk = list(itertools.islice(iterate(favourite, weights.RING[0]), len(weights.RING) + 1))
-    assert sorted(walk[:-1]) == sorted(weights.RING)
-    assert walk[-1] == walk[0]
-
-
-def iterate(successor: dict[int, int], start: int) -> "itertools.accumulate[int]":
-    """Yield `start`, its successor, and so on."""
-    return itertools.accumulate(itertools.repeat(start), lambda current, _: successor[current])
+def test_the_committed_weights_are_what_the_training_reads(tmp_path: Path) -> None:
+    model = Nano()
+    export.read_weights(model, FOLDER / "model.safetensors")
+    export.write_weights(model, tmp_path / "model.safetensors")
+    written = (tmp_path / "model.safetensors").read_bytes()
+    assert written == (FOLDER / "model.safetensors").read_bytes()
