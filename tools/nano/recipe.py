@@ -89,6 +89,9 @@ CALLS: Final = LAST | {
 }
 """More sums again, which are short, and calls, which are wrong most often."""
 
+RESULTS: Final = CALLS | {"tool result": 0.09, "tool turns": 0.07, "talk": 0.08}
+"""What a tool gives back, in more forms."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -117,6 +120,7 @@ STAGES: Final = (
     Stage(1635, LAST, draft=False, tokens=3072),
     Stage(1675, CALLS, draft=False, tokens=3072),
     Stage(300, CALLS, draft=True, tokens=3072),
+    Stage(200, RESULTS, draft=True, tokens=3072),
 )
 WARM_UP_STEPS: Final = 60
 DECAY_STEPS: Final = 2000

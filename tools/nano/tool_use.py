@@ -50,6 +50,8 @@ WEATHER_QUESTIONS = (
     "Tell me the weather in {0}.",
     "Will it rain in {0}?",
 )
+WEATHER_KEYS = "weather temperature degrees forecast condition wind rain city".split()
+WEATHERS = ("sunny", "rainy", "cloudy", "windy", "cold", "warm", "clear", "snow")
 
 
 def phrase(name: str) -> str:
@@ -338,16 +340,21 @@ def tool_turns(words: Words, *, thinking: bool) -> Dialogue:
 
 def _answered(words: Words, *, thinking: bool) -> list[Message]:
     """Draw what a tool gives back, and the answer that says it."""
-    if words.chance(0.3):
-        text = words.pick(("ok", "done", f"{words.integer()}", f"{words.noun()} {words.noun()}"))
+    if words.chance(0.35):
+        drawn = [words.pick((words.noun, words.name, words.integer))() for _ in range(6)]
+        said_by_tool = " ".join(map(str, drawn[: words.random.randint(1, 6)]))
+        text = words.pick(("ok", "done", *(said_by_tool,) * 4))
         answer = f"The result is {text}."
     else:
         values: dict[str, Any] = {}
         for noun in words.nouns(words.pick((1, 2, 2, 3))):
-            values[noun if words.chance(0.5) else words.of(PARAMETERS)] = words.pick(
-                (words.integer(), words.noun(), words.name(), words.decimal())
-            )
-        text = json.dumps(values)
+            key = noun if words.chance(0.5) else words.of(PARAMETERS)
+            value = words.pick((words.integer(), words.noun(), words.name(), words.decimal()))
+            if words.chance(0.2):
+                key, value = words.pick(WEATHER_KEYS), words.pick((value, *WEATHERS))
+            values[key] = value
+        # As Python writes it, and as most others do.
+        text = json.dumps(values, separators=words.pick(((", ", ": "), (",", ":"))))
         said = [f"the {phrase(key)} is {spoken(value)}" for key, value in values.items()]
         answer = (", ".join(said[:-1]) + " and " if said[1:] else "") + said[-1] + "."
         answer = answer[0].upper() + answer[1:]
