@@ -341,7 +341,8 @@ def tool_turns(words: Words, *, thinking: bool) -> Dialogue:
 def _answered(words: Words, *, thinking: bool) -> list[Message]:
     """Draw what a tool gives back, and the answer that says it."""
     if words.chance(0.35):
-        drawn = [words.pick((words.noun, words.name, words.integer))() for _ in range(6)]
+        sources: list[Callable[[], object]] = [words.noun, words.name, words.integer]
+        drawn = [words.pick(sources)() for _ in range(6)]
         said_by_tool = " ".join(map(str, drawn[: words.random.randint(1, 6)]))
         text = words.pick(("ok", "done", *(said_by_tool,) * 4))
         answer = f"The result is {text}."
