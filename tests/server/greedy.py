@@ -9,6 +9,8 @@ import httpx
 from launcher.run_store import RunRecord
 
 PROMPT_TOKENS = 64
+CHAT = "[gMASK]<sop><|user|>\n{}/nothink<|assistant|>\n<think></think>"
+"""A user's message as the chat template renders it, thinking off."""
 # Different lengths and alphabets, so that batches are ragged and trees differ.
 PROMPTS = tuple(
     " ".join(f"{word}{number * 7 % 10}" for number in range(1, 2 + index))
@@ -43,7 +45,7 @@ def greedy_texts(record: RunRecord, *, api_key: str | None = None, batch: int = 
             answer = client.post(
                 "/generate",
                 json={
-                    "text": list(PROMPTS[start : start + batch]),
+                    "text": [CHAT.format(prompt) for prompt in PROMPTS[start : start + batch]],
                     "sampling_params": {
                         "temperature": 0,
                         "max_new_tokens": PROMPT_TOKENS,
