@@ -39,7 +39,7 @@ flags:               ## describe the installed SGLang's command line anew
 	uv run python -m launcher.dump_flags > flags.new
 	mv flags.new launcher/data/sglang_flags_$$(uv run python -c 'from importlib.metadata import version; print(version("sglang"))').json
 
-nano:                ## train the embedded model anew (some two hours on 2 cores)
+nano:                ## train the embedded model anew (two to three hours on 2 cores)
 	uv run python -m tools.nano.make_tokenizer
 	uv run python -m tools.nano.train
 	uv run python -m tools.nano.export

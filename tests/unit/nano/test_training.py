@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from launcher.nano import model_path
 from launcher.nano.shape import SHAPE
-from tools.nano import export, recipe
+from tools.nano import export, recipe, train
 from tools.nano.optimizer import orthogonal
 from tools.nano.train import Trainer
 
@@ -118,3 +118,34 @@ def test_each_step_belongs_to_its_stage() -> None:
     assert recipe.stage_at(recipe.STAGES[0].steps) is recipe.STAGES[1]
     assert recipe.stage_at(recipe.total_steps() + 5) is recipe.STAGES[-1]
     assert recipe.STAGES[-1].draft
+
+
+def test_a_checkpoint_of_another_tokenizer_is_refused(
+    trainer: Trainer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    trainer.save(tmp_path)
+    monkeypatch.setattr(train, "fingerprint", lambda: "another")
+    with pytest.raises(SystemExit):
+        train.main(["--folder", str(tmp_path)])
+    assert "another tokenizer" in capsys.readouterr().err
+
+
+def test_beginning_from_the_weights_beside_a_checkpoint_is_refused(
+    trainer: Trainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer.save(tmp_path)
+    with pytest.raises(SystemExit):
+        train.main(["--folder", str(tmp_path), "--from-model", "3"])
+    assert "there is a checkpoint" in capsys.readouterr().err
+
+
+def test_beginning_behind_the_last_step_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    last = str(recipe.total_steps())
+    with pytest.raises(SystemExit):
+        train.main(["--folder", str(tmp_path), "--from-model", last])
+    assert "add a stage" in capsys.readouterr().err
