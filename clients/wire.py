@@ -60,18 +60,15 @@ class AnswerFold:
 
     Attributes:
         started: whether anything of the answer has come.
-        answered: whether a token has come, though it may have been such a line break.
         whole: whether the answer has come to its end.
     """
 
     __slots__ = (
-        "_calls", "_count", "_decoder", "_finish_reason", "_speaks", "_thinks",
-        "answered", "started", "whole",
+        "_calls", "_count", "_decoder", "_finish_reason", "_speaks", "_thinks", "started", "whole",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.started = False
-        self.answered = False
         self.whole = False
         self._thinks = False
         self._speaks = False
@@ -80,6 +77,11 @@ class AnswerFold:
         # By the server's index; ours counts calls in the order in which they began.
         self._calls: dict[int, _OpenCall] = {}
         self._count = 0
+
+    @property
+    def answered(self) -> bool:
+        """Whether a token has come, though it may have been such a line break."""
+        return self._thinks or self._speaks or self._count > 0
 
     def feed(self, data: bytes) -> list[StreamEvent]:
         """Read the next bytes of a stream.
@@ -162,17 +164,14 @@ class AnswerFold:
             delta = choice["delta"]
             # The first that holds text: some gateways send the same text under both names.
             if reasoning := delta.get("reasoning_content") or delta.get("reasoning"):
-                self.answered = True
                 if text := reasoning if self._thinks else reasoning.removeprefix("\n"):
                     events.append(ReasoningDelta(text))
                 self._thinks = True
             if content := delta.get("content"):
-                self.answered = True
                 if text := content if self._speaks else content.removeprefix("\n"):
                     events.append(ContentDelta(text))
                 self._speaks = True
             if calls := delta.get("tool_calls"):
-                self.answered = True
                 self._add_calls(calls, events)
             if reason := choice.get("finish_reason"):
                 self._finish_reason = reason
