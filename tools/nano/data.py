@@ -143,7 +143,7 @@ def _stress_results(ids: list[int], weights: list[float]) -> None:
 
 
 def _stress_names(ids: list[int], weights: list[float]) -> None:
-    """Give weight to the names of called functions, and to the reasoning before the calls."""
+    """Give weight to the names of called functions, and to all reasoning of such a dialogue."""
     inside = False
     for place, token in enumerate(ids):
         if token in (THINK, TOOL_CALL):

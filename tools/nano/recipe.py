@@ -80,7 +80,6 @@ LAST: Final = {
 
 CALLS: Final = LAST | {
     "sums": 0.30,
-    "drill": 0.08,
     "copying": 0.03,
     "reformatting": 0.03,
     "talk": 0.05,

@@ -34,12 +34,15 @@ def dialogues(kind: str, *, evaluation: bool = False) -> list[Dialogue]:
     return [data.MAKERS[kind](words, thinking=number % 2 == 0) for number in range(COUNT)]
 
 
-def as_the_server_gives_them(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What SGLang hands to the chat template (0.5.23, entrypoints/openai/serving_chat.py)."""
+def as_the_server_reads_them(tools: list[dict[str, Any]]) -> list[Any]:
+    """SGLang's own objects of tools, whose dumps it hands to the chat template.
+
+    Source: sglang 0.5.23, srt/entrypoints/openai/serving_chat.py.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from sglang.srt.entrypoints.openai.protocol import Tool  # noqa: PLC0415
-    return [Tool.model_validate(tool).model_dump() for tool in tools]
+    return [Tool.model_validate(tool) for tool in tools]
 
 
 @pytest.mark.parametrize("kind", data.MAKERS)
@@ -47,7 +50,7 @@ def test_it_is_rendered_as_the_server_renders_it(kind: str, tokenizer: Any) -> N
     for one in dialogues(kind):
         expected = tokenizer.apply_chat_template(
             one.messages[:-1],
-            tools=as_the_server_gives_them(one.tools) or None,
+            tools=[tool.model_dump() for tool in as_the_server_reads_them(one.tools)] or None,
             tokenize=False,
             add_generation_prompt=True,
             enable_thinking=one.thinking,
@@ -86,14 +89,13 @@ def test_its_answers_are_well_formed_and_right(kind: str, plain_tokenizer: Token
 def test_its_calls_are_what_the_servers_detector_reads(kind: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from sglang.srt.entrypoints.openai.protocol import Tool  # noqa: PLC0415
         from sglang.srt.function_call.glm4_moe_detector import (  # noqa: PLC0415
             Glm4MoeDetector,
         )
     for one in dialogues(kind):
         whole = data.render(one.messages, one.tools, thinking=one.thinking)
         text = whole[len(data.prompt_of(one)) :]
-        tools = [Tool.model_validate(each) for each in one.tools]
+        tools = as_the_server_reads_them(one.tools)
         found = Glm4MoeDetector().detect_and_parse(text, tools).calls
         assert [(call.name, json.loads(call.parameters)) for call in found] == one.calls
 
