@@ -7,9 +7,10 @@ help:                ## what there is
 
 check: lint types lock-check   ## everything but the tests
 
-lint:                ## ruff: rules and format
+lint:                ## ruff: rules and format; import-linter: who imports whom
 	uv run ruff check .
 	uv run ruff format --check .
+	uv run lint-imports --no-logo
 
 types:               ## mypy, strict, on all folders
 	uv run mypy
@@ -45,4 +46,4 @@ nano:                ## train the embedded model anew (two to three hours on 2 c
 	uv run python -m tools.nano.export
 
 clean:               ## caches and coverage files
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov dist
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist

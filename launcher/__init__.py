@@ -22,8 +22,8 @@ The flow, which is also the direction of imports:
       -> cli_common, cli_options, cli_start, cli_plan, cli_models, cli_logs, cli_service
       -> cli_doctor, cli
 
-`tests/unit/test_import_direction.py` holds that order. `clients` never imports this package, and
-this package never imports `clients` or `benchmarks`. SGLang and torch are imported by
+`.importlinter` holds who may import whom. `clients` never imports this package, and this package
+never imports `clients` or `benchmarks`. SGLang and torch are imported by
 `launcher.cpu`, `launcher.dump_flags` and `launcher.hooks` only, in processes of their own: the
 launcher itself stays small and starts fast.
 """
