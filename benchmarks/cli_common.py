@@ -13,9 +13,8 @@ from typing import Any
 
 from benchmarks.arms import parse_field
 from launcher.config_sources import read_config_file
-from launcher.hardware import GIB, probe_hardware
-from launcher.phase_history import read_cpu_model
 from launcher.serving import configure
+from launcher.system.hardware import GIB, probe_hardware, read_cpu_model
 
 
 def shared_fields(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,9 +28,8 @@ from rich.console import Console
 from benchmarks.soak_kills import COMMAND_TIMEOUT_SECONDS, NotRecoveredError, Soak
 from benchmarks.soak_report import MOMENTS, NOT_RECOVERED, TARGETS, Kill, Report, show
 from benchmarks.soak_watch import names_in
-from launcher.hardware import probe_hardware
-from launcher.phase_history import read_cpu_model
 from launcher.run_store import APPLICATION, RunStore
+from launcher.system.hardware import probe_hardware, read_cpu_model
 
 SEED: Final = 20261123
 

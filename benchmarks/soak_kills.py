@@ -25,7 +25,6 @@ from benchmarks.soak_report import (
     Kill,
 )
 from benchmarks.soak_watch import POLL_SECONDS, Seen, Watch, leftovers, names_in
-from launcher.activity import TITLE_PREFIX, titles
 from launcher.events import (
     Event,
     PhaseProgress,
@@ -34,13 +33,14 @@ from launcher.events import (
     ServerFailed,
     ServerReady,
 )
-from launcher.members import find_members
-from launcher.ports import describe_listener, find_listener
-from launcher.process import ProcessIdentity, wait_until_gone
 from launcher.readiness import HttpProber
 from launcher.run_store import RunRecord, RunStore
-from launcher.shared_memory import ROOT as SHARED_MEMORY
 from launcher.states import ServerState
+from launcher.system.activity import TITLE_PREFIX, titles
+from launcher.system.members import find_members
+from launcher.system.ports import describe_listener, find_listener
+from launcher.system.process import ProcessIdentity, wait_until_gone
+from launcher.system.shared_memory import ROOT as SHARED_MEMORY
 
 RECOVERY_SECONDS: Final = 300.0
 # One that SGLang does without ends and nothing follows; so long is waited for what might.

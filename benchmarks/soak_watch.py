@@ -12,10 +12,10 @@ from typing import Final
 from launcher.errors import AlreadyRunningError
 from launcher.events import Event, PhaseProgress, ServerAdopted
 from launcher.follow import EventReader
-from launcher.members import find_members
-from launcher.ports import describe_listener, is_listening
-from launcher.process import ProcessIdentity, wait_until_gone
 from launcher.run_store import RunRecord, RunStore
+from launcher.system.members import find_members
+from launcher.system.ports import describe_listener, is_listening
+from launcher.system.process import ProcessIdentity, wait_until_gone
 
 POLL_SECONDS: Final = 0.01
 GRACE_SECONDS: Final = 5.0

@@ -28,12 +28,12 @@ from launcher import preflight
 from launcher.command import Command
 from launcher.config_sources import resolve
 from launcher.events import Event, ServerReady
-from launcher.hardware import probe_hardware
 from launcher.launch import Launch
 from launcher.mailbox import Request
-from launcher.members import find_members
 from launcher.run_store import RunStore
 from launcher.supervisor import Supervisor
+from launcher.system.hardware import probe_hardware
+from launcher.system.members import find_members
 
 BASELINE: Final = "as launched"
 SEED: Final = 20261123

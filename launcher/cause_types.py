@@ -38,7 +38,7 @@ class Ending:
         served: it was READY in this run.
         lines: its last lines, oldest first, secrets removed.
         oom_kills: processes that the kernel killed for want of memory during the run, counted
-            where the server lives; 0 where unknown. See `launcher.memory_events`.
+            where the server lives; 0 where unknown. See `launcher.system.oom`.
         config: what was served.
     """
 

@@ -160,10 +160,10 @@ def status(*, name: str | None, as_json: bool) -> None:
 def restart(*, name: str, as_json: bool) -> None:
     """Stop a server and start it again with its recorded configuration."""
     from launcher import preflight, starting  # noqa: PLC0415
-    from launcher.hardware import probe_hardware  # noqa: PLC0415
     from launcher.launch import Launch  # noqa: PLC0415
     from launcher.pull_request import Report  # noqa: PLC0415
     from launcher.stop import stop_server  # noqa: PLC0415
+    from launcher.system.hardware import probe_hardware  # noqa: PLC0415
 
     store = RunStore(name)
     record = require_record(store)

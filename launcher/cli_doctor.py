@@ -27,8 +27,8 @@ from launcher.doctor_nvml import DriverState, read_driver
 from launcher.doctor_packages import Packages, package_probes, torch_cuda
 from launcher.doctor_readers import host_readers
 from launcher.errors import LauncherError, UnfitMachineError
-from launcher.hardware import Hardware, probe_hardware, usable_cpus
 from launcher.presets import choose_preset
+from launcher.system.hardware import Hardware, probe_hardware, usable_cpus
 
 COLOURS: Final[dict[Status, str]] = {"green": "green", "amber": "yellow", "red": "bold red"}
 

@@ -16,7 +16,6 @@ from launcher.config_sources import ResolvedConfig
 from launcher.errors import InsufficientMemoryError, NotRunningError
 from launcher.gpu_choice import chosen_gpus
 from launcher.gpu_table import parse_machine
-from launcher.hardware import Gpu, Hardware, probe_hardware
 from launcher.known_shapes import find_known_shape
 from launcher.memory_plan import Verdict
 from launcher.memory_report import compare_memory
@@ -32,6 +31,7 @@ from launcher.plan_sources import find_shape, plan_config
 from launcher.plan_table import feasibility
 from launcher.presets import PRESETS
 from launcher.run_store import RunStore
+from launcher.system.hardware import Gpu, Hardware, probe_hardware
 
 
 @click.command()

@@ -23,13 +23,13 @@ from launcher.config_sources import (
     read_environment,
 )
 from launcher.errors import ConfigError, InvalidValueError, StateError
-from launcher.hardware import probe_hardware
 from launcher.names import API_KEY_VARIABLE
 from launcher.presets import CUSTOM
-from launcher.private_files import write_atomically
 from launcher.run_store import RunStore
 from launcher.service import Service, unit_text
 from launcher.stop import SUPERVISOR_MARGIN_SECONDS
+from launcher.system.files import write_atomically
+from launcher.system.hardware import probe_hardware
 
 KEY_FIELDS: Final = ("api_key_file", "admin_key_file")
 PATH_FIELDS: Final = ("model_path", "speculative_draft_model_path", *KEY_FIELDS)

@@ -14,11 +14,11 @@ from launcher.config import ServerConfig
 from launcher.config_sources import ResolvedConfig
 from launcher.display import show_config
 from launcher.errors import AlreadyRunningError
-from launcher.hardware import probe_hardware
 from launcher.launch import Launch
 from launcher.pull_request import Report
 from launcher.run_store import RunRecord, RunStore, already_running
 from launcher.stop import stop_server
+from launcher.system.hardware import probe_hardware
 
 
 @click.command()

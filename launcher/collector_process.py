@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from launcher import collector
-from launcher.process import ProcessIdentity
+from launcher.system.process import ProcessIdentity
 
 # Room for what the server prints while a collector that was killed is replaced.
 PIPE_BYTES: Final = 1024 * 1024

@@ -14,8 +14,8 @@ from launcher.config import REPOSITORY_PATTERN, ServerConfig
 from launcher.cpu import settings as cpu_settings
 from launcher.errors import ConfigError, SecretInArgumentsError
 from launcher.flags import FlagTable
-from launcher.hardware import Gpu
 from launcher.names import REDACT_VARIABLE
+from launcher.system.hardware import Gpu
 
 MODULE: Final = "sglang.launch_server"
 
@@ -119,8 +119,8 @@ def build_command(
         if getattr(config, field):
             arguments.append(flag)
 
-    # At SIGABRT each process prints the stack of each thread: `launcher.members.dump_stacks`.
-    # SGLang names its children by setproctitle, which writes over the beginning of their
+    # At SIGABRT each process prints the stack of each thread: `dump_stacks` of
+    # `launcher.system.members`. SGLang names its children by setproctitle, which writes over the beginning of their
     # environment, and so over what proves them ours, unless SPT_NOENV is set.
     environment = {"PYTHONFAULTHANDLER": "1", "SPT_NOENV": "1"}
     if secrets_file is not None:

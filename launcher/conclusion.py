@@ -14,7 +14,7 @@ from launcher.causes import Retry
 from launcher.config import ServerConfig
 from launcher.errors import LauncherError
 from launcher.phases import Phase
-from launcher.process import describe_exit
+from launcher.system.process import describe_exit
 
 
 class Ending(Enum):

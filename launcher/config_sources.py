@@ -21,8 +21,8 @@ from pydantic import ValidationError
 
 from launcher.config import REPOSITORY_PATTERN, ServerConfig
 from launcher.errors import ConfigError, ConfigFileError, InvalidValueError, UnknownKeyError
-from launcher.hardware import HardwareProbe, probe_hardware
 from launcher.presets import CUSTOM, PRESETS, Preset, choose_preset, custom_for, get_preset
+from launcher.system.hardware import HardwareProbe, probe_hardware
 from launcher.text import nearest
 
 ENVIRONMENT_PREFIX: Final = "SPECSERVE_"

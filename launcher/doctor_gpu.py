@@ -14,11 +14,11 @@ from launcher.doctor_needs import Needs
 from launcher.doctor_nvml import DriverState, GpuState, GpuUser
 from launcher.errors import NoGpuError, StateError
 from launcher.gpu_choice import chosen_gpus
-from launcher.hardware import Gpu
-from launcher.members import find_members
 from launcher.preflight import check_gpus
 from launcher.presets import describe_gpus, needs_gpus
 from launcher.run_store import list_stores
+from launcher.system.hardware import Gpu
+from launcher.system.members import find_members
 from launcher.text import human_bytes
 
 # Source: "CUDA Compatibility", minor version compatibility, table 1: the least branch of the

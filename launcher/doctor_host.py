@@ -17,16 +17,15 @@ from launcher.doctor import Probe, Row, Status
 from launcher.doctor_needs import Needs, missing_bytes
 from launcher.doctor_readers import Readers
 from launcher.errors import InvalidValueError, LauncherError, PortInUseError, StateError
-from launcher.hardware import GIB, MIB
 from launcher.model_folder import check_model_folder
 from launcher.model_store import hub_cache
-from launcher.phase_history import read_cpu_model
-from launcher.ports import check_port_is_free
 from launcher.preflight import (
     ENGINE_HOST_BYTES,
     host_bytes_needed,
 )
 from launcher.run_store import list_stores, servers_root
+from launcher.system.hardware import GIB, MIB, read_cpu_model
+from launcher.system.ports import check_port_is_free
 from launcher.text import human_bytes, short_path
 
 LEAST_GLIBC: Final = (2, 34)
@@ -112,7 +111,7 @@ def host_probes(needs: Needs, readers: Readers) -> tuple[Probe, ...]:
             lambda: [_port(needs)],
             red="another program listens there; green where it is our own server",
             remedy="stop that program, or `--port`",
-            source="`launcher.ports.check_port_is_free`, which `up` asks as well",
+            source="`launcher.system.ports.check_port_is_free`, which `up` asks as well",
         ),
     )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from launcher import shared_memory
 from launcher.doctor import Probe, Row
 from launcher.doctor_needs import Needs
 from launcher.doctor_readers import Readers
-from launcher.hardware import GIB
 from launcher.preflight import shared_bytes_needed
+from launcher.system import shared_memory
+from launcher.system.hardware import GIB
 from launcher.text import human_bytes
 
 # SGLang raises the soft limit to it as far as the hard one lets it.

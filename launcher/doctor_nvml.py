@@ -1,4 +1,4 @@
-"""What NVML tells of a driver and its GPUs beyond `launcher.hardware`. Reads only.
+"""What NVML tells of a driver and its GPUs beyond `launcher.system.hardware`. Reads only.
 
 Each GPU answers each question by itself: one that does not know its ECC mode still has a name.
 """

@@ -10,7 +10,7 @@ from typing import Final
 
 import psutil
 
-from launcher.hardware import free_disk_bytes
+from launcher.system.hardware import free_disk_bytes
 
 _CGROUP: Final = Path("/sys/fs/cgroup")
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from launcher.errors import InsufficientDiskError, ModelIncompleteError
-from launcher.hardware import free_disk_bytes
 from launcher.hub import Hub, Patience, TransientError
 from launcher.model_files import Manifest, RemoteFile
 from launcher.model_hashes import VerifiedFiles, hash_as
@@ -33,6 +32,7 @@ from launcher.pull_events import (
     PullProgress,
     PullRetries,
 )
+from launcher.system.hardware import free_disk_bytes
 from launcher.text import human_bytes
 from launcher.workers import run_in_threads
 

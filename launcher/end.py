@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from launcher import diagnosis
-from launcher.hardware import gpu_pids
-from launcher.members import freeze_members, kill_members
-from launcher.ports import describe_listener, is_listening
-from launcher.process import ProcessIdentity
-from launcher.shared_memory import Segment, remove_dead, segments_of
+from launcher.system.hardware import gpu_pids
+from launcher.system.members import freeze_members, kill_members
+from launcher.system.ports import describe_listener, is_listening
+from launcher.system.process import ProcessIdentity
+from launcher.system.shared_memory import Segment, remove_dead, segments_of
 
 KILL_TIMEOUT_SECONDS: Final = 10.0
 FREEZE_TIMEOUT_SECONDS: Final = 0.5

@@ -22,7 +22,7 @@ from typing import Any, Final, NoReturn
 import platformdirs
 
 from launcher.errors import EngineBrokenError, EngineMissingError, StateError, UnknownFlagError
-from launcher.private_files import make_private_folder, write_atomically
+from launcher.system.files import make_private_folder, write_atomically
 from launcher.text import nearest
 
 DUMP_TIMEOUT_SECONDS: Final = 180.0

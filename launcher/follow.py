@@ -17,9 +17,9 @@ from launcher.diagnosis import EVIDENCE_LINES
 from launcher.errors import LauncherError, NotRunningError, ServerError
 from launcher.events import Event, ServerFailed, ServerReady, ServerStopped, parse_event
 from launcher.launch import Launch
-from launcher.private_files import open_private
 from launcher.run_store import RunStore
 from launcher.stop import SUPERVISOR_MARGIN_SECONDS
+from launcher.system.files import open_private
 
 POLL_SECONDS: Final = 0.05
 _OUTLIVING: Final[list[subprocess.Popen[bytes]]] = []

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from launcher.config import ServerConfig
-from launcher.hardware import Gpu, Hardware
 from launcher.presets import PRESETS, Preset, roomy_gpus
+from launcher.system.hardware import Gpu, Hardware
 
 
 def chosen_gpus(config: ServerConfig, hardware: Hardware) -> tuple[Gpu, ...]:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from launcher.errors import InvalidValueError
-from launcher.hardware import MIB, Gpu
+from launcher.system.hardware import MIB, Gpu
 from launcher.text import nearest
 
 

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self, TypeAlias
 
 from launcher import collector
-from launcher.private_files import cannot_write, open_private
+from launcher.system.files import cannot_write, open_private
 
 ROTATE_BYTES: Final = 64 * 1024 * 1024
 KEEP_FILES: Final = 5

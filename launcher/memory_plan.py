@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-from launcher.hardware import GIB, MIB
 from launcher.model_shape import ModelShape, Parameters, count_parameters
+from launcher.system.hardware import GIB, MIB
 from launcher.text import human_bytes
 
 KvType = Literal["float32", "bfloat16", "float16", "fp8_e4m3", "fp8_e5m2"]

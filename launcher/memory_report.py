@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from launcher.hardware import GIB
 from launcher.memory_plan import MemoryPlan
+from launcher.system.hardware import GIB
 from launcher.text import human_bytes
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from launcher.errors import ModelIncompleteError, StateError
-from launcher.private_files import make_private_folder, write_atomically
 from launcher.run_store import servers_root
+from launcher.system.files import make_private_folder, write_atomically
 
 BLOBS: Final = "blobs"
 _SHA256_DIGITS: Final = 64

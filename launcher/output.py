@@ -22,7 +22,7 @@ from typing import Final, Protocol
 from launcher import collector
 from launcher.collector_process import CollectorProcess, CollectorSettings, enlarge_pipe
 from launcher.log_files import KEEP_FILES, ROTATE_BYTES, LogReader
-from launcher.process import ProcessIdentity, wait_until_gone
+from launcher.system.process import ProcessIdentity, wait_until_gone
 
 TAIL_LINES: Final = 400
 # Of a line in the tail: 400 of the longest lines would be 26 MB.

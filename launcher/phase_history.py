@@ -23,8 +23,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from launcher.errors import StateError
 from launcher.phases import Phase
-from launcher.private_files import make_private_folder, write_atomically
 from launcher.run_store import servers_root
+from launcher.system.files import make_private_folder, write_atomically
 
 if TYPE_CHECKING:
     from launcher.config import ServerConfig
@@ -107,16 +107,6 @@ def history_key(
         engine_version,
     ]
     return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:32]
-
-
-def read_cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The processor's name, or 'unknown': not every architecture gives one."""
-    with contextlib.suppress(OSError), cpuinfo.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
-    return "unknown"
 
 
 class PhaseHistory:

@@ -20,7 +20,6 @@ from launcher.errors import (
     NoGpuError,
     UnknownShapeError,
 )
-from launcher.hardware import Gpu, Hardware
 from launcher.hub import Hub, TransientError
 from launcher.known_shapes import find_known_shape
 from launcher.memory_plan import Device, KvType, MemoryPlan, Settings, plan_memory
@@ -29,6 +28,7 @@ from launcher.model_shape import ModelShape, WeightType, read_shape
 from launcher.model_store import find_in_cache, is_offline
 from launcher.presets import describe_gpus
 from launcher.pull_request import PullRequest, not_here
+from launcher.system.hardware import Gpu, Hardware
 
 CONFIG_NAME: Final = "config.json"
 _WEIGHT_TYPES: Final[dict[str, WeightType]] = {

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from launcher import shared_memory
 from launcher.command import Command, build_command, check_arguments
 from launcher.config import ServerConfig
 from launcher.cpu import settings as cpu_settings
@@ -25,7 +24,6 @@ from launcher.errors import (
 )
 from launcher.flags import installed_sglang_version, load_flag_table
 from launcher.gpu_choice import chosen_gpus, needs_known
-from launcher.hardware import GIB, MIB, Hardware, free_disk_bytes
 from launcher.hub import Hub
 from launcher.keys import read_keys
 from launcher.launch import Launch
@@ -35,14 +33,16 @@ from launcher.model_folder import ModelFolder, check_model_folder
 from launcher.model_hashes import blobs_of, check_hashes, memory_file
 from launcher.model_store import LocalModel, find_in_cache, read_record
 from launcher.model_verification import verify
-from launcher.phase_history import history_key, read_cpu_model
+from launcher.phase_history import history_key
 from launcher.plan_advice import nearest_changes
 from launcher.plan_sources import find_shape_here, plan_config
-from launcher.ports import check_port_is_free
 from launcher.presets import PRESETS, describe_gpus, needs_gpus
 from launcher.pull import ensure_model
 from launcher.pull_request import PullRequest, Report, ignore
 from launcher.run_store import RunRecord
+from launcher.system import shared_memory
+from launcher.system.hardware import GIB, MIB, Hardware, free_disk_bytes, read_cpu_model
+from launcher.system.ports import check_port_is_free
 from launcher.text import human_bytes
 
 PINNED_SGLANG: Final = "0.5.23"

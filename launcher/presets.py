@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from launcher import nano
 from launcher.errors import UnknownPresetError
-from launcher.hardware import GIB, Gpu, Hardware
 from launcher.known_shapes import KNOWN_SHAPES
 from launcher.memory_plan import Settings, kv_bytes_per_token, rank_bytes
 from launcher.model_shape import count_parameters
+from launcher.system.hardware import GIB, Gpu, Hardware
 from launcher.text import nearest
 
 _LEAST_CONTEXT_TOKENS: Final = 8_192

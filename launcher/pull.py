@@ -10,7 +10,6 @@ from typing import Final
 
 from launcher.download import Fetcher, aside
 from launcher.errors import InsufficientDiskError, ModelIncompleteError
-from launcher.hardware import MIB, free_disk_bytes
 from launcher.hub import Hub
 from launcher.model_files import Manifest, RemoteFile, choose_files
 from launcher.model_folder import INDEX_NAME, check_weights
@@ -40,6 +39,7 @@ from launcher.pull_request import (
     not_here,
     verified_event,
 )
+from launcher.system.hardware import MIB, free_disk_bytes
 from launcher.text import human_bytes
 
 # What is to stay free: other programs write to that disk, too, and a full one hurts them all.

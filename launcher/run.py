@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 from launcher import diagnosis, log_files
-from launcher.activity import EngineChild, MemberWatch, engine_children, read_activity
 from launcher.causes import Retry
 from launcher.conclusion import Ending, Failed, LastSeen, Stopped, conclude, describe_end
 from launcher.config import ServerConfig
@@ -32,24 +31,26 @@ from launcher.events import (
     ServerReady,
     StartSlow,
 )
-from launcher.hardware import MIB
 from launcher.health import Advance, Health, HealthJudge, HealthWatch, ProbeResult
 from launcher.journal import Journal
 from launcher.launch import Launch
 from launcher.mailbox import Happening, Mailbox, Request, Timer
-from launcher.members import dump_stacks, find_members, reap_orphans
-from launcher.memory_events import oom_kill_count
 from launcher.memory_report import MemoryRecord, ReportedMemory
 from launcher.output import AdoptedOutput, Output, ServerOutput
 from launcher.phase_history import PhaseHistory, history_file
 from launcher.phases import Phase, Progress, StartLog
-from launcher.ports import check_port_is_free
-from launcher.process import AdoptedProcess, ProcessIdentity, ServerProcess, spawn
 from launcher.readiness import HttpProber, Prober, ReadinessWatch
 from launcher.run_store import RunRecord, RunStore
-from launcher.shared_memory import segments_of
+from launcher.server_process import AdoptedProcess, ServerProcess, spawn
 from launcher.start_watch import StartWatch
 from launcher.states import SERVING_STATES, ServerState
+from launcher.system.activity import EngineChild, MemberWatch, engine_children, read_activity
+from launcher.system.hardware import MIB
+from launcher.system.members import dump_stacks, find_members, reap_orphans
+from launcher.system.oom import oom_kill_count
+from launcher.system.ports import check_port_is_free
+from launcher.system.process import ProcessIdentity
+from launcher.system.shared_memory import segments_of
 
 # SGLang looks after its children once a second, and then ends itself. What it would still say of a
 # process that was killed is worth less than that second. A crash dump, where one is asked for, is

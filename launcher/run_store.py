@@ -28,13 +28,13 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from launcher.errors import AlreadyRunningError, InvalidValueError, StateError
-from launcher.members import find_members
 from launcher.memory_report import MemoryRecord
 from launcher.names import SERVER_NAME_PATTERN
-from launcher.private_files import cannot_write, make_private_folder, write_atomically
-from launcher.process import ProcessIdentity
-from launcher.shared_memory import Segment
 from launcher.states import RUNNING_STATES, SERVING_STATES, ServerState
+from launcher.system.files import cannot_write, make_private_folder, write_atomically
+from launcher.system.members import find_members
+from launcher.system.process import ProcessIdentity
+from launcher.system.shared_memory import Segment
 
 if TYPE_CHECKING:
     from launcher.config import ServerConfig

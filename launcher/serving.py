@@ -26,10 +26,10 @@ from launcher.follow import (
     supervisor_died,
     wait_until_ready,
 )
-from launcher.hardware import Hardware, probe_hardware
 from launcher.pull_request import Report, ignore
 from launcher.run_store import RunRecord, RunStore, already_running
 from launcher.stop import stop_server
+from launcher.system.hardware import Hardware, probe_hardware
 
 
 def configure(fields: Mapping[str, Any], *, hardware: Hardware | None = None) -> ServerConfig:

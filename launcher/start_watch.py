@@ -21,7 +21,7 @@ from launcher.phases import Phase
 from launcher.text import human_bytes, human_seconds
 
 if TYPE_CHECKING:
-    from launcher.activity import Activity
+    from launcher.system.activity import Activity
 
 # Of one core, by the busiest process: measured, SGLang's use 1 % each while they wait for work,
 # for their timers, and so all of them together more than one that compiles on a busy machine.

@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict
 
 from launcher import diagnosis
 from launcher.end import KILL_TIMEOUT_SECONDS, Holdings, end_server
-from launcher.members import find_members
-from launcher.ports import describe_listener, is_listening
-from launcher.process import wait_until_gone
 from launcher.run_store import RunRecord, RunStore
-from launcher.shared_memory import remove_dead
 from launcher.states import ServerState
+from launcher.system.members import find_members
+from launcher.system.ports import describe_listener, is_listening
+from launcher.system.process import wait_until_gone
+from launcher.system.shared_memory import remove_dead
 
 # The supervisor may need its kill time-out three times, to kill, to see what is released, and for
 # the end of the output, which it may have to kill in turn.

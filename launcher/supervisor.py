@@ -17,12 +17,12 @@ from launcher.events import Event, ServerCrashed, ServerFailed, ServerStopped
 from launcher.journal import Journal
 from launcher.launch import Launch
 from launcher.mailbox import Item, Mailbox, Request, Timer
-from launcher.members import adopt_orphans
 from launcher.notify import Notifier
 from launcher.restarts import RestartBudget
 from launcher.run import Run, Seams
 from launcher.run_store import RunRecord, RunStore
 from launcher.states import SERVING_STATES, ServerState
+from launcher.system.members import adopt_orphans
 
 
 class Outcome(enum.Enum):

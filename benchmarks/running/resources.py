@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.records import GpuUse
-from launcher.members import find_members
 from launcher.run_store import RunRecord
+from launcher.system.members import find_members
 
 GPU_SAMPLE_SECONDS: Final = 0.2
 

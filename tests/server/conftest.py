@@ -20,9 +20,9 @@ from typing import TypeVar
 import pytest
 
 from launcher import cli
-from launcher.members import find_members
-from launcher.ports import is_listening
 from launcher.run_store import RunRecord, RunStore
+from launcher.system.members import find_members
+from launcher.system.ports import is_listening
 
 SERVER_FOLDER = Path(__file__).parent
 HANDLED_SIGNALS = (

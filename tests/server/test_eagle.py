@@ -22,8 +22,8 @@ from clients import (
     Usage,
 )
 from launcher.errors import AlreadyRunningError, PortInUseError
-from launcher.members import find_members
 from launcher.run_store import RunRecord, RunStore
+from launcher.system.members import find_members
 from tests.server.conftest import free_port, record_of, run_cli
 
 # The model ends its answers by itself, where it may.

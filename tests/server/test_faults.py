@@ -20,11 +20,11 @@ import httpx
 import pytest
 
 from clients import BrokenStreamError, ChatClient, ContentDelta, RetryPolicy
-from launcher.activity import titles
-from launcher.members import find_members
-from launcher.process import ProcessIdentity, wait_until_gone
 from launcher.run_store import RunRecord, RunStore
-from launcher.shared_memory import ROOT as SHARED_MEMORY
+from launcher.system.activity import titles
+from launcher.system.members import find_members
+from launcher.system.process import ProcessIdentity, wait_until_gone
+from launcher.system.shared_memory import ROOT as SHARED_MEMORY
 from tests.server.conftest import (
     assert_nothing_is_left,
     free_port,

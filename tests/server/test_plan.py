@@ -11,8 +11,8 @@ import time
 import psutil
 import pytest
 
-from launcher.hardware import MIB
 from launcher.run_store import RunRecord
+from launcher.system.hardware import MIB
 from tests.server.conftest import run_cli, server
 
 TOLERANCE = 0.02

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from clients import ChatClient, ServerNotReadyError
-from launcher.members import find_members
-from launcher.process import wait_until_gone
 from launcher.run_store import RunRecord
+from launcher.system.members import find_members
+from launcher.system.process import wait_until_gone
 from tests.server.conftest import assert_nothing_is_left, record_of, run_cli, server
 from tests.server.greedy import PROMPT_TOKENS, greedy_texts
 

@@ -14,9 +14,9 @@ import pytest
 from benchmarks.records import GpuUse
 from benchmarks.running import resources
 from benchmarks.running.resources import GpuSampler, cpu_seconds, server_cpu_seconds
-from launcher.members import find_members
 from launcher.names import RUN_ID_VARIABLE
-from launcher.process import ProcessIdentity
+from launcher.system.members import find_members
+from launcher.system.process import ProcessIdentity
 from tests.unit.launcher.examples import make_record
 
 

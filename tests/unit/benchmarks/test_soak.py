@@ -38,12 +38,13 @@ from launcher.command import Command
 from launcher.config import RestartPolicy, ServerConfig
 from launcher.events import PhaseProgress
 from launcher.launch import Launch
-from launcher.members import kill_members
-from launcher.process import ProcessIdentity, spawn
 from launcher.run_store import RunStore
+from launcher.server_process import spawn
 from launcher.starting import events_writer
 from launcher.states import ServerState
 from launcher.stop import stop_server
+from launcher.system.members import kill_members
+from launcher.system.process import ProcessIdentity
 from tests.unit.launcher.examples import make_record
 
 # As a server looks from outside: a first process with HTTP, children with SGLang's titles, and a

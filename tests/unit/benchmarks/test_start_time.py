@@ -12,7 +12,7 @@ from benchmarks.start_time import ARMS, BASELINE, Start, summarise
 from launcher import preflight
 from launcher.command import Command
 from launcher.config_sources import resolve
-from launcher.hardware import GIB, Hardware
+from launcher.system.hardware import GIB, Hardware
 
 
 @pytest.fixture

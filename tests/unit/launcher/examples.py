@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from launcher.config import ServerConfig
-from launcher.process import ProcessIdentity
 from launcher.run_store import RunRecord
 from launcher.states import ServerState
+from launcher.system.process import ProcessIdentity
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from launcher import activity
-from launcher.activity import MemberWatch, engine_children, read_activity, titles
-from launcher.process import ProcessIdentity
+from launcher.system import activity
+from launcher.system.activity import MemberWatch, engine_children, read_activity, titles
+from launcher.system.process import ProcessIdentity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import pytest
 
-from launcher import cli, errors, hardware, nano, preflight
+from launcher import cli, errors, nano, preflight
 from launcher.config_sources import resolve
 from launcher.run_store import RunStore, servers_root
 from launcher.states import ServerState
+from launcher.system import hardware
 from tests.unit.launcher.examples import make_record
 
 

@@ -27,8 +27,8 @@ from launcher.errors import (
     UnknownKeyError,
     UnknownPresetError,
 )
-from launcher.hardware import GIB, Gpu, Hardware
 from launcher.names import RUN_ID_VARIABLE
+from launcher.system.hardware import GIB, Gpu, Hardware
 from tests.unit.launcher.examples import SECRET
 from tests.unit.launcher.test_config import configs
 

@@ -23,7 +23,7 @@ from launcher.doctor import GROUPS, Finding, Probe, Row, ask, examine, worst
 from launcher.doctor_needs import Needs, needs_of
 from launcher.doctor_nvml import DriverState
 from launcher.errors import UnfitMachineError
-from launcher.hardware import GIB, Hardware
+from launcher.system.hardware import GIB, Hardware
 
 NO_GPU = Hardware((), "NVML Shared Library Not Found", (0, 1), 20 * GIB)
 FINE = Row("disk", "green", "9 GiB free", "1 GiB")

@@ -17,10 +17,10 @@ from launcher.doctor import Answer, Finding, NoAnswerError, Row, examine
 from launcher.doctor_gpu import Holder, find_holder, gpu_probes, our_processes
 from launcher.doctor_needs import Needs, needs_of
 from launcher.doctor_nvml import DriverState, GpuUser, read_driver
-from launcher.hardware import GIB, probe_hardware
 from launcher.names import RUN_ID_VARIABLE
-from launcher.process import ProcessIdentity
 from launcher.run_store import RunStore
+from launcher.system.hardware import GIB, probe_hardware
+from launcher.system.process import ProcessIdentity
 from tests.unit.launcher.examples import make_record
 
 FP8 = "glm-4.5-air-fp8"

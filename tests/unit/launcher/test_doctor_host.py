@@ -20,8 +20,8 @@ from launcher.doctor_host import host_probes
 from launcher.doctor_limits import limit_probes
 from launcher.doctor_needs import Needs, needs_of
 from launcher.doctor_readers import Readers, cpu_quota, host_readers, processes_left
-from launcher.hardware import GIB, MIB, Gpu, Hardware
 from launcher.run_store import RunStore
+from launcher.system.hardware import GIB, MIB, Gpu, Hardware
 from tests.unit.launcher.examples import make_record
 
 H100 = Gpu(0, "GPU-0", "NVIDIA H100 80GB HBM3", 80 * GIB, 79 * GIB, (9, 0))

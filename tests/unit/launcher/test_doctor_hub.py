@@ -14,9 +14,9 @@ from launcher import nano
 from launcher.doctor import Row, examine
 from launcher.doctor_hub import Token, find_token, hub_probes
 from launcher.doctor_needs import needs_of
-from launcher.hardware import GIB, Gpu, Hardware
 from launcher.model_places import CachePlace
 from launcher.model_store import hub_cache
+from launcher.system.hardware import GIB, Gpu, Hardware
 
 NO_GPU = Hardware((), "none", (0, 1), 20 * GIB)
 MODEL = "zai-org/GLM-4.5-Air-FP8"

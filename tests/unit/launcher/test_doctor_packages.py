@@ -14,7 +14,7 @@ import pytest
 from launcher.doctor import NoAnswerError, Row, examine
 from launcher.doctor_needs import Needs, needs_of
 from launcher.doctor_packages import Packages, package_probes, torch_cuda
-from launcher.hardware import GIB, Hardware
+from launcher.system.hardware import GIB, Hardware
 
 NO_GPU = Hardware((), "none", (0, 1), 20 * GIB)
 SGLANG = "0.5.23"

@@ -16,9 +16,9 @@ from launcher import end
 from launcher.command import Command
 from launcher.end import Holdings, end_server
 from launcher.errors import StopError
-from launcher.members import find_members, freeze_members
-from launcher.process import ChildProcess, spawn
-from launcher.shared_memory import ROOT, segments_of
+from launcher.server_process import ChildProcess, spawn
+from launcher.system.members import find_members, freeze_members
+from launcher.system.shared_memory import ROOT, segments_of
 
 RUN_ID = "0123456789abcdef"
 CHILD = "import signal, subprocess, sys; print(1, flush=True); signal.pause()"

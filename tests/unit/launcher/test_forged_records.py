@@ -18,12 +18,13 @@ from types import MappingProxyType
 import pytest
 
 from launcher.command import Command
-from launcher.members import dump_stacks, find_members, kill_members
-from launcher.process import ProcessIdentity, boot_id, spawn, wait_until_gone
 from launcher.run_store import RunStore
-from launcher.shared_memory import Segment, remove_dead
+from launcher.server_process import spawn
 from launcher.states import RUNNING_STATES, ServerState
 from launcher.stop import stop_server
+from launcher.system.members import dump_stacks, find_members, kill_members
+from launcher.system.process import ProcessIdentity, boot_id, wait_until_gone
+from launcher.system.shared_memory import Segment, remove_dead
 from tests.unit.launcher.examples import make_record
 
 RECORDS = 10_000

@@ -6,7 +6,7 @@ import pytest
 
 from launcher.errors import InvalidValueError
 from launcher.gpu_table import GPU_MODELS, parse_machine
-from launcher.hardware import MIB
+from launcher.system.hardware import MIB
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import psutil
 import pynvml
 import pytest
 
-from launcher import hardware
-from launcher.hardware import GIB, free_disk_bytes, gpu_pids, probe_hardware, usable_cpus
+from launcher.system import hardware
+from launcher.system.hardware import GIB, free_disk_bytes, gpu_pids, probe_hardware, usable_cpus
 
 
 @dataclass

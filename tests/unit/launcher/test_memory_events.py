@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from launcher.memory_events import oom_kill_count
+from launcher.system.oom import oom_kill_count
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from launcher.gpu_table import parse_machine
-from launcher.hardware import GIB, MIB
 from launcher.known_shapes import GLM_4_5_AIR, KNOWN_SHAPES
 from launcher.memory_plan import (
     Device,
@@ -20,6 +19,7 @@ from launcher.memory_plan import (
 )
 from launcher.plan_advice import nearest_changes
 from launcher.plan_table import feasibility
+from launcher.system.hardware import GIB, MIB
 
 AIR = "zai-org/GLM-4.5-Air"
 AIR_FP8 = "zai-org/GLM-4.5-Air-FP8"

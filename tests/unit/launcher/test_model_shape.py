@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from launcher.errors import UnknownShapeError
-from launcher.hardware import GIB
 from launcher.known_shapes import GLM_4_5, GLM_4_5_AIR, GLM_4_6, KNOWN_SHAPES, find_known_shape
 from launcher.memory_plan import checkpoint_bytes
 from launcher.model_shape import count_parameters, read_shape
 from launcher.nano import model_path
+from launcher.system.hardware import GIB
 
 LLAMA_3_8B: dict[str, Any] = {
     "architectures": ["LlamaForCausalLM"],

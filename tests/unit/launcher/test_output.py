@@ -21,7 +21,7 @@ from launcher import log_files
 from launcher.collector import dropped_notice
 from launcher.names import RUN_ID_VARIABLE
 from launcher.output import TAIL_LINE_CHARACTERS, TAIL_LINES, AdoptedOutput, Output, ServerOutput
-from launcher.process import ProcessIdentity, wait_until_gone
+from launcher.system.process import ProcessIdentity, wait_until_gone
 from tests.unit.launcher.examples import SECRET, dead_process
 
 if TYPE_CHECKING:

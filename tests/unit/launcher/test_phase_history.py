@@ -28,9 +28,9 @@ from launcher.phase_history import (
     history_file,
     history_key,
     phase_deadline_seconds,
-    read_cpu_model,
 )
 from launcher.phases import Phase
+from launcher.system.hardware import read_cpu_model
 
 KEY = "0123456789abcdef"
 

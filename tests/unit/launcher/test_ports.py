@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from launcher.errors import InvalidValueError, PortInUseError
-from launcher.ports import check_port_is_free, describe_listener, find_listener, is_listening
+from launcher.system.ports import check_port_is_free, describe_listener, find_listener, is_listening
 
 HERE = "127.0.0.1"
 

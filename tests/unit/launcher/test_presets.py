@@ -8,7 +8,6 @@ import pytest
 
 from launcher.config import ServerConfig
 from launcher.errors import UnknownPresetError
-from launcher.hardware import GIB, Gpu, Hardware
 from launcher.presets import (
     GLM_AIR_FP8,
     NANO,
@@ -20,6 +19,7 @@ from launcher.presets import (
     needs_gpus,
     roomy_gpus,
 )
+from launcher.system.hardware import GIB, Gpu, Hardware
 
 # Main model 50.45 GiB, NextN layer 1.16, the draft's embedding and head 1.16, KV cache 0.73: all
 # within 0.7 of what is free.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from launcher.errors import StateError
-from launcher.private_files import make_private_folder, open_private, write_atomically
+from launcher.system.files import make_private_folder, open_private, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

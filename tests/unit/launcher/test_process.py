@@ -17,17 +17,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pytest
 
 from launcher.command import Command
-from launcher.members import find_members, kill_members
 from launcher.names import RUN_ID_VARIABLE
-from launcher.process import (
-    AdoptedProcess,
-    ChildProcess,
-    ProcessIdentity,
-    boot_id,
-    describe_exit,
-    spawn,
-    wait_until_gone,
-)
+from launcher.server_process import AdoptedProcess, ChildProcess, spawn
+from launcher.system.members import find_members, kill_members
+from launcher.system.process import ProcessIdentity, boot_id, describe_exit, wait_until_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -270,7 +263,7 @@ def test_a_bound_server_dies_with_the_process_that_started_it() -> None:
         "import os, signal, sys\n"
         "from pathlib import Path\n"
         "from launcher.command import Command\n"
-        "from launcher.process import spawn\n"
+        "from launcher.system.process import spawn\n"
         "argv = (sys.executable, '-c', 'import time; time.sleep(60)')\n"
         "one = spawn(Command(argv, {}), run_id='r', cwd=Path(), output=1, die_with_parent=True)\n"
         "print(one.identity.model_dump_json(), flush=True)\n"
@@ -452,7 +445,8 @@ def test_whoever_looks_is_no_member(monkeypatch: pytest.MonkeyPatch) -> None:
     # As for a launcher that was started from inside a server.
     script = (
         "import os\n"
-        "from launcher.members import find_members\nfrom launcher.process import ProcessIdentity\n"
+        "from launcher.system.members import find_members\n"
+        "from launcher.system.process import ProcessIdentity\n"
         f"print(find_members(ProcessIdentity.of(os.getsid(0)), {RUN_ID!r}))"
     )
     monkeypatch.setenv(RUN_ID_VARIABLE, RUN_ID)

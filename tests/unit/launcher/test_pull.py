@@ -12,7 +12,6 @@ import pytest
 from huggingface_hub import scan_cache_dir, snapshot_download
 
 from launcher import download, errors, hub, model_store, pull
-from launcher.hardware import MIB
 from launcher.hub import Hub
 from launcher.model_hashes import memory_file
 from launcher.model_places import CachePlace, locked
@@ -28,6 +27,7 @@ from launcher.pull_events import (
     PullWaits,
 )
 from launcher.pull_request import PullRequest
+from launcher.system.hardware import MIB
 from tests.unit.launcher.hub_models import NEEDED, model_files, safetensors
 from tests.unit.launcher.hub_server import Fault, HubServer, running_hub
 

@@ -22,12 +22,13 @@ from launcher.command import Command
 from launcher.journal import Journal
 from launcher.launch import Launch
 from launcher.mailbox import Mailbox
-from launcher.members import adopt_orphans, find_members
 from launcher.notify import Notifier
-from launcher.process import ProcessIdentity, spawn
 from launcher.run import Run, Seams
 from launcher.run_store import RunStore
-from launcher.shared_memory import ROOT
+from launcher.server_process import spawn
+from launcher.system.members import adopt_orphans, find_members
+from launcher.system.process import ProcessIdentity
+from launcher.system.shared_memory import ROOT
 from tests.unit.launcher.examples import make_config, make_record
 
 ROUNDS = int(os.environ.get("SPECSERVE_RANDOM_KILLS", "25"))

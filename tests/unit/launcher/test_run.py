@@ -35,12 +35,13 @@ from launcher.events import (
 )
 from launcher.launch import Launch
 from launcher.mailbox import Request
-from launcher.members import find_members, kill_members
-from launcher.process import ChildProcess, ProcessIdentity, spawn
 from launcher.run import Seams
 from launcher.run_store import RunRecord, RunStore
+from launcher.server_process import ChildProcess, spawn
 from launcher.stop import stop_server
 from launcher.supervisor import Outcome, Supervisor
+from launcher.system.members import find_members, kill_members
+from launcher.system.process import ProcessIdentity
 from tests.unit.launcher.examples import make_record
 
 STANDIN = Path(__file__).with_name("standin.py")

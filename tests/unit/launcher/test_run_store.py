@@ -21,9 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launcher.errors import AlreadyRunningError, InvalidValueError, StateError
-from launcher.process import ProcessIdentity
 from launcher.run_store import RunRecord, RunStore, already_running, list_stores, servers_root
 from launcher.states import ServerState
+from launcher.system.process import ProcessIdentity
 from tests.unit.launcher.examples import SECRET, dead_process, make_record
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from launcher import errors, hardware
+from launcher import errors
 from launcher.cli_service import TELLING_PREFIXES
 from launcher.cli_service import service as command
 from launcher.errors import (
@@ -43,6 +43,7 @@ from launcher.service import (
     unit_text,
 )
 from launcher.stop import SUPERVISOR_MARGIN_SECONDS
+from launcher.system import hardware
 from tests.unit.launcher.examples import SECRET
 
 ANALYZE = shutil.which("systemd-analyze")

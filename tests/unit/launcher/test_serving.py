@@ -13,9 +13,9 @@ from launcher import preflight
 from launcher.errors import AlreadyRunningError, ConfigError, LauncherError, ServerExitedError
 from launcher.events import Event, ServerReady
 from launcher.launch import Launch
-from launcher.ports import is_listening
 from launcher.run_store import RunRecord, RunStore
 from launcher.serving import command_of, configure, free_port, serving
+from launcher.system.ports import is_listening
 from tests.unit.launcher.test_starting import make_launch
 
 NAME = "mine"

@@ -14,8 +14,8 @@ from uuid import uuid4
 import pytest
 from pydantic import ValidationError
 
-from launcher.process import ProcessIdentity
-from launcher.shared_memory import ROOT, Segment, remove_dead, segments_of
+from launcher.system.process import ProcessIdentity
+from launcher.system.shared_memory import ROOT, Segment, remove_dead, segments_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

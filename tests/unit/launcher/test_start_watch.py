@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.activity import Activity
 from launcher.phase_history import PhaseTimes
 from launcher.phases import Phase
 from launcher.start_watch import DEFAULT_DEADLINE_SECONDS, UNCERTAIN_PATIENCE, StartWatch
+from launcher.system.activity import Activity
 
 HANG_SECONDS = 120.0
 LOOK_SECONDS = 5

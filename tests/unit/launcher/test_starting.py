@@ -32,11 +32,11 @@ from launcher.errors import (
 from launcher.events import ServerFailed, ServerReady, ServerStopped, parse_event
 from launcher.follow import EventReader, failure_of, start_detached, supervisor_died
 from launcher.launch import Launch
-from launcher.process import wait_until_gone
 from launcher.pull_request import Report
 from launcher.run_store import RunRecord, RunStore
 from launcher.starting import How, run_detached, run_in_foreground
 from launcher.stop import stop_server
+from launcher.system.process import wait_until_gone
 from tests.unit.launcher.test_run import STANDIN, free_port
 
 PATIENCE_SECONDS = 30.0

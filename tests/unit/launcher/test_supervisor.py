@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from launcher import shared_memory
 from launcher.cli_start import make_way
 from launcher.errors import (
     CrashLoopError,
@@ -36,12 +35,13 @@ from launcher.events import (
     StateChanged,
 )
 from launcher.mailbox import Request
-from launcher.process import boot_id, wait_until_gone
 from launcher.readiness import HttpProber
 from launcher.run_store import RunRecord, RunStore
 from launcher.states import ServerState
 from launcher.stop import stop_server
 from launcher.supervisor import Outcome
+from launcher.system import shared_memory
+from launcher.system.process import boot_id, wait_until_gone
 from tests.unit.launcher.test_run import Scene
 
 ON_FAILURE: dict[str, Any] = {"restart": "on-failure", "restart_delay_seconds": 0.01}

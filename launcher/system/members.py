@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from launcher.names import RUN_ID_VARIABLE
-from launcher.process import ProcessIdentity, boot_id
+from launcher.system.process import ProcessIdentity, boot_id
 
 _POLL_SECONDS: Final = 0.02
 _PF_EXITING: Final = 0x4  # linux/sched.h

@@ -17,7 +17,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from launcher.process import ProcessIdentity, boot_id
+from launcher.system.process import ProcessIdentity, boot_id
 
 ROOT: Final = Path("/dev/shm")  # noqa: S108  # where shm_open(3) puts segments, not a scratch file
 # A line of proc(5)'s maps: addresses, permissions, offset, device, inode, path. Only mappings that

@@ -7,22 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
-import subprocess
-import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from launcher import bind
-from launcher.names import API_KEY_VARIABLE, RUN_ID_VARIABLE
-
 if TYPE_CHECKING:
-    from launcher.command import Command
+    pass
 
 _POLL_SECONDS: Final = 0.02
 # Where in /proc/PID/stat, counted after the command's closing parenthesis, the start time stands
@@ -74,84 +67,6 @@ class ProcessIdentity(BaseModel):
             finally:
                 os.close(descriptor)
         return False
-
-
-class ServerProcess(Protocol):
-    """The first process of a server."""
-
-    @property
-    def identity(self) -> ProcessIdentity:
-        """Which it is."""
-
-    def wait(self) -> int | None:
-        """Wait for its end; returns the code as in `subprocess`, or None where nobody may know."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChildProcess:
-    """A server that this process started."""
-
-    popen: subprocess.Popen[bytes]
-    identity: ProcessIdentity
-
-    def wait(self) -> int:
-        """Wait for its end and reap it."""
-        return self.popen.wait()
-
-
-@dataclass(frozen=True, slots=True)
-class AdoptedProcess:
-    """A server that a supervisor started which has died since; its exit code goes to `init`."""
-
-    identity: ProcessIdentity
-
-    def wait(self) -> None:
-        """Wait for its end."""
-        with contextlib.suppress(ProcessLookupError):
-            descriptor = os.pidfd_open(self.identity.pid)
-            try:
-                # The descriptor pins whatever has the pid now; only the server is waited for.
-                if self.identity.is_alive():
-                    select.select([descriptor], [], [])
-            finally:
-                os.close(descriptor)
-
-
-def spawn(
-    command: Command, *, run_id: str, cwd: Path, output: int, die_with_parent: bool
-) -> ChildProcess:
-    """Start the server in a session, and so a process group, of its own.
-
-    Args:
-        command: what to run.
-        run_id: goes into the environment of each of its processes, and says whose they are.
-        cwd: its working folder.
-        output: descriptor that takes what it prints.
-        die_with_parent: let the kernel kill it as soon as the calling thread has ended, however
-            that ends.
-    """
-    environment = {**os.environ, **command.environment, RUN_ID_VARIABLE: run_id}
-    # It comes to the server by a file, and is nobody else's.
-    environment.pop(API_KEY_VARIABLE, None)
-    bound = [sys.executable, "-I", "-S", bind.__file__, str(os.getpid())] if die_with_parent else []
-    popen = subprocess.Popen(
-        [*bound, *command.argv],
-        env=environment,
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        # It may have ended already; being ours to reap, it still has its place in /proc.
-        _, ticks = _read_stat(popen.pid)
-        identity = ProcessIdentity(pid=popen.pid, start_ticks=ticks, boot_id=boot_id())
-    except OSError:
-        popen.kill()
-        popen.wait()
-        raise
-    return ChildProcess(popen, identity)
 
 
 def wait_until_gone(identity: ProcessIdentity, *, timeout_seconds: float) -> bool:

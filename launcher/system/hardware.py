@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    pass
+
+import shutil
+from typing import Protocol
 
 import psutil
 
@@ -177,3 +182,13 @@ def _cgroup_headroom_bytes(root: Path = Path("/sys/fs/cgroup")) -> int | None:
     if limit == "max":
         return None
     return int(limit) - (used - int(stat.get("inactive_file", 0)))
+
+
+def read_cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name, or 'unknown': not every architecture gives one."""
+    with contextlib.suppress(OSError), cpuinfo.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return "unknown"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from launcher.process import ProcessIdentity
+from launcher.system.process import ProcessIdentity
 
 # What torch's extensions, Triton, FlashInfer and TVM run, by the name that the kernel keeps of
 # them (15 bytes). Debian's carry a version: g++-12.
@@ -91,7 +91,7 @@ def read_activity(members: Iterable[ProcessIdentity], *, now: float) -> Activity
     """Look at processes; those that have gone count for nothing.
 
     Args:
-        members: the processes, as `launcher.members.find_members` finds them.
+        members: the processes, as `launcher.system.members.find_members` finds them.
         now: the moment, by the monotonic clock, in seconds.
     """
     major_faults = read_bytes = written_bytes = processes = 0
