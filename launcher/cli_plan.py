@@ -15,11 +15,12 @@ from launcher.config import ServerConfig
 from launcher.config_sources import ResolvedConfig
 from launcher.errors import InsufficientMemoryError, NotRunningError
 from launcher.gpu_choice import chosen_gpus
-from launcher.gpu_table import parse_machine
-from launcher.known_shapes import find_known_shape
-from launcher.memory_plan import Verdict
-from launcher.memory_report import compare_memory
-from launcher.plan_advice import nearest_changes
+from launcher.memory.advice import nearest_changes
+from launcher.memory.gpus import parse_machine
+from launcher.memory.known_shapes import find_known_shape
+from launcher.memory.plan import Verdict
+from launcher.memory.report import compare_memory
+from launcher.memory.table import feasibility
 from launcher.plan_display import (
     change_as_json,
     plan_as_json,
@@ -28,7 +29,6 @@ from launcher.plan_display import (
     show_plan,
 )
 from launcher.plan_sources import find_shape, plan_config
-from launcher.plan_table import feasibility
 from launcher.presets import PRESETS
 from launcher.run_store import RunStore
 from launcher.system.hardware import Gpu, Hardware, probe_hardware

@@ -119,9 +119,9 @@ def build_command(
         if getattr(config, field):
             arguments.append(flag)
 
-    # At SIGABRT each process prints the stack of each thread: `dump_stacks` of
-    # `launcher.system.members`. SGLang names its children by setproctitle, which writes over the beginning of their
-    # environment, and so over what proves them ours, unless SPT_NOENV is set.
+    # At SIGABRT each process prints the stack of each thread: `launcher.system.members`,
+    # `dump_stacks`. SGLang names its children by setproctitle, which writes over the beginning
+    # of their environment, and so over what proves them ours, unless SPT_NOENV is set.
     environment = {"PYTHONFAULTHANDLER": "1", "SPT_NOENV": "1"}
     if secrets_file is not None:
         environment[REDACT_VARIABLE] = "1"

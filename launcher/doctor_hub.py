@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from launcher.doctor import Probe, Row, Status
 from launcher.doctor_needs import Needs, missing_bytes
 from launcher.errors import LauncherError
-from launcher.memory_plan import Verdict, describe_shortage
+from launcher.memory.advice import nearest_changes
+from launcher.memory.plan import Verdict, describe_shortage
 from launcher.model_folder import check_model_folder
-from launcher.plan_advice import nearest_changes
 from launcher.preflight import plan_for
 from launcher.presets import GLM_AIR_FP8, NANO, needs_gpus, roomy_gpus
 from launcher.text import human_bytes, short_path
@@ -113,7 +113,7 @@ def hub_probes(
             amber="it serves with less context than the model or `--context-length` has",
             red="it does not fit",
             remedy="what `python -m launcher plan` proposes first",
-            source="`launcher.memory_plan.plan_memory`, which `up` asks as well",
+            source="`launcher.memory.plan.plan_memory`, which `up` asks as well",
         ),
         Probe(
             "servable",

@@ -11,8 +11,8 @@ from typing import Any
 from launcher.config import ServerConfig
 from launcher.config_sources import resolve
 from launcher.gpu_choice import needs_known
-from launcher.known_shapes import find_known_shape
-from launcher.memory_plan import checkpoint_bytes
+from launcher.memory.known_shapes import find_known_shape
+from launcher.memory.plan import checkpoint_bytes
 from launcher.model_places import CachePlace
 from launcher.model_store import hub_cache
 from launcher.presets import CUSTOM, PRESETS, Preset, get_preset

@@ -8,7 +8,7 @@ from typing import Any
 
 from launcher.command import Command
 from launcher.config import ServerConfig
-from launcher.memory_report import PlannedMemory
+from launcher.memory.report import PlannedMemory
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from launcher.memory_plan import MemoryPlan, Verdict, checkpoint_bytes, describe_shortage
-from launcher.memory_report import Difference
-from launcher.plan_advice import Change
+from launcher.memory.advice import Change
+from launcher.memory.plan import MemoryPlan, Verdict, checkpoint_bytes, describe_shortage
+from launcher.memory.report import Difference
+from launcher.memory.table import Cell
 from launcher.plan_sources import FoundShape
-from launcher.plan_table import Cell
 from launcher.system.hardware import GIB, MIB
 from launcher.text import human_bytes
 

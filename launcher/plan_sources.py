@@ -1,4 +1,4 @@
-"""From a configuration and a machine to what `launcher.memory_plan` plans with. Reads files.
+"""From a configuration and a machine to what `launcher.memory.plan` plans with. Reads files.
 
 A model's shape comes from its `config.json`: in the folder, in the hub's cache, or from the hub;
 for the GLM-4.5 to 4.7 families it ships with the launcher, and nothing is read.
@@ -21,10 +21,10 @@ from launcher.errors import (
     UnknownShapeError,
 )
 from launcher.hub import Hub, TransientError
-from launcher.known_shapes import find_known_shape
-from launcher.memory_plan import Device, KvType, MemoryPlan, Settings, plan_memory
+from launcher.memory.known_shapes import find_known_shape
+from launcher.memory.plan import Device, KvType, MemoryPlan, Settings, plan_memory
+from launcher.memory.shape import ModelShape, WeightType, read_shape
 from launcher.model_folder import INDEX_NAME
-from launcher.model_shape import ModelShape, WeightType, read_shape
 from launcher.model_store import find_in_cache, is_offline
 from launcher.presets import describe_gpus
 from launcher.pull_request import PullRequest, not_here

@@ -27,14 +27,14 @@ from launcher.gpu_choice import chosen_gpus, needs_known
 from launcher.hub import Hub
 from launcher.keys import read_keys
 from launcher.launch import Launch
-from launcher.memory_plan import MemoryPlan, Verdict, describe_shortage
-from launcher.memory_report import PlannedMemory
+from launcher.memory.advice import nearest_changes
+from launcher.memory.plan import MemoryPlan, Verdict, describe_shortage
+from launcher.memory.report import PlannedMemory
 from launcher.model_folder import ModelFolder, check_model_folder
 from launcher.model_hashes import blobs_of, check_hashes, memory_file
 from launcher.model_store import LocalModel, find_in_cache, read_record
 from launcher.model_verification import verify
 from launcher.phase_history import history_key
-from launcher.plan_advice import nearest_changes
 from launcher.plan_sources import find_shape_here, plan_config
 from launcher.presets import PRESETS, describe_gpus, needs_gpus
 from launcher.pull import ensure_model

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from launcher import nano
 from launcher.errors import UnknownPresetError
-from launcher.known_shapes import KNOWN_SHAPES
-from launcher.memory_plan import Settings, kv_bytes_per_token, rank_bytes
-from launcher.model_shape import count_parameters
+from launcher.memory.known_shapes import KNOWN_SHAPES
+from launcher.memory.plan import Settings, kv_bytes_per_token, rank_bytes
+from launcher.memory.shape import count_parameters
 from launcher.system.hardware import GIB, Gpu, Hardware
 from launcher.text import nearest
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from launcher.memory_report import ReportedMemory, read_server_info
+from launcher.memory.report import ReportedMemory, read_server_info
 
 PROBE_TIMEOUT_SECONDS: Final = 120.0  # kernels may compile during the first token
 # As many as SGLang's own warm-up asks for: the first token comes from the prefill, and a draft and

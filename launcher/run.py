@@ -35,7 +35,7 @@ from launcher.health import Advance, Health, HealthJudge, HealthWatch, ProbeResu
 from launcher.journal import Journal
 from launcher.launch import Launch
 from launcher.mailbox import Happening, Mailbox, Request, Timer
-from launcher.memory_report import MemoryRecord, ReportedMemory
+from launcher.memory.report import MemoryRecord, ReportedMemory
 from launcher.output import AdoptedOutput, Output, ServerOutput
 from launcher.phase_history import PhaseHistory, history_file
 from launcher.phases import Phase, Progress, StartLog

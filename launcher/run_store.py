@@ -28,7 +28,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from launcher.errors import AlreadyRunningError, InvalidValueError, StateError
-from launcher.memory_report import MemoryRecord
+from launcher.memory.report import MemoryRecord
 from launcher.names import SERVER_NAME_PATTERN
 from launcher.states import RUNNING_STATES, SERVING_STATES, ServerState
 from launcher.system.files import cannot_write, make_private_folder, write_atomically

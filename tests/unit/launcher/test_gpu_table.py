@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from launcher.errors import InvalidValueError
-from launcher.gpu_table import GPU_MODELS, parse_machine
+from launcher.memory.gpus import GPU_MODELS, parse_machine
 from launcher.system.hardware import MIB
 
 

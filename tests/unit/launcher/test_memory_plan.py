@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from launcher.gpu_table import parse_machine
-from launcher.known_shapes import GLM_4_5_AIR, KNOWN_SHAPES
-from launcher.memory_plan import (
+from launcher.memory.advice import nearest_changes
+from launcher.memory.gpus import parse_machine
+from launcher.memory.known_shapes import GLM_4_5_AIR, KNOWN_SHAPES
+from launcher.memory.plan import (
     Device,
     MemoryPlan,
     Settings,
@@ -17,8 +18,7 @@ from launcher.memory_plan import (
     plan_memory,
     sglang_reserve_bytes,
 )
-from launcher.plan_advice import nearest_changes
-from launcher.plan_table import feasibility
+from launcher.memory.table import feasibility
 from launcher.system.hardware import GIB, MIB
 
 AIR = "zai-org/GLM-4.5-Air"

@@ -11,9 +11,15 @@ from typing import Any
 import pytest
 
 from launcher.errors import UnknownShapeError
-from launcher.known_shapes import GLM_4_5, GLM_4_5_AIR, GLM_4_6, KNOWN_SHAPES, find_known_shape
-from launcher.memory_plan import checkpoint_bytes
-from launcher.model_shape import count_parameters, read_shape
+from launcher.memory.known_shapes import (
+    GLM_4_5,
+    GLM_4_5_AIR,
+    GLM_4_6,
+    KNOWN_SHAPES,
+    find_known_shape,
+)
+from launcher.memory.plan import checkpoint_bytes
+from launcher.memory.shape import count_parameters, read_shape
 from launcher.nano import model_path
 from launcher.system.hardware import GIB
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from launcher import readiness
-from launcher.memory_report import ReportedMemory
+from launcher.memory.report import ReportedMemory
 from launcher.readiness import HttpProber, ReadinessWatch
 from tests.unit.launcher.examples import SECRET
 from tests.unit.launcher.test_ports import free_port

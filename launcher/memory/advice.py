@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final
 
-from launcher.known_shapes import KNOWN_SHAPES
-from launcher.memory_plan import MemoryPlan, Settings, Verdict, plan_memory
+from launcher.memory.known_shapes import KNOWN_SHAPES
+from launcher.memory.plan import MemoryPlan, Settings, Verdict, plan_memory
 
 MOST_RANKS: Final = 16
 # FP8 in hardware: Ada, Hopper and newer.

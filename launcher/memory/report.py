@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from launcher.memory_plan import MemoryPlan
+from launcher.memory.plan import MemoryPlan
 from launcher.system.hardware import GIB
 from launcher.text import human_bytes
 

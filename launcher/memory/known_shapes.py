@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from launcher.model_shape import GLM4_MOE, ModelShape
+from launcher.memory.shape import GLM4_MOE, ModelShape
 
 GLM_4_5_AIR: Final = ModelShape(
     architecture=GLM4_MOE,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-from launcher.model_shape import ModelShape, Parameters, count_parameters
+from launcher.memory.shape import ModelShape, Parameters, count_parameters
 from launcher.system.hardware import GIB, MIB
 from launcher.text import human_bytes
 
