@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from benchmarks.errors import PlanError
 from benchmarks.plan import Arm
-from launcher.config import ServerConfig
+from launcher.config.server_config import ServerConfig
 from launcher.text import nearest
 
 PLAIN: Final = "plain"

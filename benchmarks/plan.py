@@ -17,7 +17,7 @@ class Arm(BaseModel):
 
     Attributes:
         name: in tables and plots.
-        fields: of `launcher.config.ServerConfig`, over those that all arms share.
+        fields: of `launcher.config.server_config.ServerConfig`, over those that all arms share.
         url: of a server that already runs; then there are no fields.
     """
 
@@ -55,7 +55,7 @@ class Plan(BaseModel):
 
     Attributes:
         arms: the first is the baseline.
-        shared: fields of `launcher.config.ServerConfig` that all started arms have.
+        shared: fields of `launcher.config.server_config.ServerConfig` that all started arms have.
         workloads: names of built-in ones, or paths of files.
         prompts: how many of each workload; a file with fewer gives all it has.
         loads: closed loops, open loops, or both.

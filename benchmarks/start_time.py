@@ -26,7 +26,7 @@ from rich.table import Table
 from benchmarks.running.resources import cpu_seconds
 from launcher import preflight
 from launcher.command import Command
-from launcher.config_sources import resolve
+from launcher.config.sources import resolve
 from launcher.events import Event, ServerReady
 from launcher.launch import Launch
 from launcher.mailbox import Request

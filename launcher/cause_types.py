@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, NamedTuple
 
-from launcher.config import ServerConfig
+from launcher.config.server_config import ServerConfig
 from launcher.phases import Phase
 
 # More of one line is neither searched nor quoted: SGLang prints its whole table of models in one.

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from launcher import consoles
 from launcher.cli_common import json_option, print_json
-from launcher.config_sources import resolve
+from launcher.config.presets import choose_preset
+from launcher.config.sources import resolve
 from launcher.doctor import Answer, Finding, Probe, Row, Status, ask, examine, worst
 from launcher.doctor_gpu import find_holder, gpu_probes, our_processes
 from launcher.doctor_host import host_probes
@@ -27,7 +28,6 @@ from launcher.doctor_nvml import DriverState, read_driver
 from launcher.doctor_packages import Packages, package_probes, torch_cuda
 from launcher.doctor_readers import host_readers
 from launcher.errors import LauncherError, UnfitMachineError
-from launcher.presets import choose_preset
 from launcher.system.hardware import Hardware, probe_hardware, usable_cpus
 
 COLOURS: Final[dict[Status, str]] = {"green": "green", "amber": "yellow", "red": "bold red"}

@@ -9,11 +9,11 @@ import click
 
 from launcher import consoles
 from launcher.cli_common import json_option, print_json
+from launcher.config.presets import PRESETS
 from launcher.hub import Hub
 from launcher.model_removal import plan_removal, remove
 from launcher.model_store import LocalModel, is_offline, list_models
 from launcher.model_verification import verify
-from launcher.presets import PRESETS
 from launcher.pull import pull as pull_model
 from launcher.pull_display import PullDisplay, show_finished, show_models
 from launcher.pull_events import PullEvent, PullFinished

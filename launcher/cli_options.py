@@ -15,9 +15,9 @@ import click
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from launcher.config import ServerConfig
-from launcher.config_sources import ResolvedConfig, resolve
-from launcher.presets import PRESETS
+from launcher.config.presets import PRESETS
+from launcher.config.server_config import ServerConfig
+from launcher.config.sources import ResolvedConfig, resolve
 
 # Fields that have an option of another form, or none.
 _SPECIAL_FIELDS: Final = frozenset({"preset", "extra_args"})

@@ -11,10 +11,11 @@ import click
 from launcher import consoles
 from launcher.cli_common import json_option, print_json, require_record
 from launcher.cli_options import field_options, resolve_options
-from launcher.config import ServerConfig
-from launcher.config_sources import ResolvedConfig
+from launcher.config.gpus import chosen_gpus
+from launcher.config.presets import PRESETS
+from launcher.config.server_config import ServerConfig
+from launcher.config.sources import ResolvedConfig
 from launcher.errors import InsufficientMemoryError, NotRunningError
-from launcher.gpu_choice import chosen_gpus
 from launcher.memory.advice import nearest_changes
 from launcher.memory.gpus import parse_machine
 from launcher.memory.known_shapes import find_known_shape
@@ -29,7 +30,6 @@ from launcher.plan_display import (
     show_plan,
 )
 from launcher.plan_sources import find_shape, plan_config
-from launcher.presets import PRESETS
 from launcher.run_store import RunStore
 from launcher.system.hardware import Gpu, Hardware, probe_hardware
 

@@ -15,8 +15,9 @@ import click
 from launcher import preflight
 from launcher.cli_common import json_option, print_json
 from launcher.cli_options import config_options, resolve_options
-from launcher.config import ServerConfig
-from launcher.config_sources import (
+from launcher.config.presets import CUSTOM
+from launcher.config.server_config import ServerConfig
+from launcher.config.sources import (
     ENVIRONMENT_PREFIX,
     ResolvedConfig,
     read_config_file,
@@ -24,7 +25,6 @@ from launcher.config_sources import (
 )
 from launcher.errors import ConfigError, InvalidValueError, StateError
 from launcher.names import API_KEY_VARIABLE
-from launcher.presets import CUSTOM
 from launcher.run_store import RunStore
 from launcher.service import Service, unit_text
 from launcher.stop import SUPERVISOR_MARGIN_SECONDS

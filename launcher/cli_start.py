@@ -10,8 +10,8 @@ import click
 from launcher import consoles, preflight, starting
 from launcher.cli_common import EXIT_INTERRUPTED, json_option, print_json
 from launcher.cli_options import config_options, resolve_options
-from launcher.config import ServerConfig
-from launcher.config_sources import ResolvedConfig
+from launcher.config.server_config import ServerConfig
+from launcher.config.sources import ResolvedConfig
 from launcher.display import show_config
 from launcher.errors import AlreadyRunningError
 from launcher.launch import Launch

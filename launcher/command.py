@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from launcher.config import REPOSITORY_PATTERN, ServerConfig
+from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
 from launcher.cpu import settings as cpu_settings
 from launcher.errors import ConfigError, SecretInArgumentsError
 from launcher.flags import FlagTable

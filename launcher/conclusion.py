@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 from launcher import causes, diagnosis
 from launcher.causes import Retry
-from launcher.config import ServerConfig
+from launcher.config.server_config import ServerConfig
 from launcher.errors import LauncherError
 from launcher.phases import Phase
 from launcher.system.process import describe_exit

@@ -26,7 +26,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from launcher.config import ServerConfig
+from launcher.config.server_config import ServerConfig
 from launcher.events import (
     Event,
     PhaseProgress,

@@ -9,13 +9,13 @@ from typing import Final
 
 import psutil
 
+from launcher.config.gpus import chosen_gpus
+from launcher.config.presets import describe_gpus, needs_gpus
 from launcher.doctor import Answer, Probe, Row, Status
 from launcher.doctor_needs import Needs
 from launcher.doctor_nvml import DriverState, GpuState, GpuUser
 from launcher.errors import NoGpuError, StateError
-from launcher.gpu_choice import chosen_gpus
 from launcher.preflight import check_gpus
-from launcher.presets import describe_gpus, needs_gpus
 from launcher.run_store import list_stores
 from launcher.system.hardware import Gpu
 from launcher.system.members import find_members

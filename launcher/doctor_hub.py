@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from launcher.config.presets import GLM_AIR_FP8, NANO, needs_gpus, roomy_gpus
 from launcher.doctor import Probe, Row, Status
 from launcher.doctor_needs import Needs, missing_bytes
 from launcher.errors import LauncherError
@@ -16,7 +17,6 @@ from launcher.memory.advice import nearest_changes
 from launcher.memory.plan import Verdict, describe_shortage
 from launcher.model_folder import check_model_folder
 from launcher.preflight import plan_for
-from launcher.presets import GLM_AIR_FP8, NANO, needs_gpus, roomy_gpus
 from launcher.text import human_bytes, short_path
 
 DEFAULT_ENDPOINT: Final = "https://huggingface.co"
@@ -119,7 +119,7 @@ def hub_probes(
             "servable",
             "model",
             lambda: [_servable(needs)],
-            source="`launcher.presets.roomy_gpus`, by which `up` chooses",
+            source="`launcher.config.presets.roomy_gpus`, by which `up` chooses",
         ),
     )
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launcher.config import ServerConfig
-from launcher.config_sources import resolve
-from launcher.gpu_choice import needs_known
+from launcher.config.gpus import needs_known
+from launcher.config.presets import CUSTOM, PRESETS, Preset, get_preset
+from launcher.config.server_config import ServerConfig
+from launcher.config.sources import resolve
 from launcher.memory.known_shapes import find_known_shape
 from launcher.memory.plan import checkpoint_bytes
 from launcher.model_places import CachePlace
 from launcher.model_store import hub_cache
-from launcher.presets import CUSTOM, PRESETS, Preset, get_preset
 from launcher.system.hardware import Hardware
 
 
@@ -66,7 +66,7 @@ def needs_of(asked: str | None, hardware: Hardware, environment: Mapping[str, st
     Args:
         asked: a preset's name, a model folder or a repository id; None: what `up` takes itself.
         hardware: this machine.
-        environment: as `launcher.config_sources.resolve` takes it.
+        environment: as `launcher.config.sources.resolve` takes it.
 
     Raises:
         UnknownPresetError: `asked` is a word that names neither a preset nor a folder here.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from launcher import diagnosis, errors
-from launcher.config import ServerConfig
+from launcher.config.server_config import ServerConfig
 from launcher.diagnosis import EVIDENCE_LINES
 from launcher.errors import LauncherError, NotRunningError, ServerError
 from launcher.events import Event, ServerFailed, ServerReady, ServerStopped, parse_event

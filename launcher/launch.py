@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from launcher.command import Command
-from launcher.config import ServerConfig
+from launcher.config.server_config import ServerConfig
 from launcher.memory.report import PlannedMemory
 
 

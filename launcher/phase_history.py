@@ -27,7 +27,7 @@ from launcher.run_store import servers_root
 from launcher.system.files import make_private_folder, write_atomically
 
 if TYPE_CHECKING:
-    from launcher.config import ServerConfig
+    from launcher.config.server_config import ServerConfig
 
 STARTS_PER_KEY: Final = 10
 MOST_KEYS: Final = 200

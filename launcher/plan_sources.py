@@ -13,7 +13,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
-from launcher.config import STEPWISE_ALGORITHMS, ServerConfig
+from launcher.config.presets import describe_gpus
+from launcher.config.server_config import STEPWISE_ALGORITHMS, ServerConfig
 from launcher.errors import (
     HubUnreachableError,
     ModelNotFoundError,
@@ -26,7 +27,6 @@ from launcher.memory.plan import Device, KvType, MemoryPlan, Settings, plan_memo
 from launcher.memory.shape import ModelShape, WeightType, read_shape
 from launcher.model_folder import INDEX_NAME
 from launcher.model_store import find_in_cache, is_offline
-from launcher.presets import describe_gpus
 from launcher.pull_request import PullRequest, not_here
 from launcher.system.hardware import Gpu, Hardware
 

@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from launcher.command import Command, build_command, check_arguments
-from launcher.config import ServerConfig
+from launcher.config.gpus import chosen_gpus, needs_known
+from launcher.config.keys import read_keys
+from launcher.config.presets import PRESETS, describe_gpus, needs_gpus
+from launcher.config.server_config import ServerConfig
 from launcher.cpu import settings as cpu_settings
 from launcher.errors import (
     EngineMissingError,
@@ -23,9 +26,7 @@ from launcher.errors import (
     UnsupportedSystemError,
 )
 from launcher.flags import installed_sglang_version, load_flag_table
-from launcher.gpu_choice import chosen_gpus, needs_known
 from launcher.hub import Hub
-from launcher.keys import read_keys
 from launcher.launch import Launch
 from launcher.memory.advice import nearest_changes
 from launcher.memory.plan import MemoryPlan, Verdict, describe_shortage
@@ -36,7 +37,6 @@ from launcher.model_store import LocalModel, find_in_cache, read_record
 from launcher.model_verification import verify
 from launcher.phase_history import history_key
 from launcher.plan_sources import find_shape_here, plan_config
-from launcher.presets import PRESETS, describe_gpus, needs_gpus
 from launcher.pull import ensure_model
 from launcher.pull_request import PullRequest, Report, ignore
 from launcher.run_store import RunRecord

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from launcher.config import ServerConfig
+from launcher.config.server_config import ServerConfig
 
 # The share of a pause that is left to chance, so that servers which fell together, as when a disk
 # or a driver hung, do not all come back at once.

@@ -20,7 +20,7 @@ from typing import Final
 from launcher import diagnosis, log_files
 from launcher.causes import Retry
 from launcher.conclusion import Ending, Failed, LastSeen, Stopped, conclude, describe_end
-from launcher.config import ServerConfig
+from launcher.config.server_config import ServerConfig, describe_speculation
 from launcher.end import KILL_TIMEOUT_SECONDS, Holdings, end_server
 from launcher.errors import LauncherError
 from launcher.events import (
@@ -593,16 +593,3 @@ class Run:
     def _await_end(self, process: ServerProcess) -> None:
         process.wait()
         self._mailbox.put(_ProcessEnded(self._run_id))
-
-
-def describe_speculation(config: ServerConfig) -> str:
-    """Speculation as people write it: 'EAGLE 3/1/4' is steps, top-k, draft tokens."""
-    if config.speculative_algorithm is None:
-        return "off"
-    numbers = (
-        config.speculative_num_steps,
-        config.speculative_eagle_topk,
-        config.speculative_num_draft_tokens,
-    )
-    shown = "/".join("auto" if number is None else str(number) for number in numbers)
-    return f"{config.speculative_algorithm} {shown}"

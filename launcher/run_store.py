@@ -37,7 +37,7 @@ from launcher.system.process import ProcessIdentity
 from launcher.system.shared_memory import Segment
 
 if TYPE_CHECKING:
-    from launcher.config import ServerConfig
+    from launcher.config.server_config import ServerConfig
 
 APPLICATION: Final = "specserve"
 SCHEMA_VERSION: Final = 1
@@ -93,7 +93,7 @@ class RunRecord(BaseModel):
             StateError: another version of this project wrote it.
         """
         # Imported here: building that model takes longer than all else that `status` does.
-        from launcher.config import ServerConfig  # noqa: PLC0415
+        from launcher.config.server_config import ServerConfig  # noqa: PLC0415
 
         try:
             return ServerConfig.model_validate(self.config)

@@ -15,8 +15,8 @@ from typing import Any
 
 from launcher import preflight
 from launcher.command import Command
-from launcher.config import ServerConfig
-from launcher.config_sources import resolve
+from launcher.config.server_config import ServerConfig
+from launcher.config.sources import resolve
 from launcher.errors import StateError
 from launcher.events import Event
 from launcher.follow import (

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from launcher import consoles
-from launcher.config import ServerConfig
+from launcher.config.server_config import ServerConfig
 from launcher.display import StartDisplay, show_ready
 from launcher.errors import NotRunningError
 from launcher.events import Event, ServerFailed, ServerReady, ServerStopped

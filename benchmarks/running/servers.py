@@ -20,7 +20,7 @@ from benchmarks.plan import Arm
 from benchmarks.results import ArmStart
 from benchmarks.running.resources import server_cpu_seconds
 from clients import ChatClient, ClientError, ConfigurationError, RetryPolicy
-from launcher.config import ServerConfig
+from launcher.config.server_config import ServerConfig
 from launcher.errors import ConfigError, LauncherError
 from launcher.events import Event
 from launcher.run_store import RunRecord, RunStore

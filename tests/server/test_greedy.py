@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from clients import AuthenticationError, ChatClient, Started
-from launcher.config import ServerConfig
+from launcher.config.server_config import ServerConfig
 from launcher.run_store import RunRecord, RunStore
 from launcher.system.members import find_members
 from tests.server.conftest import assert_nothing_is_left, in_foreground, record_of, server

@@ -89,8 +89,8 @@ def test_every_name_in_a_document_exists(document: Path) -> None:
 
 def test_a_name_that_does_not_exist_is_found() -> None:
     text = (
-        "`launcher.errors.NoSuchError`, `launcher.nowhere`, `launcher.config.ServerConfig.prot`,\n"
-        "`launcher.errors.PortInUseError`, `launcher.config.ServerConfig.port`,\n"
+        "`launcher.errors.NoSuchError`, `launcher.nowhere`, `launcher.config.server_config.ServerConfig.prot`,\n"
+        "`launcher.errors.PortInUseError`, `launcher.config.server_config.ServerConfig.port`,\n"
         "`clients.ChatClient.chat()`, `python -m launcher.dump_flags`, `sglang.launcher.x`\n"
         "`launcher/nowhere.py`, `launcher/errors.py`, `launcher/`, `docs/*.md`\n"
         "```\n`launcher.in_a_block`\n```\n"
@@ -99,6 +99,6 @@ def test_a_name_that_does_not_exist_is_found() -> None:
     assert unknown_names(text) == [
         "launcher.errors.NoSuchError",
         "launcher.nowhere",
-        "launcher.config.ServerConfig.prot",
+        "launcher.config.server_config.ServerConfig.prot",
     ]
     assert unknown_paths(text) == ["launcher/nowhere.py"]

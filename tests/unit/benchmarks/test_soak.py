@@ -35,7 +35,7 @@ from benchmarks.soak_report import (
 )
 from benchmarks.soak_watch import Watch, leftovers
 from launcher.command import Command
-from launcher.config import RestartPolicy, ServerConfig
+from launcher.config.server_config import RestartPolicy, ServerConfig
 from launcher.events import PhaseProgress
 from launcher.launch import Launch
 from launcher.run_store import RunStore

@@ -11,7 +11,7 @@ from benchmarks.running.resources import cpu_seconds
 from benchmarks.start_time import ARMS, BASELINE, Start, summarise
 from launcher import preflight
 from launcher.command import Command
-from launcher.config_sources import resolve
+from launcher.config.sources import resolve
 from launcher.system.hardware import GIB, Hardware
 
 

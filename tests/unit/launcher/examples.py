@@ -6,7 +6,7 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from launcher.config import ServerConfig
+from launcher.config.server_config import ServerConfig
 from launcher.run_store import RunRecord
 from launcher.states import ServerState
 from launcher.system.process import ProcessIdentity

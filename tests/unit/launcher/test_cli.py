@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from launcher import cli, errors, nano, preflight
-from launcher.config_sources import resolve
+from launcher.config.sources import resolve
 from launcher.run_store import RunStore, servers_root
 from launcher.states import ServerState
 from launcher.system import hardware

@@ -20,12 +20,12 @@ from launcher.command import (
     build_command,
     check_arguments,
 )
-from launcher.config import ServerConfig
+from launcher.config.presets import GLM_AIR_FP8, PRESETS, Preset
+from launcher.config.server_config import ServerConfig
 from launcher.cpu import settings as cpu_settings
 from launcher.errors import ConfigError, LauncherError, SecretInArgumentsError, UnknownFlagError
 from launcher.flags import FlagTable, load_flag_table
 from launcher.preflight import PINNED_SGLANG
-from launcher.presets import GLM_AIR_FP8, PRESETS, Preset
 from tests.unit.launcher.examples import SECRET, make_config
 from tests.unit.launcher.test_config import configs
 

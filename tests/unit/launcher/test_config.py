@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from launcher.config import ServerConfig
+from launcher.config.server_config import ServerConfig
 from tests.unit.launcher.examples import make_config
 
 WORDS = st.text("abcdefghij-_.0123456789", min_size=1, max_size=12)

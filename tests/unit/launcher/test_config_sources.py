@@ -10,8 +10,8 @@ import pytest
 import yaml
 from hypothesis import given, settings
 
-from launcher.config import ServerConfig
-from launcher.config_sources import (
+from launcher.config.server_config import ServerConfig
+from launcher.config.sources import (
     FIELD_NAMES,
     OTHER_VARIABLES,
     ResolvedConfig,

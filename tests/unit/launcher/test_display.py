@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from launcher.config import ServerConfig
+from launcher.config.server_config import ServerConfig
 from launcher.display import StartDisplay, show_config, show_error, show_ready, show_stop
 from launcher.errors import PortInUseError
 from launcher.events import (

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from launcher.config.keys import SHORTEST_KEY, read_keys
 from launcher.errors import InvalidValueError
-from launcher.keys import SHORTEST_KEY, read_keys
 from launcher.names import API_KEY_VARIABLE
 from tests.unit.launcher.examples import SECRET, make_config
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher import phase_history
-from launcher.config import ServerConfig
+from launcher.config.server_config import ServerConfig
 from launcher.phase_history import (
     LARGEST_FILE_BYTES,
     MOST_KEYS,

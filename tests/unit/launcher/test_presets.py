@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from launcher.config import ServerConfig
-from launcher.errors import UnknownPresetError
-from launcher.presets import (
+from launcher.config.presets import (
     GLM_AIR_FP8,
     NANO,
     PRESETS,
@@ -19,6 +17,8 @@ from launcher.presets import (
     needs_gpus,
     roomy_gpus,
 )
+from launcher.config.server_config import ServerConfig
+from launcher.errors import UnknownPresetError
 from launcher.system.hardware import GIB, Gpu, Hardware
 
 # Main model 50.45 GiB, NextN layer 1.16, the draft's embedding and head 1.16, KV cache 0.73: all

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pytest
 
 from launcher.command import Command
-from launcher.config import ServerConfig
+from launcher.config.server_config import ServerConfig
 from launcher.errors import (
     AlreadyRunningError,
     EngineBrokenError,

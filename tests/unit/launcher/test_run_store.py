@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-# What `launcher.keys` lets through.
+# What `launcher.config.keys` lets through.
 BEARER_TOKENS = st.text(string.ascii_letters + string.digits + "._~+/=-", min_size=1)
 
 

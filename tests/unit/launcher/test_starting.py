@@ -19,7 +19,7 @@ import pytest
 
 from launcher import cli, nano
 from launcher.command import Command
-from launcher.config import ServerConfig
+from launcher.config.server_config import ServerConfig
 from launcher.errors import (
     AlreadyRunningError,
     LauncherError,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from launcher.config import ServerConfig
+from launcher.config.server_config import ServerConfig
 from launcher.errors import InvalidValueError
 from launcher.names import API_KEY_VARIABLE
 

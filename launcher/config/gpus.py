@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from launcher.config import ServerConfig
-from launcher.presets import PRESETS, Preset, roomy_gpus
+from launcher.config.presets import PRESETS, Preset, roomy_gpus
+from launcher.config.server_config import ServerConfig
 from launcher.system.hardware import Gpu, Hardware
 
 

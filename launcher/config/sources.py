@@ -19,9 +19,9 @@ from typing import Any, Final, TypeAlias
 import yaml
 from pydantic import ValidationError
 
-from launcher.config import REPOSITORY_PATTERN, ServerConfig
+from launcher.config.presets import CUSTOM, PRESETS, Preset, choose_preset, custom_for, get_preset
+from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
 from launcher.errors import ConfigError, ConfigFileError, InvalidValueError, UnknownKeyError
-from launcher.presets import CUSTOM, PRESETS, Preset, choose_preset, custom_for, get_preset
 from launcher.system.hardware import HardwareProbe, probe_hardware
 from launcher.text import nearest
 

@@ -1,7 +1,7 @@
 """What to serve and how: one frozen record, checked once.
 
 Every field can be set by a preset, a config file, an environment variable (`SPECSERVE_` and the
-field's name in capitals) and a flag; see `launcher.config_sources` for the order of strength.
+field's name in capitals) and a flag; see `launcher.config.sources` for the order of strength.
 Names are SGLang's where the field becomes one of its flags.
 """
 
@@ -238,7 +238,7 @@ class ServerConfig(BaseModel):
     def is_repository(self) -> bool:
         """Whether `model_path` names a hub repository rather than a folder here.
 
-        `launcher.config_sources.resolve` makes the path of a folder absolute.
+        `launcher.config.sources.resolve` makes the path of a folder absolute.
         """
         return re.fullmatch(REPOSITORY_PATTERN, self.model_path) is not None
 
@@ -249,3 +249,16 @@ class ServerConfig(BaseModel):
         if self.speculative_algorithm is None or draft is None:
             return None
         return draft if re.fullmatch(REPOSITORY_PATTERN, draft) else None
+
+
+def describe_speculation(config: ServerConfig) -> str:
+    """Speculation as people write it: 'EAGLE 3/1/4' is steps, top-k, draft tokens."""
+    if config.speculative_algorithm is None:
+        return "off"
+    numbers = (
+        config.speculative_num_steps,
+        config.speculative_eagle_topk,
+        config.speculative_num_draft_tokens,
+    )
+    shown = "/".join("auto" if number is None else str(number) for number in numbers)
+    return f"{config.speculative_algorithm} {shown}"
