@@ -15,7 +15,7 @@ from benchmarks.records import Cell, CellRecord
 from benchmarks.running.folder import ResultsFolder
 from benchmarks.running.schedule import side_by_side
 from benchmarks.workloads.workload import Workload
-from launcher.events import Event, PhaseProgress
+from launcher.state.events import Event, PhaseProgress
 from launcher.text import human_seconds
 
 

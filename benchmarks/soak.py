@@ -28,7 +28,8 @@ from rich.console import Console
 from benchmarks.soak_kills import COMMAND_TIMEOUT_SECONDS, NotRecoveredError, Soak
 from benchmarks.soak_report import MOMENTS, NOT_RECOVERED, TARGETS, Kill, Report, show
 from benchmarks.soak_watch import names_in
-from launcher.run_store import APPLICATION, RunStore
+from launcher.state.paths import APPLICATION
+from launcher.state.store import RunStore
 from launcher.system.hardware import probe_hardware, read_cpu_model
 
 SEED: Final = 20261123

@@ -25,7 +25,8 @@ from benchmarks.soak_report import (
     Kill,
 )
 from benchmarks.soak_watch import POLL_SECONDS, Seen, Watch, leftovers, names_in
-from launcher.events import (
+from launcher.readiness import HttpProber
+from launcher.state.events import (
     Event,
     PhaseProgress,
     ProcessLost,
@@ -33,9 +34,9 @@ from launcher.events import (
     ServerFailed,
     ServerReady,
 )
-from launcher.readiness import HttpProber
-from launcher.run_store import RunRecord, RunStore
-from launcher.states import ServerState
+from launcher.state.record import RunRecord
+from launcher.state.states import ServerState
+from launcher.state.store import RunStore
 from launcher.system.activity import TITLE_PREFIX, titles
 from launcher.system.members import find_members
 from launcher.system.ports import describe_listener, find_listener

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from launcher.errors import AlreadyRunningError
-from launcher.events import Event, PhaseProgress, ServerAdopted
-from launcher.follow import EventReader
-from launcher.run_store import RunRecord, RunStore
+from launcher.state.events import Event, EventReader, PhaseProgress, ServerAdopted
+from launcher.state.record import RunRecord
+from launcher.state.store import RunStore
 from launcher.system.members import find_members
 from launcher.system.ports import describe_listener, is_listening
 from launcher.system.process import ProcessIdentity, wait_until_gone

@@ -27,10 +27,10 @@ from benchmarks.running.resources import cpu_seconds
 from launcher import preflight
 from launcher.command import Command
 from launcher.config.sources import resolve
-from launcher.events import Event, ServerReady
 from launcher.launch import Launch
 from launcher.mailbox import Request
-from launcher.run_store import RunStore
+from launcher.state.events import Event, ServerReady
+from launcher.state.store import RunStore
 from launcher.supervisor import Supervisor
 from launcher.system.hardware import probe_hardware
 from launcher.system.members import find_members

@@ -23,7 +23,7 @@ from clients.errors import (
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _READY = "READY"
 _DEFAULT = "default"
-# The launcher's states, in `launcher/states.py`.
+# The launcher's states, in `launcher/state/states.py`.
 _STATE_ERRORS: dict[str, type[ServerNotReadyError]] = {
     "STARTING": ServerStartingError,
     "BACKOFF": ServerStartingError,

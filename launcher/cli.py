@@ -26,7 +26,8 @@ from launcher.cli_common import (
     show_failure,
 )
 from launcher.errors import LauncherError, NotRunningError, StateError
-from launcher.run_store import RunRecord, RunStore, list_stores
+from launcher.state.record import RunRecord
+from launcher.state.store import RunStore, list_stores
 from launcher.text import human_seconds
 
 FOLLOW_SECONDS: Final = 0.1

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 import click
 
 from launcher.errors import NotRunningError
-from launcher.run_store import RunRecord, RunStore, list_stores
+from launcher.state.record import RunRecord
+from launcher.state.store import RunStore, list_stores
 
 if TYPE_CHECKING:
     from launcher.display import Failure

@@ -30,7 +30,7 @@ from launcher.plan_display import (
     show_plan,
 )
 from launcher.plan_sources import find_shape, plan_config
-from launcher.run_store import RunStore
+from launcher.state.store import RunStore
 from launcher.system.hardware import Gpu, Hardware, probe_hardware
 
 

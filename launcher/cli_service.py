@@ -25,8 +25,8 @@ from launcher.config.sources import (
 )
 from launcher.errors import ConfigError, InvalidValueError, StateError
 from launcher.names import API_KEY_VARIABLE
-from launcher.run_store import RunStore
 from launcher.service import Service, unit_text
+from launcher.state.store import RunStore
 from launcher.stop import SUPERVISOR_MARGIN_SECONDS
 from launcher.system.files import write_atomically
 from launcher.system.hardware import probe_hardware

@@ -16,7 +16,8 @@ from launcher.display import show_config
 from launcher.errors import AlreadyRunningError
 from launcher.launch import Launch
 from launcher.pull_request import Report
-from launcher.run_store import RunRecord, RunStore, already_running
+from launcher.state.record import RunRecord
+from launcher.state.store import RunStore, already_running
 from launcher.stop import stop_server
 from launcher.system.hardware import probe_hardware
 

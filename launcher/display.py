@@ -27,7 +27,9 @@ from rich.table import Table
 from rich.text import Text
 
 from launcher.config.server_config import ServerConfig
-from launcher.events import (
+from launcher.pull_display import download_note, pace
+from launcher.pull_events import PullEvent, PullProgress
+from launcher.state.events import (
     Event,
     PhaseProgress,
     ProbeFailed,
@@ -38,9 +40,7 @@ from launcher.events import (
     StartSlow,
     StateChanged,
 )
-from launcher.pull_display import download_note, pace
-from launcher.pull_events import PullEvent, PullProgress
-from launcher.states import ServerState
+from launcher.state.states import ServerState
 from launcher.text import human_bytes, human_seconds, short_path
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from launcher.doctor_needs import Needs
 from launcher.doctor_nvml import DriverState, GpuState, GpuUser
 from launcher.errors import NoGpuError, StateError
 from launcher.preflight import check_gpus
-from launcher.run_store import list_stores
+from launcher.state.store import list_stores
 from launcher.system.hardware import Gpu
 from launcher.system.members import find_members
 from launcher.text import human_bytes

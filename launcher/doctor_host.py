@@ -23,7 +23,8 @@ from launcher.preflight import (
     ENGINE_HOST_BYTES,
     host_bytes_needed,
 )
-from launcher.run_store import list_stores, servers_root
+from launcher.state.paths import servers_root
+from launcher.state.store import list_stores
 from launcher.system.hardware import GIB, MIB, read_cpu_model
 from launcher.system.ports import check_port_is_free
 from launcher.text import human_bytes, short_path

@@ -6,22 +6,19 @@ import contextlib
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final
 
 from launcher import diagnosis, errors
 from launcher.config.server_config import ServerConfig
 from launcher.diagnosis import EVIDENCE_LINES
 from launcher.errors import LauncherError, NotRunningError, ServerError
-from launcher.events import Event, ServerFailed, ServerReady, ServerStopped, parse_event
 from launcher.launch import Launch
-from launcher.run_store import RunStore
+from launcher.state.events import Event, ServerFailed, ServerReady, ServerStopped
+from launcher.state.store import RunStore
 from launcher.stop import SUPERVISOR_MARGIN_SECONDS
 from launcher.system.files import open_private
 
-POLL_SECONDS: Final = 0.05
 _OUTLIVING: Final[list[subprocess.Popen[bytes]]] = []
 
 
@@ -56,49 +53,6 @@ def start_detached(
     with contextlib.suppress(BrokenPipeError), supervisor.stdin as pipe:
         pipe.write(launch.to_json().encode())
     return supervisor
-
-
-class EventReader:
-    """Events that are written from now on.
-
-    Make it before what writes them is started or signalled, so that none is missed.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._offset = file.stat().st_size if file.exists() else 0
-        self._rest = ""
-
-    def read(self) -> list[Event]:
-        """The events that are complete and not yet read."""
-        if not self._file.exists():
-            return []
-        with self._file.open(encoding="utf-8") as file:
-            file.seek(self._offset)
-            text = file.read()
-            self._offset = file.tell()
-        *lines, self._rest = (self._rest + text).split("\n")
-        events = []
-        for line in lines:
-            # A full disk may have cut one; the state is in the record all the same.
-            with contextlib.suppress(ValueError):
-                events.append(parse_event(line))
-        return events
-
-    def follow(
-        self, is_alive: Callable[[], bool], *, dead: Callable[[], ServerError]
-    ) -> Iterator[Event]:
-        """Events as they come, for as long as their writer lives.
-
-        Raises:
-            ServerError: what `dead` makes, once the writer is gone and all was read.
-        """
-        while True:
-            alive = is_alive()
-            yield from self.read()
-            if not alive:
-                raise dead()
-            time.sleep(POLL_SECONDS)
 
 
 def wait_until_ready(events: Iterator[Event], feed: Callable[[Event], None]) -> None:

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from launcher.errors import StateError
-from launcher.events import Event, StateChanged
 from launcher.notify import Notifier
-from launcher.run_store import RunRecord, RunStore
-from launcher.states import ServerState, check_transition
+from launcher.state.events import Event, StateChanged
+from launcher.state.record import RunRecord
+from launcher.state.states import ServerState, check_transition
+from launcher.state.store import RunStore
 
 
 class Journal:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from launcher.errors import ModelIncompleteError, StateError
-from launcher.run_store import servers_root
+from launcher.state.paths import servers_root
 from launcher.system.files import make_private_folder, write_atomically
 
 BLOBS: Final = "blobs"

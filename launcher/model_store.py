@@ -23,7 +23,8 @@ from launcher.model_files import Manifest, RemoteFile
 from launcher.model_folder import check_weights
 from launcher.model_hashes import VerifiedFiles, blobs_of, memory_file
 from launcher.model_places import MAIN, OWN_FOLDER, CachePlace
-from launcher.run_store import list_stores, servers_root
+from launcher.state.paths import servers_root
+from launcher.state.store import list_stores
 from launcher.system.files import make_private_folder, write_atomically
 
 SCHEMA_VERSION: Final = 1

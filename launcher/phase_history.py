@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from launcher.errors import StateError
 from launcher.phases import Phase
-from launcher.run_store import servers_root
+from launcher.state.paths import servers_root
 from launcher.system.files import make_private_folder, write_atomically
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ from launcher.phase_history import history_key
 from launcher.plan_sources import find_shape_here, plan_config
 from launcher.pull import ensure_model
 from launcher.pull_request import PullRequest, Report, ignore
-from launcher.run_store import RunRecord
+from launcher.state.record import RunRecord
 from launcher.system import shared_memory
 from launcher.system.hardware import GIB, MIB, Hardware, free_disk_bytes, read_cpu_model
 from launcher.system.ports import check_port_is_free

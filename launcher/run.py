@@ -23,14 +23,6 @@ from launcher.conclusion import Ending, Failed, LastSeen, Stopped, conclude, des
 from launcher.config.server_config import ServerConfig, describe_speculation
 from launcher.end import KILL_TIMEOUT_SECONDS, Holdings, end_server
 from launcher.errors import LauncherError
-from launcher.events import (
-    PhaseProgress,
-    ProbeFailed,
-    ProcessLost,
-    ServerAdopted,
-    ServerReady,
-    StartSlow,
-)
 from launcher.health import Advance, Health, HealthJudge, HealthWatch, ProbeResult
 from launcher.journal import Journal
 from launcher.launch import Launch
@@ -40,10 +32,19 @@ from launcher.output import AdoptedOutput, Output, ServerOutput
 from launcher.phase_history import PhaseHistory, history_file
 from launcher.phases import Phase, Progress, StartLog
 from launcher.readiness import HttpProber, Prober, ReadinessWatch
-from launcher.run_store import RunRecord, RunStore
 from launcher.server_process import AdoptedProcess, ServerProcess, spawn
 from launcher.start_watch import StartWatch
-from launcher.states import SERVING_STATES, ServerState
+from launcher.state.events import (
+    PhaseProgress,
+    ProbeFailed,
+    ProcessLost,
+    ServerAdopted,
+    ServerReady,
+    StartSlow,
+)
+from launcher.state.record import RunRecord
+from launcher.state.states import SERVING_STATES, ServerState
+from launcher.state.store import RunStore
 from launcher.system.activity import EngineChild, MemberWatch, engine_children, read_activity
 from launcher.system.hardware import MIB
 from launcher.system.members import dump_stacks, find_members, reap_orphans

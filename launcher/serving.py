@@ -18,16 +18,11 @@ from launcher.command import Command
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import resolve
 from launcher.errors import StateError
-from launcher.events import Event
-from launcher.follow import (
-    EventReader,
-    cancel_start,
-    start_detached,
-    supervisor_died,
-    wait_until_ready,
-)
+from launcher.follow import cancel_start, start_detached, supervisor_died, wait_until_ready
 from launcher.pull_request import Report, ignore
-from launcher.run_store import RunRecord, RunStore, already_running
+from launcher.state.events import Event, EventReader
+from launcher.state.record import RunRecord
+from launcher.state.store import RunStore, already_running
 from launcher.stop import stop_server
 from launcher.system.hardware import Hardware, probe_hardware
 

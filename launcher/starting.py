@@ -14,20 +14,15 @@ from launcher import consoles
 from launcher.config.server_config import ServerConfig
 from launcher.display import StartDisplay, show_ready
 from launcher.errors import NotRunningError
-from launcher.events import Event, ServerFailed, ServerReady, ServerStopped
-from launcher.follow import (
-    EventReader,
-    cancel_start,
-    start_detached,
-    supervisor_died,
-    wait_until_ready,
-)
+from launcher.follow import cancel_start, start_detached, supervisor_died, wait_until_ready
 from launcher.launch import Launch
 from launcher.notify import Notifier
 from launcher.phases import Phase
 from launcher.pull_events import PullEvent
 from launcher.pull_request import Report
-from launcher.run_store import RunRecord, RunStore
+from launcher.state.events import Event, EventReader, ServerFailed, ServerReady, ServerStopped
+from launcher.state.record import RunRecord
+from launcher.state.store import RunStore
 from launcher.supervisor import Outcome, Supervisor
 
 # Events come every half second while bytes come, and none while a large file is hashed.

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from launcher import diagnosis
 from launcher.end import KILL_TIMEOUT_SECONDS, Holdings, end_server
-from launcher.run_store import RunRecord, RunStore
-from launcher.states import ServerState
+from launcher.state.record import RunRecord
+from launcher.state.states import ServerState
+from launcher.state.store import RunStore
 from launcher.system.members import find_members
 from launcher.system.ports import describe_listener, is_listening
 from launcher.system.process import wait_until_gone

@@ -13,15 +13,16 @@ from launcher import diagnosis
 from launcher.causes import Retry
 from launcher.conclusion import Failed, Stopped
 from launcher.errors import LauncherError, StopError
-from launcher.events import Event, ServerCrashed, ServerFailed, ServerStopped
 from launcher.journal import Journal
 from launcher.launch import Launch
 from launcher.mailbox import Item, Mailbox, Request, Timer
 from launcher.notify import Notifier
 from launcher.restarts import RestartBudget
 from launcher.run import Run, Seams
-from launcher.run_store import RunRecord, RunStore
-from launcher.states import SERVING_STATES, ServerState
+from launcher.state.events import Event, ServerCrashed, ServerFailed, ServerStopped
+from launcher.state.record import RunRecord
+from launcher.state.states import SERVING_STATES, ServerState
+from launcher.state.store import RunStore
 from launcher.system.members import adopt_orphans
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.records import GpuUse
-from launcher.run_store import RunRecord
+from launcher.state.record import RunRecord
 from launcher.system.members import find_members
 
 GPU_SAMPLE_SECONDS: Final = 0.2

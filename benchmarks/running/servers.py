@@ -22,9 +22,10 @@ from benchmarks.running.resources import server_cpu_seconds
 from clients import ChatClient, ClientError, ConfigurationError, RetryPolicy
 from launcher.config.server_config import ServerConfig
 from launcher.errors import ConfigError, LauncherError
-from launcher.events import Event
-from launcher.run_store import RunRecord, RunStore
 from launcher.serving import configure, free_port, serving
+from launcher.state.events import Event
+from launcher.state.record import RunRecord
+from launcher.state.store import RunStore
 from launcher.stop import stop_server
 
 ADMIN_TIMEOUT_SECONDS: Final = 30.0

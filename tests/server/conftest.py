@@ -20,7 +20,8 @@ from typing import TypeVar
 import pytest
 
 from launcher import cli
-from launcher.run_store import RunRecord, RunStore
+from launcher.state.record import RunRecord
+from launcher.state.store import RunStore
 from launcher.system.members import find_members
 from launcher.system.ports import is_listening
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from launcher.run_store import RunRecord
+from launcher.state.record import RunRecord
 
 PROMPT_TOKENS = 64
 CHAT = "[gMASK]<sop><|user|>\n{}/nothink<|assistant|>\n<think></think>"

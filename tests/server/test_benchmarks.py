@@ -18,7 +18,8 @@ from benchmarks.results import PeerFigures, Results
 from benchmarks.running.folder import ResultsFolder
 from benchmarks.workloads import load_workload
 from launcher import nano
-from launcher.run_store import RunRecord, list_stores
+from launcher.state.record import RunRecord
+from launcher.state.store import list_stores
 from tests.server.conftest import assert_nothing_is_left
 from tests.unit.benchmarks.test_cli_run import bench
 

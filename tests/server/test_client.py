@@ -30,7 +30,7 @@ from clients import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from launcher.run_store import RunRecord
+    from launcher.state.record import RunRecord
 
 PATIENCE_SECONDS = 30.0
 

@@ -20,7 +20,7 @@ from pydantic_ai.usage import UsageLimits
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from launcher.run_store import RunRecord
+    from launcher.state.record import RunRecord
 
 T = TypeVar("T")
 NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}

@@ -22,7 +22,8 @@ from clients import (
     Usage,
 )
 from launcher.errors import AlreadyRunningError, PortInUseError
-from launcher.run_store import RunRecord, RunStore
+from launcher.state.record import RunRecord
+from launcher.state.store import RunStore
 from launcher.system.members import find_members
 from tests.server.conftest import free_port, record_of, run_cli
 

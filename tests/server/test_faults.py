@@ -20,7 +20,8 @@ import httpx
 import pytest
 
 from clients import BrokenStreamError, ChatClient, ContentDelta, RetryPolicy
-from launcher.run_store import RunRecord, RunStore
+from launcher.state.record import RunRecord
+from launcher.state.store import RunStore
 from launcher.system.activity import titles
 from launcher.system.members import find_members
 from launcher.system.process import ProcessIdentity, wait_until_gone

@@ -14,7 +14,8 @@ import pytest
 
 from clients import AuthenticationError, ChatClient, Started
 from launcher.config.server_config import ServerConfig
-from launcher.run_store import RunRecord, RunStore
+from launcher.state.record import RunRecord
+from launcher.state.store import RunStore
 from launcher.system.members import find_members
 from tests.server.conftest import assert_nothing_is_left, in_foreground, record_of, server
 from tests.server.greedy import PROMPT_TOKENS, PROMPTS, Greedy, greedy_texts

@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from launcher.run_store import RunRecord
+from launcher.state.record import RunRecord
 from launcher.system.hardware import MIB
 from tests.server.conftest import run_cli, server
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from clients import ChatClient, ServerNotReadyError
-from launcher.run_store import RunRecord
+from launcher.state.record import RunRecord
 from launcher.system.members import find_members
 from launcher.system.process import wait_until_gone
 from tests.server.conftest import assert_nothing_is_left, record_of, run_cli, server

@@ -12,7 +12,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGES = ("launcher", "clients", "benchmarks")
 CODE = re.compile(r"`([^`\n]+)`")
-# `launcher.run_store.RunStore`, with or without a call's parentheses.
+# `launcher.state.store.RunStore`, with or without a call's parentheses.
 DOTTED = re.compile(rf"(?<![\w./-])(?:{'|'.join(PACKAGES)})(?:\.[A-Za-z_]\w*)+(?!\w|/)")
 # `launcher/cpu/settings.py`, `launcher/nano/`, `docs/decisions/0001-engine-pin.md`.
 PATH = re.compile(

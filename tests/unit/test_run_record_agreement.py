@@ -10,8 +10,8 @@ import clients.run_record
 from clients import ConfigurationError, read_run_record, run_record_path
 from launcher.errors import InvalidValueError
 from launcher.names import SERVER_NAME_PATTERN
-from launcher.run_store import RunStore
-from launcher.states import ServerState
+from launcher.state.states import ServerState
+from launcher.state.store import RunStore
 from tests.unit.launcher.examples import make_record
 
 

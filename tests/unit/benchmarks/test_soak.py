@@ -36,12 +36,12 @@ from benchmarks.soak_report import (
 from benchmarks.soak_watch import Watch, leftovers
 from launcher.command import Command
 from launcher.config.server_config import RestartPolicy, ServerConfig
-from launcher.events import PhaseProgress
 from launcher.launch import Launch
-from launcher.run_store import RunStore
 from launcher.server_process import spawn
 from launcher.starting import events_writer
-from launcher.states import ServerState
+from launcher.state.events import PhaseProgress
+from launcher.state.states import ServerState
+from launcher.state.store import RunStore
 from launcher.stop import stop_server
 from launcher.system.members import kill_members
 from launcher.system.process import ProcessIdentity
@@ -87,7 +87,7 @@ SUPERVISE = """
 import sys
 from pathlib import Path
 from launcher.launch import Launch
-from launcher.run_store import RunStore
+from launcher.state.store import RunStore
 from launcher.starting import events_writer
 from launcher.stop import stop_server
 from launcher.supervisor import Supervisor

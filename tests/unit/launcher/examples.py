@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from launcher.config.server_config import ServerConfig
-from launcher.run_store import RunRecord
-from launcher.states import ServerState
+from launcher.state.record import RunRecord
+from launcher.state.states import ServerState
 from launcher.system.process import ProcessIdentity
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ import pytest
 
 from launcher import cli, errors, nano, preflight
 from launcher.config.sources import resolve
-from launcher.run_store import RunStore, servers_root
-from launcher.states import ServerState
+from launcher.state.paths import servers_root
+from launcher.state.states import ServerState
+from launcher.state.store import RunStore
 from launcher.system import hardware
 from tests.unit.launcher.examples import make_record
 

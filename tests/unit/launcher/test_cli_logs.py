@@ -18,15 +18,15 @@ from launcher.cli_logs import judge_events, judge_lines, parse_since
 from launcher.collector import rotate
 from launcher.errors import NotRunningError, StateError
 from launcher.log_files import begin
-from launcher.run_store import RunStore
-from launcher.states import ServerState
+from launcher.state.states import ServerState
+from launcher.state.store import RunStore
 from tests.unit.launcher.examples import make_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from launcher.run_store import RunRecord
+    from launcher.state.record import RunRecord
 
 PATIENCE_SECONDS = 60.0
 NOW = datetime(2026, 11, 23, 14, 0, 0, tzinfo=UTC)  # 15:00 in Berlin

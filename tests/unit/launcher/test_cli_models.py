@@ -17,8 +17,9 @@ import pytest
 
 from launcher import cli, errors, nano
 from launcher.model_store import hub_cache
-from launcher.run_store import RunStore, servers_root
-from launcher.states import ServerState
+from launcher.state.paths import servers_root
+from launcher.state.states import ServerState
+from launcher.state.store import RunStore
 from tests.unit.launcher.examples import make_record
 from tests.unit.launcher.hub_models import model_files
 from tests.unit.launcher.hub_server import HubServer, running_hub

@@ -14,7 +14,8 @@ from rich.console import Console
 from launcher.config.server_config import ServerConfig
 from launcher.display import StartDisplay, show_config, show_error, show_ready, show_stop
 from launcher.errors import PortInUseError
-from launcher.events import (
+from launcher.phases import Phase
+from launcher.state.events import (
     Event,
     PhaseProgress,
     ServerFailed,
@@ -22,8 +23,7 @@ from launcher.events import (
     ServerStopped,
     StateChanged,
 )
-from launcher.phases import Phase
-from launcher.states import ServerState
+from launcher.state.states import ServerState
 from launcher.stop import StopReport
 from tests.unit.launcher.examples import SECRET, make_config
 

@@ -18,7 +18,7 @@ from launcher.doctor_gpu import Holder, find_holder, gpu_probes, our_processes
 from launcher.doctor_needs import Needs, needs_of
 from launcher.doctor_nvml import DriverState, GpuUser, read_driver
 from launcher.names import RUN_ID_VARIABLE
-from launcher.run_store import RunStore
+from launcher.state.store import RunStore
 from launcher.system.hardware import GIB, probe_hardware
 from launcher.system.process import ProcessIdentity
 from tests.unit.launcher.examples import make_record

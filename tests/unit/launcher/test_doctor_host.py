@@ -20,7 +20,7 @@ from launcher.doctor_host import host_probes
 from launcher.doctor_limits import limit_probes
 from launcher.doctor_needs import Needs, needs_of
 from launcher.doctor_readers import Readers, cpu_quota, host_readers, processes_left
-from launcher.run_store import RunStore
+from launcher.state.store import RunStore
 from launcher.system.hardware import GIB, MIB, Gpu, Hardware
 from tests.unit.launcher.examples import make_record
 

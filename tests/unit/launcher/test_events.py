@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.events import (
+from launcher.state.events import (
     Event,
     PhaseProgress,
     ProbeFailed,
@@ -25,7 +25,7 @@ from launcher.events import (
     StateChanged,
     parse_event,
 )
-from launcher.states import ServerState
+from launcher.state.states import ServerState
 
 COUNT = st.none() | st.integers(0, 10**9)
 COMMON: dict[str, Any] = {"run_id": st.text(), "elapsed_seconds": st.floats(0, 1e9)}

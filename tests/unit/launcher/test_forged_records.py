@@ -18,9 +18,9 @@ from types import MappingProxyType
 import pytest
 
 from launcher.command import Command
-from launcher.run_store import RunStore
 from launcher.server_process import spawn
-from launcher.states import RUNNING_STATES, ServerState
+from launcher.state.states import RUNNING_STATES, ServerState
+from launcher.state.store import RunStore
 from launcher.stop import stop_server
 from launcher.system.members import dump_stacks, find_members, kill_members
 from launcher.system.process import ProcessIdentity, boot_id, wait_until_gone

@@ -24,8 +24,8 @@ from launcher.launch import Launch
 from launcher.mailbox import Mailbox
 from launcher.notify import Notifier
 from launcher.run import Run, Seams
-from launcher.run_store import RunStore
 from launcher.server_process import spawn
+from launcher.state.store import RunStore
 from launcher.system.members import adopt_orphans, find_members
 from launcher.system.process import ProcessIdentity
 from launcher.system.shared_memory import ROOT

@@ -25,7 +25,11 @@ from launcher.errors import (
     StateError,
     StopError,
 )
-from launcher.events import (
+from launcher.launch import Launch
+from launcher.mailbox import Request
+from launcher.run import Seams
+from launcher.server_process import ChildProcess, spawn
+from launcher.state.events import (
     Event,
     PhaseProgress,
     ServerFailed,
@@ -33,11 +37,8 @@ from launcher.events import (
     ServerStopped,
     StateChanged,
 )
-from launcher.launch import Launch
-from launcher.mailbox import Request
-from launcher.run import Seams
-from launcher.run_store import RunRecord, RunStore
-from launcher.server_process import ChildProcess, spawn
+from launcher.state.record import RunRecord
+from launcher.state.store import RunStore
 from launcher.stop import stop_server
 from launcher.supervisor import Outcome, Supervisor
 from launcher.system.members import find_members, kill_members

@@ -21,8 +21,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launcher.errors import AlreadyRunningError, InvalidValueError, StateError
-from launcher.run_store import RunRecord, RunStore, already_running, list_stores, servers_root
-from launcher.states import ServerState
+from launcher.state.paths import servers_root
+from launcher.state.record import RunRecord
+from launcher.state.states import ServerState
+from launcher.state.store import RunStore, already_running, list_stores
 from launcher.system.process import ProcessIdentity
 from tests.unit.launcher.examples import SECRET, dead_process, make_record
 
@@ -262,7 +264,7 @@ HOLDER = """
 import sys
 import threading
 from pathlib import Path
-from launcher.run_store import RunStore
+from launcher.state.store import RunStore
 with RunStore("default", root=Path(sys.argv[1])).lock():
     print("held", flush=True)
     sys.stdin.read()

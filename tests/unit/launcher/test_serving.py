@@ -11,10 +11,11 @@ import pytest
 
 from launcher import preflight
 from launcher.errors import AlreadyRunningError, ConfigError, LauncherError, ServerExitedError
-from launcher.events import Event, ServerReady
 from launcher.launch import Launch
-from launcher.run_store import RunRecord, RunStore
 from launcher.serving import command_of, configure, free_port, serving
+from launcher.state.events import Event, ServerReady
+from launcher.state.record import RunRecord
+from launcher.state.store import RunStore
 from launcher.system.ports import is_listening
 from tests.unit.launcher.test_starting import make_launch
 

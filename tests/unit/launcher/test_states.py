@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from launcher.states import (
+from launcher.state.states import (
     RUNNING_STATES,
     TRANSITIONS,
     IllegalTransitionError,

@@ -23,7 +23,9 @@ from launcher.errors import (
     StateError,
     StopError,
 )
-from launcher.events import (
+from launcher.mailbox import Request
+from launcher.readiness import HttpProber
+from launcher.state.events import (
     Event,
     ProbeFailed,
     ProcessLost,
@@ -34,10 +36,9 @@ from launcher.events import (
     ServerStopped,
     StateChanged,
 )
-from launcher.mailbox import Request
-from launcher.readiness import HttpProber
-from launcher.run_store import RunRecord, RunStore
-from launcher.states import ServerState
+from launcher.state.record import RunRecord
+from launcher.state.states import ServerState
+from launcher.state.store import RunStore
 from launcher.stop import stop_server
 from launcher.supervisor import Outcome
 from launcher.system import shared_memory
@@ -354,10 +355,10 @@ def test_requests_that_outlast_the_drain_are_aborted_and_then_the_server_ends_it
 RUN_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
-from launcher.events import ServerReady
+from launcher.state.events import ServerReady
 from launcher.launch import Launch
-from launcher.run_store import RunRecord, RunStore
-from launcher.states import ServerState
+from launcher.state.store import RunRecord, RunStore
+from launcher.state.states import ServerState
 from launcher.supervisor import Supervisor
 from dataclasses import replace
 

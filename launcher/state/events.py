@@ -1,4 +1,4 @@
-"""What happens to a server, as frozen values; imports only `launcher.states`.
+"""What happens to a server, as frozen values; imports only `launcher.state.states`.
 
 The supervisor emits them; the display, `up --json` and the events file consume them. A line of
 the events file is one event: `{"event": "server.ready", "run_id": "...", "elapsed_seconds": 41.2,
@@ -7,13 +7,18 @@ the events file is one event: `{"event": "server.ready", "run_id": "...", "elaps
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Final
 
-from launcher.states import ServerState
+from launcher.errors import ServerError
+from launcher.state.states import ServerState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,3 +181,49 @@ def parse_event(line: str) -> Event:
         return _KINDS[kind](**fields)
     except TypeError as error:
         raise ValueError(f"event {kind} has other fields: {error}") from error
+
+
+POLL_SECONDS: Final = 0.05
+
+
+class EventReader:
+    """Events that are written from now on.
+
+    Make it before what writes them is started or signalled, so that none is missed.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._offset = file.stat().st_size if file.exists() else 0
+        self._rest = ""
+
+    def read(self) -> list[Event]:
+        """The events that are complete and not yet read."""
+        if not self._file.exists():
+            return []
+        with self._file.open(encoding="utf-8") as file:
+            file.seek(self._offset)
+            text = file.read()
+            self._offset = file.tell()
+        *lines, self._rest = (self._rest + text).split("\n")
+        events = []
+        for line in lines:
+            # A full disk may have cut one; the state is in the record all the same.
+            with contextlib.suppress(ValueError):
+                events.append(parse_event(line))
+        return events
+
+    def follow(
+        self, is_alive: Callable[[], bool], *, dead: Callable[[], ServerError]
+    ) -> Iterator[Event]:
+        """Events as they come, for as long as their writer lives.
+
+        Raises:
+            ServerError: what `dead` makes, once the writer is gone and all was read.
+        """
+        while True:
+            alive = is_alive()
+            yield from self.read()
+            if not alive:
+                raise dead()
+            time.sleep(POLL_SECONDS)

@@ -20,131 +20,23 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-import platformdirs
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from launcher.errors import AlreadyRunningError, InvalidValueError, StateError
-from launcher.memory.report import MemoryRecord
 from launcher.names import SERVER_NAME_PATTERN
-from launcher.states import RUNNING_STATES, SERVING_STATES, ServerState
+from launcher.state.paths import servers_root
+from launcher.state.record import SCHEMA_VERSION, RunRecord
 from launcher.system.files import cannot_write, make_private_folder, write_atomically
-from launcher.system.members import find_members
-from launcher.system.process import ProcessIdentity
-from launcher.system.shared_memory import Segment
 
 if TYPE_CHECKING:
-    from launcher.config.server_config import ServerConfig
+    pass
 
-APPLICATION: Final = "specserve"
-SCHEMA_VERSION: Final = 1
 # A supervisor that was killed holds the lock until the last of its threads has ended.
 LOCK_PATIENCE_SECONDS: Final = 1.0
 _LOCK_POLL_SECONDS: Final = 0.02
-
-
-class RunRecord(BaseModel):
-    """One run of a server, as the clients and benchmarks find it."""
-
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
-
-    schema_version: Literal[1] = SCHEMA_VERSION
-    name: str
-    run_id: str
-    state: ServerState
-    detached: bool
-    base_url: str
-    served_model_name: str
-    model_path: str
-    # Of the repository that `model_path` names; the folder is in `command`.
-    model_commit: str | None = None
-    api_key_file: Path | None
-    started_at: datetime
-    # STOPPING, in order to start again.
-    restarting: bool = False
-    ready_seconds: float | None = None
-    context_length_tokens: int | None = None
-    kv_cache_tokens: int | None = None
-    max_running_requests: int | None = None
-    memory: MemoryRecord = MemoryRecord()
-    restarts: int = 0
-    last_failure: str | None = None
-    next_start_at: datetime | None = None
-    supervisor: ProcessIdentity
-    server: ProcessIdentity | None = None
-    collector: ProcessIdentity | None = None
-    segments: tuple[Segment, ...] = ()
-    dropped_lines: int = 0
-    exit: str | None = None
-    command: tuple[str, ...]
-    environment: dict[str, str]
-    versions: dict[str, str]
-    config: dict[str, Any]
-    log_file: Path
-    events_file: Path
-
-    def read_config(self) -> ServerConfig:
-        """The configuration that was served.
-
-        Raises:
-            StateError: another version of this project wrote it.
-        """
-        # Imported here: building that model takes longer than all else that `status` does.
-        from launcher.config.server_config import ServerConfig  # noqa: PLC0415
-
-        try:
-            return ServerConfig.model_validate(self.config)
-        except ValidationError as error:
-            raise StateError(
-                f"The configuration in the record of {self.name!r} is another version's "
-                f"({error.error_count()} fields do not fit).",
-                action="Start the server anew with `python -m launcher up`.",
-            ) from error
-
-    @property
-    def is_supervised(self) -> bool:
-        """Whether the supervisor that wrote this still lives."""
-        return self.state in RUNNING_STATES and self.supervisor.is_alive()
-
-    @property
-    def is_running(self) -> bool:
-        """Whether somebody, supervised or not, still serves under this name."""
-        return self.is_supervised or self.is_orphaned
-
-    @property
-    def is_orphaned(self) -> bool:
-        """Whether a process of the server lives on without its supervisor.
-
-        That was killed, or has given up on a process that did not die.
-        """
-        return (
-            self.state in RUNNING_STATES | {ServerState.FATAL}
-            and self.server is not None
-            and not self.supervisor.is_alive()
-            and (self.server.is_alive() or bool(find_members(self.server, self.run_id)))
-        )
-
-    @property
-    def can_be_adopted(self) -> bool:
-        """Whether another supervisor can take the server over: it has been ready, and serves."""
-        return (
-            self.state in SERVING_STATES
-            and self.server is not None
-            and not self.supervisor.is_alive()
-            and self.server.is_alive()
-        )
-
-    @property
-    def live_state(self) -> str:
-        """The state with what the record cannot know: that its writer died."""
-        if self.is_orphaned:
-            return "ORPHANED"
-        if self.state in RUNNING_STATES and not self.is_supervised:
-            return "DEAD"
-        return self.state.value
 
 
 class RunStore:
@@ -274,11 +166,6 @@ class RunStore:
             else:
                 return
             time.sleep(_LOCK_POLL_SECONDS)
-
-
-def servers_root() -> Path:
-    """The folder that holds one folder per server name."""
-    return platformdirs.user_state_path(APPLICATION) / "servers"
 
 
 def list_stores(root: Path | None = None) -> list[RunStore]:

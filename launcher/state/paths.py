@@ -1,0 +1,19 @@
+"""Where the launcher keeps what it knows, in the user's state folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import platformdirs
+
+if TYPE_CHECKING:
+    pass
+
+
+APPLICATION: Final = "specserve"
+
+
+def servers_root() -> Path:
+    """The folder that holds one folder per server name."""
+    return platformdirs.user_state_path(APPLICATION) / "servers"
