@@ -162,7 +162,7 @@ def restart(*, name: str, as_json: bool) -> None:
     """Stop a server and start it again with its recorded configuration."""
     from launcher import preflight, starting  # noqa: PLC0415
     from launcher.launch import Launch  # noqa: PLC0415
-    from launcher.pull_request import Report  # noqa: PLC0415
+    from launcher.models.download.request import Report  # noqa: PLC0415
     from launcher.stop import stop_server  # noqa: PLC0415
     from launcher.system.hardware import probe_hardware  # noqa: PLC0415
 

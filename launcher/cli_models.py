@@ -10,14 +10,14 @@ import click
 from launcher import consoles
 from launcher.cli_common import json_option, print_json
 from launcher.config.presets import PRESETS
-from launcher.hub import Hub
-from launcher.model_removal import plan_removal, remove
-from launcher.model_store import LocalModel, is_offline, list_models
-from launcher.model_verification import verify
-from launcher.pull import pull as pull_model
+from launcher.models.download.events import PullEvent, PullFinished
+from launcher.models.download.hub import Hub
+from launcher.models.download.pull import pull as pull_model
+from launcher.models.download.request import DEFAULT_THREADS, PullRequest
+from launcher.models.download.verify import verify
+from launcher.models.removal import plan_removal, remove
+from launcher.models.store import LocalModel, is_offline, list_models
 from launcher.pull_display import PullDisplay, show_finished, show_models
-from launcher.pull_events import PullEvent, PullFinished
-from launcher.pull_request import DEFAULT_THREADS, PullRequest
 from launcher.text import human_bytes
 
 

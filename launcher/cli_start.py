@@ -15,7 +15,7 @@ from launcher.config.sources import ResolvedConfig
 from launcher.display import show_config
 from launcher.errors import AlreadyRunningError
 from launcher.launch import Launch
-from launcher.pull_request import Report
+from launcher.models.download.request import Report
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore, already_running
 from launcher.stop import stop_server

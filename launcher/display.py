@@ -27,8 +27,8 @@ from rich.table import Table
 from rich.text import Text
 
 from launcher.config.server_config import ServerConfig
+from launcher.models.download.events import PullEvent, PullProgress
 from launcher.pull_display import download_note, pace
-from launcher.pull_events import PullEvent, PullProgress
 from launcher.state.events import (
     Event,
     PhaseProgress,

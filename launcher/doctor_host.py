@@ -17,8 +17,8 @@ from launcher.doctor import Probe, Row, Status
 from launcher.doctor_needs import Needs, missing_bytes
 from launcher.doctor_readers import Readers
 from launcher.errors import InvalidValueError, LauncherError, PortInUseError, StateError
-from launcher.model_folder import check_model_folder
-from launcher.model_store import hub_cache
+from launcher.models.folder import check_model_folder
+from launcher.models.store import hub_cache
 from launcher.preflight import (
     ENGINE_HOST_BYTES,
     host_bytes_needed,

@@ -15,7 +15,7 @@ from launcher.doctor_needs import Needs, missing_bytes
 from launcher.errors import LauncherError
 from launcher.memory.advice import nearest_changes
 from launcher.memory.plan import Verdict, describe_shortage
-from launcher.model_folder import check_model_folder
+from launcher.models.folder import check_model_folder
 from launcher.preflight import plan_for
 from launcher.text import human_bytes, short_path
 
@@ -104,7 +104,7 @@ def hub_probes(
             red="a folder that is missing, incomplete or does not answer, or a repository that is "
             "not here in offline mode",
             remedy="`python -m launcher pull`; fetch the file again that is named",
-            source="`launcher.model_folder.check_model_folder`, which `up` asks as well",
+            source="`launcher.models.folder.check_model_folder`, which `up` asks as well",
         ),
         Probe(
             "memory-plan",

@@ -14,8 +14,8 @@ from launcher.config.server_config import ServerConfig
 from launcher.config.sources import resolve
 from launcher.memory.known_shapes import find_known_shape
 from launcher.memory.plan import checkpoint_bytes
-from launcher.model_places import CachePlace
-from launcher.model_store import hub_cache
+from launcher.models.places import CachePlace
+from launcher.models.store import hub_cache
 from launcher.system.hardware import Hardware
 
 

@@ -21,13 +21,13 @@ from launcher.errors import (
     NoGpuError,
     UnknownShapeError,
 )
-from launcher.hub import Hub, TransientError
 from launcher.memory.known_shapes import find_known_shape
 from launcher.memory.plan import Device, KvType, MemoryPlan, Settings, plan_memory
 from launcher.memory.shape import ModelShape, WeightType, read_shape
-from launcher.model_folder import INDEX_NAME
-from launcher.model_store import find_in_cache, is_offline
-from launcher.pull_request import PullRequest, not_here
+from launcher.models.download.hub import Hub, TransientError
+from launcher.models.download.request import PullRequest, not_here
+from launcher.models.folder import INDEX_NAME
+from launcher.models.store import find_in_cache, is_offline
 from launcher.system.hardware import Gpu, Hardware
 
 CONFIG_NAME: Final = "config.json"

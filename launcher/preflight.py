@@ -26,19 +26,19 @@ from launcher.errors import (
     UnsupportedSystemError,
 )
 from launcher.flags import installed_sglang_version, load_flag_table
-from launcher.hub import Hub
 from launcher.launch import Launch
 from launcher.memory.advice import nearest_changes
 from launcher.memory.plan import MemoryPlan, Verdict, describe_shortage
 from launcher.memory.report import PlannedMemory
-from launcher.model_folder import ModelFolder, check_model_folder
-from launcher.model_hashes import blobs_of, check_hashes, memory_file
-from launcher.model_store import LocalModel, find_in_cache, read_record
-from launcher.model_verification import verify
+from launcher.models.download.hub import Hub
+from launcher.models.download.pull import ensure_model
+from launcher.models.download.request import PullRequest, Report, ignore
+from launcher.models.download.verify import verify
+from launcher.models.folder import ModelFolder, check_model_folder
+from launcher.models.hashes import blobs_of, check_hashes, memory_file
+from launcher.models.store import LocalModel, find_in_cache, read_record
 from launcher.phase_history import history_key
 from launcher.plan_sources import find_shape_here, plan_config
-from launcher.pull import ensure_model
-from launcher.pull_request import PullRequest, Report, ignore
 from launcher.state.record import RunRecord
 from launcher.system import shared_memory
 from launcher.system.hardware import GIB, MIB, Hardware, free_disk_bytes, read_cpu_model

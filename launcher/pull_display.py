@@ -12,8 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from launcher.model_store import LocalModel
-from launcher.pull_events import (
+from launcher.models.download.events import (
     FileProgress,
     FileVerified,
     FileWrong,
@@ -24,6 +23,7 @@ from launcher.pull_events import (
     PullRetries,
     PullWaits,
 )
+from launcher.models.store import LocalModel
 from launcher.text import human_bytes, human_seconds, short_path
 
 BAR_WIDTH: Final = 24

@@ -19,7 +19,7 @@ from launcher.config.server_config import ServerConfig
 from launcher.config.sources import resolve
 from launcher.errors import StateError
 from launcher.follow import cancel_start, start_detached, supervisor_died, wait_until_ready
-from launcher.pull_request import Report, ignore
+from launcher.models.download.request import Report, ignore
 from launcher.state.events import Event, EventReader
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore, already_running

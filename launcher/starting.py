@@ -16,10 +16,10 @@ from launcher.display import StartDisplay, show_ready
 from launcher.errors import NotRunningError
 from launcher.follow import cancel_start, start_detached, supervisor_died, wait_until_ready
 from launcher.launch import Launch
+from launcher.models.download.events import PullEvent
+from launcher.models.download.request import Report
 from launcher.notify import Notifier
 from launcher.phases import Phase
-from launcher.pull_events import PullEvent
-from launcher.pull_request import Report
 from launcher.state.events import Event, EventReader, ServerFailed, ServerReady, ServerStopped
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from launcher import cli, errors, nano
-from launcher.model_store import hub_cache
+from launcher.models.store import hub_cache
 from launcher.state.paths import servers_root
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore

@@ -14,8 +14,8 @@ from launcher import nano
 from launcher.doctor import Row, examine
 from launcher.doctor_hub import Token, find_token, hub_probes
 from launcher.doctor_needs import needs_of
-from launcher.model_places import CachePlace
-from launcher.model_store import hub_cache
+from launcher.models.places import CachePlace
+from launcher.models.store import hub_cache
 from launcher.system.hardware import GIB, Gpu, Hardware
 
 NO_GPU = Hardware((), "none", (0, 1), 20 * GIB)

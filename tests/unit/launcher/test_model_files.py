@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher.errors import ModelIncompleteError, NoSafetensorsError
-from launcher.model_files import Manifest, RemoteFile, choose_files
+from launcher.models.files import Manifest, RemoteFile, choose_files
 from tests.unit.launcher.hub_models import NEEDED, model_files
 
 DIGEST = "0" * 40

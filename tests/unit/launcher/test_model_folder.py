@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launcher.errors import ModelIncompleteError, ModelNotFoundError
-from launcher.model_folder import INDEX_NAME, check_model_folder
+from launcher.models.folder import INDEX_NAME, check_model_folder
 from launcher.nano import model_path
 
 

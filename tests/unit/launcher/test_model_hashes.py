@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from launcher import model_hashes
 from launcher.errors import ModelIncompleteError
-from launcher.model_hashes import blobs_of, check_hashes
+from launcher.models import hashes
+from launcher.models.hashes import blobs_of, check_hashes
 
 WEIGHTS = b"weights" * 1000
 CONFIG = b"{}"
@@ -57,7 +57,7 @@ def test_a_model_that_is_right_passes_and_is_not_read_again(
 ) -> None:
     check_hashes(blobs_of(repository), memory)
     assert memory.stat().st_mode & 0o777 == 0o600
-    monkeypatch.setattr(model_hashes, "hash_as", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(hashes, "hash_as", lambda *_: pytest.fail("read again"))
     check_hashes(blobs_of(repository), memory)
 
 
@@ -106,7 +106,7 @@ def test_a_file_that_is_as_right_as_before_is_read_once_more(
     check_hashes(blobs_of(repository), memory)
     os.utime(blob_of(repository, "model.safetensors"))
     check_hashes(blobs_of(repository), memory)
-    monkeypatch.setattr(model_hashes, "hash_as", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(hashes, "hash_as", lambda *_: pytest.fail("read again"))
     check_hashes(blobs_of(repository), memory)
 
 
@@ -116,7 +116,7 @@ def test_a_file_that_cannot_be_read_is_told(
     def refuse(blob: Path, _digest: str) -> str:
         raise PermissionError(13, "Permission denied", str(blob))
 
-    monkeypatch.setattr(model_hashes, "hash_as", refuse)
+    monkeypatch.setattr(hashes, "hash_as", refuse)
     with pytest.raises(ModelIncompleteError, match="Permission denied"):
         check_hashes(blobs_of(repository), memory)
 

@@ -11,13 +11,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import scan_cache_dir, snapshot_download
 
-from launcher import download, errors, hub, model_store, pull
-from launcher.hub import Hub
-from launcher.model_hashes import memory_file
-from launcher.model_places import CachePlace, locked
-from launcher.model_store import find_in_cache, list_models, read_record
-from launcher.model_verification import verify
-from launcher.pull_events import (
+from launcher import errors
+from launcher.models import store
+from launcher.models.download import fetch, hub, pull
+from launcher.models.download.events import (
     FileVerified,
     FileWrong,
     PullEvent,
@@ -26,7 +23,12 @@ from launcher.pull_events import (
     PullRetries,
     PullWaits,
 )
-from launcher.pull_request import PullRequest
+from launcher.models.download.hub import Hub
+from launcher.models.download.request import PullRequest
+from launcher.models.download.verify import verify
+from launcher.models.hashes import memory_file
+from launcher.models.places import CachePlace, locked
+from launcher.models.store import find_in_cache, list_models, read_record
 from launcher.system.hardware import MIB
 from tests.unit.launcher.hub_models import NEEDED, model_files, safetensors
 from tests.unit.launcher.hub_server import Fault, HubServer, running_hub
@@ -67,7 +69,7 @@ class Pulls:
 
     def __call__(
         self, repository: str = MODEL, revision: str | None = None, target: Path | None = None
-    ) -> model_store.ModelRecord:
+    ) -> store.ModelRecord:
         request = PullRequest(repository, revision, target)
         return pull.pull(request, Hub(self.server.endpoint), self.events.append)
 
@@ -118,9 +120,9 @@ def test_what_serving_needs_is_fetched_and_nothing_else(
 
 def test_the_hub_s_own_client_finds_the_model_and_asks_for_nothing(pulls: Pulls) -> None:
     record = pulls()
-    found = snapshot_download(MODEL, cache_dir=model_store.hub_cache(), local_files_only=True)
+    found = snapshot_download(MODEL, cache_dir=store.hub_cache(), local_files_only=True)
     assert Path(found) == record.folder
-    (repository,) = scan_cache_dir(model_store.hub_cache()).repos
+    (repository,) = scan_cache_dir(store.hub_cache()).repos
     assert repository.repo_id == MODEL
     assert {revision.commit_hash for revision in repository.revisions} == {COMMIT}
 
@@ -163,7 +165,7 @@ def test_a_flipped_byte_in_any_file_is_found_and_that_file_alone_fetched_again(
     assert sum(pulls.server.sent_bytes.values()) == len(files[name])
     assert set(pulls.server.sent_bytes) <= set(same)
     assert (record.folder / name).read_bytes() == files[name]
-    assert not list((folder or model_store.hub_cache()).rglob("*.corrupt"))
+    assert not list((folder or store.hub_cache()).rglob("*.corrupt"))
     pulls.verify(target=folder)
 
 
@@ -177,7 +179,7 @@ def test_a_file_that_came_wrong_is_fetched_again(pulls: Pulls, files: dict[str, 
 
 
 def test_a_file_that_keeps_coming_wrong_is_told(pulls: Pulls) -> None:
-    pulls.server.faults[SHARD] += [Fault(flip_byte=1234)] * download.CONTENT_ATTEMPTS
+    pulls.server.faults[SHARD] += [Fault(flip_byte=1234)] * fetch.CONTENT_ATTEMPTS
     with pytest.raises(errors.ModelIncompleteError, match="3 times with another content"):
         pulls()
 
@@ -211,7 +213,7 @@ def test_a_part_that_is_longer_than_the_file_is_thrown_away(
     manifest = record.manifest
     file = manifest.find(SHARD)
     assert file is not None
-    place = CachePlace(model_store.hub_cache(), MODEL)
+    place = CachePlace(store.hub_cache(), MODEL)
     place.stored(file).unlink()
     place.partial(file).write_bytes(b"x" * (file.size_bytes + 1))
     pulls()
@@ -344,7 +346,7 @@ def test_what_came_before_need_not_fit_again(
     pulls: Pulls, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = pulls()
-    place = CachePlace(model_store.hub_cache(), MODEL)
+    place = CachePlace(store.hub_cache(), MODEL)
     file = record.manifest.find(SHARD)
     assert file is not None
     place.stored(file).unlink()
@@ -358,15 +360,15 @@ def test_what_came_before_need_not_fit_again(
 def test_a_disk_that_becomes_full_is_told_and_what_came_stays(
     pulls: Pulls, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = download._Sink.write
+    write = fetch._Sink.write
 
-    def full(sink: download._Sink, block: bytes) -> int:
+    def full(sink: fetch._Sink, block: bytes) -> int:
         if sink.tell() >= 100_000:
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(sink, block)
 
     with monkeypatch.context() as patch:
-        patch.setattr(download._Sink, "write", full)
+        patch.setattr(fetch._Sink, "write", full)
         with pytest.raises(errors.InsufficientDiskError, match="became full"):
             pulls()
     before = pulls.server.sent_bytes.copy()
@@ -441,7 +443,7 @@ def test_offline_what_is_here_is_verified_and_what_is_not_is_told(
     pulls.server.close()
     pulls.verify(offline=True)
     # Without the record, too: the cache names files by their hash.
-    model_store.forget_record(record.folder)
+    store.forget_record(record.folder)
     pulls.verify(offline=True)
     flip_a_byte((record.folder / SHARD).resolve())
     with pytest.raises(errors.ModelIncompleteError) as caught:
@@ -471,10 +473,10 @@ def test_verification_reads_again_what_was_right_and_changes_nothing(pulls: Pull
     flip_a_byte((record.folder / SHARD).resolve())
     # Size and time are the old ones: a pull trusts them, and says so in the documentation.
     pulls()
-    before = {file: file.stat().st_mtime_ns for file in model_store.hub_cache().rglob("*")}
+    before = {file: file.stat().st_mtime_ns for file in store.hub_cache().rglob("*")}
     with pytest.raises(errors.ModelIncompleteError):
         pulls.verify()
-    assert before == {file: file.stat().st_mtime_ns for file in model_store.hub_cache().rglob("*")}
+    assert before == {file: file.stat().st_mtime_ns for file in store.hub_cache().rglob("*")}
 
 
 def test_a_missing_shard_is_named(pulls: Pulls) -> None:
@@ -500,7 +502,7 @@ def test_two_pulls_at_once_fetch_each_byte_once(pulls: Pulls, files: dict[str, b
 
 
 def test_the_second_pull_says_for_whom_it_waits(pulls: Pulls) -> None:
-    place = CachePlace(model_store.hub_cache(), MODEL)
+    place = CachePlace(store.hub_cache(), MODEL)
     begun = threading.Event()
     pulls.events = Telling(begun)
     with locked(place, MODEL):

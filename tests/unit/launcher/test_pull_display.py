@@ -9,8 +9,7 @@ import pytest
 from rich.console import Console
 
 from launcher.display import StartDisplay
-from launcher.pull_display import PullDisplay, show_finished
-from launcher.pull_events import (
+from launcher.models.download.events import (
     FileProgress,
     FileVerified,
     FileWrong,
@@ -19,6 +18,7 @@ from launcher.pull_events import (
     PullResolved,
     PullWaits,
 )
+from launcher.pull_display import PullDisplay, show_finished
 
 FILE = FileProgress(
     path="model-[red]1.safetensors",

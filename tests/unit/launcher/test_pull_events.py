@@ -7,9 +7,7 @@ import json
 import pytest
 
 from launcher.errors import HubBusyError, HubUnreachableError
-from launcher.hub import LONGEST_RETRY_AFTER_SECONDS, MOST_FAILURES, Patience, TransientError
-from launcher.pull_display import download_note, pace
-from launcher.pull_events import (
+from launcher.models.download.events import (
     WINDOW_SECONDS,
     FileWrong,
     Meter,
@@ -17,6 +15,13 @@ from launcher.pull_events import (
     PullRetries,
     PullWaits,
 )
+from launcher.models.download.hub import (
+    LONGEST_RETRY_AFTER_SECONDS,
+    MOST_FAILURES,
+    Patience,
+    TransientError,
+)
+from launcher.pull_display import download_note, pace
 
 
 def progress(done: int, rate: float | None, left: float | None) -> PullProgress:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from launcher import pull
-from launcher.hub import Hub
-from launcher.pull_request import PullRequest, ignore
+from launcher.models.download import pull
+from launcher.models.download.hub import Hub
+from launcher.models.download.request import PullRequest, ignore
 from tests.unit.launcher.hub_models import model_files
 from tests.unit.launcher.hub_server import HubServer, running_hub
 

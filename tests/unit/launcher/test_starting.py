@@ -31,7 +31,7 @@ from launcher.errors import (
 )
 from launcher.follow import failure_of, start_detached, supervisor_died
 from launcher.launch import Launch
-from launcher.pull_request import Report
+from launcher.models.download.request import Report
 from launcher.starting import How, run_detached, run_in_foreground
 from launcher.state.events import EventReader, ServerFailed, ServerReady, ServerStopped, parse_event
 from launcher.state.record import RunRecord

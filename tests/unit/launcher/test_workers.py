@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from launcher.workers import run_in_threads
+from launcher.models.download.workers import run_in_threads
 
 
 def test_each_item_is_done_once_and_no_more_at_a_time_than_asked() -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from launcher.errors import InvalidValueError, ModelInUseError, StateError
-from launcher.model_files import RemoteFile
-from launcher.model_folder import INDEX_NAME
+from launcher.models.files import RemoteFile
+from launcher.models.folder import INDEX_NAME
 
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 LOCK_NAME: Final = "specserve.lock"

@@ -8,22 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from launcher.download import Fetcher, aside
 from launcher.errors import InsufficientDiskError, ModelIncompleteError
-from launcher.hub import Hub
-from launcher.model_files import Manifest, RemoteFile, choose_files
-from launcher.model_folder import INDEX_NAME, check_weights
-from launcher.model_hashes import VerifiedFiles, blobs_of, check_hashes, memory_file
-from launcher.model_places import Place, cannot_write, check_revision, locked
-from launcher.model_store import (
-    LocalModel,
-    ModelRecord,
-    find_in_cache,
-    is_offline,
-    read_record,
-    write_record,
-)
-from launcher.pull_events import (
+from launcher.models.download.events import (
     FileWrong,
     PullEvent,
     PullFinished,
@@ -31,13 +17,27 @@ from launcher.pull_events import (
     PullResolved,
     PullWaits,
 )
-from launcher.pull_request import (
+from launcher.models.download.fetch import Fetcher, aside
+from launcher.models.download.hub import Hub
+from launcher.models.download.request import (
     PullRequest,
     Report,
     hash_all,
     list_files,
     not_here,
     verified_event,
+)
+from launcher.models.files import Manifest, RemoteFile, choose_files
+from launcher.models.folder import INDEX_NAME, check_weights
+from launcher.models.hashes import VerifiedFiles, blobs_of, check_hashes, memory_file
+from launcher.models.places import Place, cannot_write, check_revision, locked
+from launcher.models.store import (
+    LocalModel,
+    ModelRecord,
+    find_in_cache,
+    is_offline,
+    read_record,
+    write_record,
 )
 from launcher.system.hardware import MIB, free_disk_bytes
 from launcher.text import human_bytes

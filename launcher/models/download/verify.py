@@ -9,14 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from launcher.errors import ModelIncompleteError
-from launcher.hub import Hub
-from launcher.model_files import Manifest, RemoteFile, choose_files
-from launcher.model_folder import INDEX_NAME, check_weights
-from launcher.model_hashes import VerifiedFiles, blobs_of, hash_as, memory_file
-from launcher.model_places import Place, check_revision
-from launcher.model_store import LocalModel, find_folder, find_in_cache, write_record
-from launcher.pull_events import FileWrong, PullFinished
-from launcher.pull_request import (
+from launcher.models.download.events import FileWrong, PullFinished
+from launcher.models.download.hub import Hub
+from launcher.models.download.request import (
     PullRequest,
     Report,
     hash_all,
@@ -24,6 +19,11 @@ from launcher.pull_request import (
     not_here,
     verified_event,
 )
+from launcher.models.files import Manifest, RemoteFile, choose_files
+from launcher.models.folder import INDEX_NAME, check_weights
+from launcher.models.hashes import VerifiedFiles, blobs_of, hash_as, memory_file
+from launcher.models.places import Place, check_revision
+from launcher.models.store import LocalModel, find_folder, find_in_cache, write_record
 
 
 def verify(

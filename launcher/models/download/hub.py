@@ -26,7 +26,7 @@ from launcher.errors import (
     UnknownRepositoryError,
     UnknownRevisionError,
 )
-from launcher.model_files import Manifest, RemoteFile
+from launcher.models.files import Manifest, RemoteFile
 from launcher.text import human_seconds
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from launcher.errors import ModelNotFoundError
-from launcher.hub import Hub, Patience, TransientError
-from launcher.model_files import Manifest, RemoteFile
-from launcher.model_hashes import cannot_read, hash_as
-from launcher.model_places import CachePlace, FolderPlace, Place
-from launcher.model_store import LocalModel, hub_cache, is_offline
-from launcher.pull_events import FileVerified, PullEvent, PullRetries
-from launcher.workers import run_in_threads
+from launcher.models.download.events import FileVerified, PullEvent, PullRetries
+from launcher.models.download.hub import Hub, Patience, TransientError
+from launcher.models.download.workers import run_in_threads
+from launcher.models.files import Manifest, RemoteFile
+from launcher.models.hashes import cannot_read, hash_as
+from launcher.models.places import CachePlace, FolderPlace, Place
+from launcher.models.store import LocalModel, hub_cache, is_offline
 
 DEFAULT_THREADS: Final = 4
 

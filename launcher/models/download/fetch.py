@@ -19,11 +19,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from launcher.errors import InsufficientDiskError, ModelIncompleteError
-from launcher.hub import Hub, Patience, TransientError
-from launcher.model_files import Manifest, RemoteFile
-from launcher.model_hashes import VerifiedFiles, hash_as
-from launcher.model_places import Place, cannot_write
-from launcher.pull_events import (
+from launcher.models.download.events import (
     FileProgress,
     FileVerified,
     FileWrong,
@@ -32,9 +28,13 @@ from launcher.pull_events import (
     PullProgress,
     PullRetries,
 )
+from launcher.models.download.hub import Hub, Patience, TransientError
+from launcher.models.download.workers import run_in_threads
+from launcher.models.files import Manifest, RemoteFile
+from launcher.models.hashes import VerifiedFiles, hash_as
+from launcher.models.places import Place, cannot_write
 from launcher.system.hardware import free_disk_bytes
 from launcher.text import human_bytes
-from launcher.workers import run_in_threads
 
 # Bytes that are not those of the hash: a proxy or a mirror may keep giving them.
 CONTENT_ATTEMPTS: Final = 3

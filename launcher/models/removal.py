@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from launcher.errors import ModelInUseError, ModelNotFoundError
-from launcher.model_places import OWN_FOLDER, CachePlace, FolderPlace, cannot_write, locked
-from launcher.model_store import LocalModel, forget_record, hub_cache, list_models, users_of
+from launcher.errors import ModelInUseError, ModelNotFoundError, StateError
+from launcher.models.places import OWN_FOLDER, CachePlace, FolderPlace, cannot_write, locked
+from launcher.models.store import LocalModel, forget_record, hub_cache, list_models
+from launcher.state.store import list_stores
 from launcher.text import nearest
 
 
@@ -102,3 +104,22 @@ def _remove_folder(model: LocalModel) -> None:
         shutil.rmtree(model.folder / OWN_FOLDER)
     if not any(model.folder.iterdir()):
         model.folder.rmdir()
+
+
+def users_of(folders: Iterable[Path], repository: str) -> list[str]:
+    """The names of servers that run with a model: by its folder, or by its repository id."""
+    roots = [str(folder) for folder in folders]
+    users = []
+    for store in list_stores():
+        try:
+            record = store.read()
+        except StateError:
+            continue  # another version's: it says nothing on models
+        if record is None or not record.is_running:
+            continue
+        words = (*record.command, record.model_path)
+        if repository in words or any(
+            word == root or word.startswith(f"{root}/") for word in words for root in roots
+        ):
+            users.append(store.name)
+    return users

@@ -18,13 +18,12 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from launcher.errors import LauncherError, StateError
-from launcher.model_files import Manifest, RemoteFile
-from launcher.model_folder import check_weights
-from launcher.model_hashes import VerifiedFiles, blobs_of, memory_file
-from launcher.model_places import MAIN, OWN_FOLDER, CachePlace
+from launcher.errors import LauncherError
+from launcher.models.files import Manifest, RemoteFile
+from launcher.models.folder import check_weights
+from launcher.models.hashes import VerifiedFiles, blobs_of, memory_file
+from launcher.models.places import MAIN, OWN_FOLDER, CachePlace
 from launcher.state.paths import servers_root
-from launcher.state.store import list_stores
 from launcher.system.files import make_private_folder, write_atomically
 
 SCHEMA_VERSION: Final = 1
@@ -181,25 +180,6 @@ def list_models() -> list[LocalModel]:
     folders = [record.folder for record in records if record and not record.in_cache]
     models += [model for folder in folders if folder.is_dir() and (model := find_folder(folder))]
     return models
-
-
-def users_of(folders: Iterable[Path], repository: str) -> list[str]:
-    """The names of servers that run with a model: by its folder, or by its repository id."""
-    roots = [str(folder) for folder in folders]
-    users = []
-    for store in list_stores():
-        try:
-            record = store.read()
-        except StateError:
-            continue  # another version's: it says nothing on models
-        if record is None or not record.is_running:
-            continue
-        words = (*record.command, record.model_path)
-        if repository in words or any(
-            word == root or word.startswith(f"{root}/") for word in words for root in roots
-        ):
-            users.append(store.name)
-    return users
 
 
 def _describe_snapshot(place: CachePlace, repository: str, commit: str) -> LocalModel:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from launcher.errors import ModelIncompleteError, NoSafetensorsError
-from launcher.model_folder import INDEX_NAME
+from launcher.models.folder import INDEX_NAME
 
 WEIGHTS_SUFFIX: Final = ".safetensors"
 # SGLang adds these to a GLM's weights although the index does not name them.
