@@ -37,8 +37,8 @@ coverage:            ## all tests, with what they reach of launcher and clients
 	uv run pytest --cov --cov-report=term
 
 flags:               ## describe the installed SGLang's command line anew
-	uv run python -m launcher.dump_flags > flags.new
-	mv flags.new launcher/data/sglang_flags_$$(uv run python -c 'from importlib.metadata import version; print(version("sglang"))').json
+	uv run python -m launcher.engines.sglang.dump_flags > flags.new
+	mv flags.new launcher/engines/sglang/data/sglang_flags_$$(uv run python -c 'from importlib.metadata import version; print(version("sglang"))').json
 
 nano:                ## train the embedded model anew (two to three hours on 2 cores)
 	uv run python -m tools.nano.make_tokenizer

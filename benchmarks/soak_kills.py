@@ -25,7 +25,8 @@ from benchmarks.soak_report import (
     Kill,
 )
 from benchmarks.soak_watch import POLL_SECONDS, Seen, Watch, leftovers, names_in
-from launcher.readiness import HttpProber
+from launcher.engines.sglang.prober import HttpProber
+from launcher.engines.sglang.processes import TITLE_PREFIX
 from launcher.state.events import (
     Event,
     PhaseProgress,
@@ -37,7 +38,7 @@ from launcher.state.events import (
 from launcher.state.record import RunRecord
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore
-from launcher.system.activity import TITLE_PREFIX, titles
+from launcher.system.activity import titles
 from launcher.system.members import find_members
 from launcher.system.ports import describe_listener, find_listener
 from launcher.system.process import ProcessIdentity, wait_until_gone

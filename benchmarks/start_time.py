@@ -25,9 +25,8 @@ from rich.table import Table
 
 from benchmarks.running.resources import cpu_seconds
 from launcher import preflight
-from launcher.command import Command
 from launcher.config.sources import resolve
-from launcher.launch import Launch
+from launcher.engines.launch import Command, Launch
 from launcher.mailbox import Request
 from launcher.state.events import Event, ServerReady
 from launcher.state.store import RunStore

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from launcher.config.server_config import ServerConfig
-from launcher.phases import Phase
+from launcher.engines.phases import Phase
 
 # More of one line is neither searched nor quoted: SGLang prints its whole table of models in one.
 LONGEST_LINE_CHARACTERS: Final = 2_000

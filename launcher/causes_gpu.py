@@ -12,7 +12,7 @@ import re
 from typing import Final
 
 from launcher.cause_types import Entry, Finding, Retry, Words, more_gpus, sglang_option
-from launcher.phases import Phase
+from launcher.engines.phases import Phase
 
 # mem_cache/kv_cache_configurator.py and model_executor/pool_configurator.py print it; so does the
 # line `server_args=` at the start, where it is not our choice but SGLang's.

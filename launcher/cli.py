@@ -161,7 +161,7 @@ def status(*, name: str | None, as_json: bool) -> None:
 def restart(*, name: str, as_json: bool) -> None:
     """Stop a server and start it again with its recorded configuration."""
     from launcher import preflight, starting  # noqa: PLC0415
-    from launcher.launch import Launch  # noqa: PLC0415
+    from launcher.engines.launch import Launch  # noqa: PLC0415
     from launcher.models.download.request import Report  # noqa: PLC0415
     from launcher.stop import stop_server  # noqa: PLC0415
     from launcher.system.hardware import probe_hardware  # noqa: PLC0415
@@ -195,7 +195,7 @@ def restart(*, name: str, as_json: bool) -> None:
 @click.option("--adopt", is_flag=True)
 def supervise(*, name: str, adopt: bool) -> None:
     """Supervise in the background; `up --detach` starts this."""
-    from launcher.launch import Launch  # noqa: PLC0415
+    from launcher.engines.launch import Launch  # noqa: PLC0415
     from launcher.starting import events_writer  # noqa: PLC0415
     from launcher.supervisor import Supervisor  # noqa: PLC0415
 

@@ -13,8 +13,8 @@ from launcher.cli_options import config_options, resolve_options
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import ResolvedConfig
 from launcher.display import show_config
+from launcher.engines.launch import Launch
 from launcher.errors import AlreadyRunningError
-from launcher.launch import Launch
 from launcher.models.download.request import Report
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore, already_running

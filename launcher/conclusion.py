@@ -12,8 +12,8 @@ from enum import Enum, auto
 from launcher import causes, diagnosis
 from launcher.causes import Retry
 from launcher.config.server_config import ServerConfig
+from launcher.engines.phases import Phase
 from launcher.errors import LauncherError
-from launcher.phases import Phase
 from launcher.system.process import describe_exit
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from launcher.causes import Cause
+from launcher.engines.phases import Phase
 from launcher.errors import (
     CrashLoopError,
     EngineBrokenError,
@@ -17,7 +18,6 @@ from launcher.errors import (
     StartTimeoutError,
     StopError,
 )
-from launcher.phases import Phase
 from launcher.text import human_seconds
 
 EVIDENCE_LINES: Final = 12

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from launcher.doctor import NoAnswerError, Probe, Row, Status
 from launcher.doctor_needs import Needs
+from launcher.engines.sglang.version import PINNED_SGLANG, installed_sglang_version
 from launcher.errors import EngineMissingError
-from launcher.flags import installed_sglang_version
-from launcher.preflight import PINNED_SGLANG
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -97,7 +96,7 @@ def package_probes(
             amber="another version than the pinned one",
             red="not installed",
             remedy="`uv sync`, or `pip install '.[engine]'`",
-            source="`launcher.preflight.PINNED_SGLANG`",
+            source="`launcher.engines.sglang.version.PINNED_SGLANG`",
         ),
         Probe(
             "versions",

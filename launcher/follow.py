@@ -12,8 +12,8 @@ from typing import Final
 from launcher import diagnosis, errors
 from launcher.config.server_config import ServerConfig
 from launcher.diagnosis import EVIDENCE_LINES
+from launcher.engines.launch import Launch
 from launcher.errors import LauncherError, NotRunningError, ServerError
-from launcher.launch import Launch
 from launcher.state.events import Event, ServerFailed, ServerReady, ServerStopped
 from launcher.state.store import RunStore
 from launcher.stop import SUPERVISOR_MARGIN_SECONDS

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from launcher.readiness import Prober
+from launcher.engines.prober import Prober
 
 # One token is enough; the first one comes from the prefill.
 HEALTH_TOKENS: Final = 1

@@ -8,26 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
-import json
 import math
 import os
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
+from launcher.engines.phases import Phase
 from launcher.errors import StateError
-from launcher.phases import Phase
 from launcher.state.paths import servers_root
 from launcher.system.files import make_private_folder, write_atomically
 
 if TYPE_CHECKING:
-    from launcher.config.server_config import ServerConfig
+    pass
 
 STARTS_PER_KEY: Final = 10
 MOST_KEYS: Final = 200
@@ -75,38 +73,6 @@ def phase_deadline_seconds(times: PhaseTimes | None) -> float | None:
 def history_file() -> Path:
     """Where this user's history is: `$XDG_STATE_HOME/specserve/phase_times.json`."""
     return servers_root().parent / "phase_times.json"
-
-
-def history_key(
-    config: ServerConfig,
-    *,
-    gpu_names: Sequence[str],
-    cpu_model: str,
-    cpus: int,
-    engine_version: str,
-) -> str:
-    """A digest of what decides how long a start takes.
-
-    Args:
-        config: what is served.
-        gpu_names: the GPUs that it may use, in their order; they count where it runs on them.
-        cpu_model: the processor's name, as `read_cpu_model` reads it.
-        cpus: how many processors it may use.
-        engine_version: SGLang's.
-    """
-    machine = list(gpu_names) if config.device == "cuda" else [cpu_model, cpus]
-    decides = [
-        config.model_path,
-        config.revision,
-        config.device,
-        machine,
-        config.tp_size,
-        config.dtype,
-        config.speculative_algorithm,
-        config.speculative_draft_model_path,
-        engine_version,
-    ]
-    return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:32]
 
 
 class PhaseHistory:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import sys
@@ -10,12 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from launcher.command import Command, build_command, check_arguments
 from launcher.config.gpus import chosen_gpus, needs_known
 from launcher.config.keys import read_keys
 from launcher.config.presets import PRESETS, describe_gpus, needs_gpus
 from launcher.config.server_config import ServerConfig
-from launcher.cpu import settings as cpu_settings
+from launcher.engines.launch import Command, Launch, history_key
+from launcher.engines.sglang.command import build_command, check_arguments
+from launcher.engines.sglang.flags import load_flag_table
+from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
+from launcher.engines.sglang.version import (
+    PINNED_SGLANG,
+    installed_sglang_version,
+    installed_versions,
+)
 from launcher.errors import (
     EngineMissingError,
     InsufficientMemoryError,
@@ -25,8 +31,6 @@ from launcher.errors import (
     UnknownShapeError,
     UnsupportedSystemError,
 )
-from launcher.flags import installed_sglang_version, load_flag_table
-from launcher.launch import Launch
 from launcher.memory.advice import nearest_changes
 from launcher.memory.plan import MemoryPlan, Verdict, describe_shortage
 from launcher.memory.report import PlannedMemory
@@ -37,7 +41,6 @@ from launcher.models.download.verify import verify
 from launcher.models.folder import ModelFolder, check_model_folder
 from launcher.models.hashes import blobs_of, check_hashes, memory_file
 from launcher.models.store import LocalModel, find_in_cache, read_record
-from launcher.phase_history import history_key
 from launcher.plan_sources import find_shape_here, plan_config
 from launcher.state.record import RunRecord
 from launcher.system import shared_memory
@@ -45,16 +48,14 @@ from launcher.system.hardware import GIB, MIB, Hardware, free_disk_bytes, read_c
 from launcher.system.ports import check_port_is_free
 from launcher.text import human_bytes
 
-PINNED_SGLANG: Final = "0.5.23"
 # All processes of a CPU server without its model, and what each rank after the first adds: see
-# launcher/cpu/README.md, "Memory".
+# launcher/engines/sglang/plugins/cpu/README.md, "Memory".
 ENGINE_HOST_BYTES: Final = int(2.4 * GIB)
 FURTHER_RANK_HOST_BYTES: Final = int(0.7 * GIB)
 # Of /dev/shm. Each group of ranks has a queue of 24 MiB in it, measured with two ranks on a CPU
 # (sglang 0.5.23, srt/distributed/device_communicators/shm_broadcast.py); NCCL may want more.
 RANKS_SHARED_BYTES: Final = 32 * MIB
 SHARED_BYTES: Final = 1 * MIB
-_VERSIONED: Final = ("specserve", "sglang", "torch", "flashinfer-python", "transformers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,17 +266,6 @@ def check_files(config: ServerConfig) -> None:
     read_keys(config, os.environ)
     if not config.is_repository:
         check_model_folder(Path(config.model_path))
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions that decide what a run does, for the run record."""
-    versions = {"python": platform.python_version()}
-    for name in _VERSIONED:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def _models_here(config: ServerConfig) -> ServedModels:

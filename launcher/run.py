@@ -22,16 +22,20 @@ from launcher.causes import Retry
 from launcher.conclusion import Ending, Failed, LastSeen, Stopped, conclude, describe_end
 from launcher.config.server_config import ServerConfig, describe_speculation
 from launcher.end import KILL_TIMEOUT_SECONDS, Holdings, end_server
+from launcher.engines.launch import Launch
+from launcher.engines.phases import Phase, Progress
+from launcher.engines.prober import Prober
+from launcher.engines.sglang.phases import StartLog
+from launcher.engines.sglang.prober import HttpProber
+from launcher.engines.sglang.processes import engine_children
 from launcher.errors import LauncherError
 from launcher.health import Advance, Health, HealthJudge, HealthWatch, ProbeResult
 from launcher.journal import Journal
-from launcher.launch import Launch
 from launcher.mailbox import Happening, Mailbox, Request, Timer
 from launcher.memory.report import MemoryRecord, ReportedMemory
 from launcher.output import AdoptedOutput, Output, ServerOutput
 from launcher.phase_history import PhaseHistory, history_file
-from launcher.phases import Phase, Progress, StartLog
-from launcher.readiness import HttpProber, Prober, ReadinessWatch
+from launcher.readiness import ReadinessWatch
 from launcher.server_process import AdoptedProcess, ServerProcess, spawn
 from launcher.start_watch import StartWatch
 from launcher.state.events import (
@@ -45,7 +49,7 @@ from launcher.state.events import (
 from launcher.state.record import RunRecord
 from launcher.state.states import SERVING_STATES, ServerState
 from launcher.state.store import RunStore
-from launcher.system.activity import EngineChild, MemberWatch, engine_children, read_activity
+from launcher.system.activity import EngineChild, MemberWatch, read_activity
 from launcher.system.hardware import MIB
 from launcher.system.members import dump_stacks, find_members, reap_orphans
 from launcher.system.oom import oom_kill_count

@@ -15,7 +15,7 @@ from launcher import bind
 from launcher.names import API_KEY_VARIABLE, RUN_ID_VARIABLE
 
 if TYPE_CHECKING:
-    from launcher.command import Command
+    from launcher.engines.launch import Command
 from launcher.system.process import ProcessIdentity, _read_stat, boot_id
 
 

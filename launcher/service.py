@@ -30,7 +30,7 @@ from launcher.errors import (
 # stands still while it ends a server: three times up to `launcher.end.KILL_TIMEOUT_SECONDS`.
 WATCHDOG_SECONDS: Final = 90
 # Until the supervisor's loop runs and asks for more by EXTEND_TIMEOUT_USEC: imports and checks, of
-# which describing another SGLang's flags takes longest (`launcher.flags.DUMP_TIMEOUT_SECONDS`).
+# which describing another SGLang's flags takes longest (`launcher.engines.sglang.flags.DUMP_TIMEOUT_SECONDS`).
 START_SECONDS: Final = 300
 RESTART_SECONDS: Final = 15
 # What another start may find mended by itself: somebody else let go of the port, the memory or the

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from launcher import preflight
-from launcher.command import Command
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import resolve
+from launcher.engines.launch import Command
 from launcher.errors import StateError
 from launcher.follow import cancel_start, start_detached, supervisor_died, wait_until_ready
 from launcher.models.download.request import Report, ignore

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from launcher.engines.phases import Phase
 from launcher.phase_history import PhaseTimes, phase_deadline_seconds
-from launcher.phases import Phase
 from launcher.text import human_bytes, human_seconds
 
 if TYPE_CHECKING:

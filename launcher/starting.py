@@ -13,13 +13,13 @@ import click
 from launcher import consoles
 from launcher.config.server_config import ServerConfig
 from launcher.display import StartDisplay, show_ready
+from launcher.engines.launch import Launch
+from launcher.engines.phases import Phase
 from launcher.errors import NotRunningError
 from launcher.follow import cancel_start, start_detached, supervisor_died, wait_until_ready
-from launcher.launch import Launch
 from launcher.models.download.events import PullEvent
 from launcher.models.download.request import Report
 from launcher.notify import Notifier
-from launcher.phases import Phase
 from launcher.state.events import Event, EventReader, ServerFailed, ServerReady, ServerStopped
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore

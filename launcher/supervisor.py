@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from launcher import diagnosis
 from launcher.causes import Retry
 from launcher.conclusion import Failed, Stopped
+from launcher.engines.launch import Launch
 from launcher.errors import LauncherError, StopError
 from launcher.journal import Journal
-from launcher.launch import Launch
 from launcher.mailbox import Item, Mailbox, Request, Timer
 from launcher.notify import Notifier
 from launcher.restarts import RestartBudget

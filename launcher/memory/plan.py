@@ -31,7 +31,7 @@ CUDA_BYTES_WITH_RANKS: Final = int(2.3 * GIB)
 CPU_ENGINE_BYTES: Final = int(1.87 * GIB)
 CPU_FURTHER_RANK_BYTES: Final = int(0.63 * GIB)
 CPU_DRIFT_BYTES: Final = int(0.06 * GIB)
-# launcher.cpu: SGLang's own choice where it cannot tell the memory of a rank.
+# launcher.engines.sglang.plugins.cpu: SGLang's own choice where it cannot tell the memory of a rank.
 CPU_FRACTION: Final = 0.95
 SPECULATIVE_MAX_RUNNING_REQUESTS: Final = 48  # arg_groups/speculative_hook.py
 
@@ -303,7 +303,7 @@ def _engine_line(device: Device, tp_size: int) -> Line:
             "engine processes",
             CPU_ENGINE_BYTES + (tp_size - 1) * CPU_FURTHER_RANK_BYTES,
             "1.87 GiB + 0.63 GiB for each rank after the first",
-            "measured, launcher/cpu/README.md",
+            "measured, launcher/engines/sglang/plugins/cpu/README.md",
         )
     size = CUDA_BYTES if tp_size == 1 else CUDA_BYTES_WITH_RANKS
     return Line(
@@ -322,7 +322,7 @@ def _drift_lines(device: Device, tp_size: int) -> tuple[Line, ...]:
             "imports during the load",
             CPU_DRIFT_BYTES * tp_size,
             "0.06 GiB for each rank",
-            "measured, launcher/cpu/README.md",
+            "measured, launcher/engines/sglang/plugins/cpu/README.md",
         ),
     )
 

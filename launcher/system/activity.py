@@ -24,11 +24,6 @@ _COMPILER: Final = re.compile(
     r"|cc1plus|cc1|c\+\+|g\+\+|gcc|cc|clang|clang\+\+|as|ld|ld\.lld|lld|ld\.gold|mold|collect2)"
     r"(-[\d.]+)?"
 )
-# sglang 0.5.23, `setproctitle`: managers/scheduler.py (sglang::scheduler_DP0_TP1, and plain
-# sglang::scheduler), managers/detokenizer_manager.py (sglang::detokenizer),
-# managers/data_parallel_controller.py (sglang::data_parallel_controller) and
-# managers/multi_tokenizer_mixin.py (sglang::detokenizer_router, sglang::tokenizer_worker:PID).
-TITLE_PREFIX: Final = "sglang::"
 EngineChild: TypeAlias = tuple[ProcessIdentity, str]
 
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
@@ -146,20 +141,6 @@ def titles(members: Iterable[ProcessIdentity]) -> dict[int, str]:
         if title and member.is_alive():
             found[member.pid] = title
     return found
-
-
-def engine_children(members: Iterable[ProcessIdentity]) -> tuple[EngineChild, ...]:
-    """Those processes that SGLang named, with their titles: without any of them it is broken.
-
-    A child gets its title only after its imports, some seconds after its birth.
-    """
-    candidates = tuple(members)
-    known = titles(candidates)
-    return tuple(
-        (member, known[member.pid])
-        for member in candidates
-        if known.get(member.pid, "").startswith(TITLE_PREFIX)
-    )
 
 
 class MemberWatch:

@@ -34,9 +34,8 @@ from benchmarks.soak_report import (
     show,
 )
 from benchmarks.soak_watch import Watch, leftovers
-from launcher.command import Command
 from launcher.config.server_config import RestartPolicy, ServerConfig
-from launcher.launch import Launch
+from launcher.engines.launch import Command, Launch
 from launcher.server_process import spawn
 from launcher.starting import events_writer
 from launcher.state.events import PhaseProgress
@@ -86,7 +85,7 @@ time.sleep(600)
 SUPERVISE = """
 import sys
 from pathlib import Path
-from launcher.launch import Launch
+from launcher.engines.launch import Launch
 from launcher.state.store import RunStore
 from launcher.starting import events_writer
 from launcher.stop import stop_server

@@ -10,8 +10,8 @@ import pytest
 from benchmarks.running.resources import cpu_seconds
 from benchmarks.start_time import ARMS, BASELINE, Start, summarise
 from launcher import preflight
-from launcher.command import Command
 from launcher.config.sources import resolve
+from launcher.engines.launch import Command
 from launcher.system.hardware import GIB, Hardware
 
 

@@ -1,4 +1,4 @@
 """The CPU engine's kernels against brute force, its settings and its plugin.
 
-Imports launcher.cpu and torch, and never SGLang.
+Imports launcher.engines.sglang.plugins.cpu and torch, and never SGLang.
 """

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from launcher.cpu.kernels.attention import (
+from launcher.engines.sglang.plugins.cpu.kernels.attention import (
     decode_attention_cpu,
     extend_attention_cpu,
 )
@@ -304,7 +304,7 @@ def test_long_prefill_matches_the_short_path() -> None:
     query = batch.queries(sum(new))
     short = extend(batch, new, query, Variant())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("launcher.cpu.kernels.attend.FOLDED_QUERY_ROWS", 8)
+        patch.setattr("launcher.engines.sglang.plugins.cpu.kernels.attend.FOLDED_QUERY_ROWS", 8)
         long = extend(batch, new, query, Variant())
     torch.testing.assert_close(long, short, rtol=1e-5, atol=1e-6)
 

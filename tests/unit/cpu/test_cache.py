@@ -8,7 +8,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from launcher.cpu.kernels import cache
+from launcher.engines.sglang.plugins.cpu.kernels import cache
 
 REQUESTS, POOL_LEN = 6, 40
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
-from launcher import hooks
-from launcher.cpu import plugin, settings
+from launcher.engines.sglang.plugins import hooks
+from launcher.engines.sglang.plugins.cpu import plugin, settings
 
 
 def test_inert_plugin_imports_neither_torch_nor_sglang() -> None:
     code = (
-        "import sys; from launcher.cpu import plugin; plugin.activate(); "
+        "import sys; from launcher.engines.sglang.plugins.cpu import plugin; plugin.activate(); "
         "print(sorted({'torch', 'sglang', 'sgl_kernel'} & set(sys.modules)))"
     )
     run = subprocess.run(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.cpu import settings
+from launcher.engines.sglang.plugins.cpu import settings
 
 
 @pytest.mark.parametrize(

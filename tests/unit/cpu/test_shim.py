@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from launcher.cpu import settings
+from launcher.engines.sglang.plugins.cpu import settings
 
 pytest.importorskip("torch")
 

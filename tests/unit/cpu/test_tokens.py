@@ -9,7 +9,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from launcher.cpu.kernels import tokens
+from launcher.engines.sglang.plugins.cpu.kernels import tokens
 
 
 def test_bonus_token_is_the_last_accepted_one() -> None:

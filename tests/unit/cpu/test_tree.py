@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from launcher.cpu.kernels import tree
+from launcher.engines.sglang.plugins.cpu.kernels import tree
 
 shapes = st.sampled_from([(1, 3, 4), (1, 5, 6), (2, 3, 5), (4, 3, 8), (3, 4, 12), (8, 6, 32)])
 

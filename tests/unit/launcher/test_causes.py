@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from launcher.cause_types import LONGEST_EVIDENCE_CHARACTERS, sglang_option
 from launcher.causes import ECHOES, ERRORS, Cause, Ending, Retry, find_cause, table
 from launcher.config.server_config import ServerConfig
-from launcher.flags import load_flag_table
-from launcher.phases import Phase
+from launcher.engines.phases import Phase
+from launcher.engines.sglang.flags import load_flag_table
 from tests.unit.launcher.examples import make_config
 
 HERE = Path(__file__).parent

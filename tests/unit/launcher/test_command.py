@@ -11,21 +11,21 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from launcher.command import (
+from launcher.config.presets import GLM_AIR_FP8, PRESETS, Preset
+from launcher.config.server_config import ServerConfig
+from launcher.engines.launch import Command
+from launcher.engines.sglang.command import (
     MODULE,
     SECRET_FLAGS,
     SWITCH_FLAGS,
     VALUE_FLAGS,
-    Command,
     build_command,
     check_arguments,
 )
-from launcher.config.presets import GLM_AIR_FP8, PRESETS, Preset
-from launcher.config.server_config import ServerConfig
-from launcher.cpu import settings as cpu_settings
+from launcher.engines.sglang.flags import FlagTable, load_flag_table
+from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
+from launcher.engines.sglang.version import PINNED_SGLANG
 from launcher.errors import ConfigError, LauncherError, SecretInArgumentsError, UnknownFlagError
-from launcher.flags import FlagTable, load_flag_table
-from launcher.preflight import PINNED_SGLANG
 from tests.unit.launcher.examples import SECRET, make_config
 from tests.unit.launcher.test_config import configs
 

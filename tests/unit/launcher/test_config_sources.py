@@ -19,7 +19,7 @@ from launcher.config.sources import (
     read_environment,
     resolve,
 )
-from launcher.cpu import settings as cpu_settings
+from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
 from launcher.errors import (
     ConfigFileError,
     InvalidValueError,

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from launcher.config.server_config import ServerConfig
 from launcher.display import StartDisplay, show_config, show_error, show_ready, show_stop
+from launcher.engines.phases import Phase
 from launcher.errors import PortInUseError
-from launcher.phases import Phase
 from launcher.state.events import (
     Event,
     PhaseProgress,

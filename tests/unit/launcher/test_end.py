@@ -13,8 +13,8 @@ from types import MappingProxyType
 import pytest
 
 from launcher import end
-from launcher.command import Command
 from launcher.end import Holdings, end_server
+from launcher.engines.launch import Command
 from launcher.errors import StopError
 from launcher.server_process import ChildProcess, spawn
 from launcher.system.members import find_members, freeze_members

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher import flags
-from launcher.dump_flags import describe
+from launcher.engines.sglang import flags
+from launcher.engines.sglang.dump_flags import describe
+from launcher.engines.sglang.flags import FlagTable, ask_sglang, load_flag_table
+from launcher.engines.sglang.version import PINNED_SGLANG, installed_sglang_version
 from launcher.errors import EngineBrokenError, EngineMissingError, UnknownFlagError
-from launcher.flags import FlagTable, ask_sglang, installed_sglang_version, load_flag_table
-from launcher.preflight import PINNED_SGLANG
 from tests.unit.launcher.examples import SECRET
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ def test_another_version_is_asked_once_and_then_remembered(
         table = load_flag_table("9.9", cache=tmp_path / "cache")
         assert table == FlagTable("9.9", tuple(TABLE["options"]))
 
-    assert asked.read_text() == "-m launcher.dump_flags\n"
+    assert asked.read_text() == "-m launcher.engines.sglang.dump_flags\n"
 
 
 def test_the_table_is_remembered_in_the_cache_folder_of_the_user(

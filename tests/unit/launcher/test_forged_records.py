@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 import pytest
 
-from launcher.command import Command
+from launcher.engines.launch import Command
 from launcher.server_process import spawn
 from launcher.state.states import RUNNING_STATES, ServerState
 from launcher.state.store import RunStore

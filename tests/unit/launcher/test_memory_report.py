@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from launcher.engines.sglang.server_info import read_server_info
 from launcher.memory.gpus import parse_machine
 from launcher.memory.known_shapes import KNOWN_SHAPES
 from launcher.memory.plan import Device, Settings, plan_memory
-from launcher.memory.report import PlannedMemory, ReportedMemory, compare_memory, read_server_info
+from launcher.memory.report import PlannedMemory, ReportedMemory, compare_memory
 from launcher.system.hardware import GIB
 
 # As sglang 0.5.23 answered on a CPU, the rest left out.

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 
 from launcher import phase_history
 from launcher.config.server_config import ServerConfig
+from launcher.engines.launch import history_key
+from launcher.engines.phases import Phase
 from launcher.phase_history import (
     LARGEST_FILE_BYTES,
     MOST_KEYS,
@@ -26,10 +28,8 @@ from launcher.phase_history import (
     PhaseHistory,
     PhaseTimes,
     history_file,
-    history_key,
     phase_deadline_seconds,
 )
-from launcher.phases import Phase
 from launcher.system.hardware import read_cpu_model
 
 KEY = "0123456789abcdef"
@@ -226,7 +226,7 @@ ADD = """
 import sys
 from pathlib import Path
 from launcher.phase_history import PhaseHistory
-from launcher.phases import Phase
+from launcher.engines.sglang.phases import Phase
 file, name = sys.argv[1:]
 for number in range(20):
     assert PhaseHistory(Path(file)).add(f"{name}-{number}", {Phase.WEIGHTS: 1.0})

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.phases import _MARKERS, FIRED_UP, ORDER, Phase, Progress, StartLog
+from launcher.engines.phases import ORDER, Phase, Progress
+from launcher.engines.sglang.phases import _MARKERS, FIRED_UP, StartLog
 
 STAMP = "[2026-11-23 10:30:05 TP0] "
 FACTS = (

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
 
-from launcher.command import Command
+from launcher.engines.launch import Command
 from launcher.names import RUN_ID_VARIABLE
 from launcher.server_process import AdoptedProcess, ChildProcess, spawn
 from launcher.system.members import find_members, kill_members
@@ -262,7 +262,7 @@ def test_a_bound_server_dies_with_the_process_that_started_it() -> None:
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from launcher.command import Command\n"
+        "from launcher.engines.sglang.command import Command\n"
         "from launcher.system.process import spawn\n"
         "argv = (sys.executable, '-c', 'import time; time.sleep(60)')\n"
         "one = spawn(Command(argv, {}), run_id='r', cwd=Path(), output=1, die_with_parent=True)\n"

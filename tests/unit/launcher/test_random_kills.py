@@ -18,9 +18,8 @@ from uuid import uuid4
 
 import pytest
 
-from launcher.command import Command
+from launcher.engines.launch import Command, Launch
 from launcher.journal import Journal
-from launcher.launch import Launch
 from launcher.mailbox import Mailbox
 from launcher.notify import Notifier
 from launcher.run import Run, Seams

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from launcher import redaction
+from launcher.engines.sglang.plugins import redaction
 from launcher.names import REDACT_VARIABLE
 
 

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from launcher.command import Command
 from launcher.config.server_config import ServerConfig
+from launcher.engines.launch import Command, Launch
 from launcher.errors import (
     AlreadyRunningError,
     EngineBrokenError,
@@ -25,7 +25,6 @@ from launcher.errors import (
     StateError,
     StopError,
 )
-from launcher.launch import Launch
 from launcher.mailbox import Request
 from launcher.run import Seams
 from launcher.server_process import ChildProcess, spawn

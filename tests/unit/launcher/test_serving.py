@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from launcher import preflight
+from launcher.engines.launch import Launch
 from launcher.errors import AlreadyRunningError, ConfigError, LauncherError, ServerExitedError
-from launcher.launch import Launch
 from launcher.serving import command_of, configure, free_port, serving
 from launcher.state.events import Event, ServerReady
 from launcher.state.record import RunRecord

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from launcher.engines.phases import Phase
 from launcher.phase_history import PhaseTimes
-from launcher.phases import Phase
 from launcher.start_watch import DEFAULT_DEADLINE_SECONDS, UNCERTAIN_PATIENCE, StartWatch
 from launcher.system.activity import Activity
 

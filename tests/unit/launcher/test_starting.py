@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from launcher import cli, nano
-from launcher.command import Command
 from launcher.config.server_config import ServerConfig
+from launcher.engines.launch import Command, Launch
 from launcher.errors import (
     AlreadyRunningError,
     LauncherError,
@@ -30,7 +30,6 @@ from launcher.errors import (
     StateError,
 )
 from launcher.follow import failure_of, start_detached, supervisor_died
-from launcher.launch import Launch
 from launcher.models.download.request import Report
 from launcher.starting import How, run_detached, run_in_foreground
 from launcher.state.events import EventReader, ServerFailed, ServerReady, ServerStopped, parse_event

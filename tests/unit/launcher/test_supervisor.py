@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from launcher.cli_start import make_way
+from launcher.engines.sglang.prober import HttpProber
 from launcher.errors import (
     CrashLoopError,
     ServerExitedError,
@@ -24,7 +25,6 @@ from launcher.errors import (
     StopError,
 )
 from launcher.mailbox import Request
-from launcher.readiness import HttpProber
 from launcher.state.events import (
     Event,
     ProbeFailed,
@@ -356,7 +356,7 @@ RUN_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
 from launcher.state.events import ServerReady
-from launcher.launch import Launch
+from launcher.engines.launch import Launch
 from launcher.state.store import RunRecord, RunStore
 from launcher.state.states import ServerState
 from launcher.supervisor import Supervisor

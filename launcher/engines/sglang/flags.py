@@ -1,7 +1,7 @@
 """SGLang's command line, as a table that can be checked without importing SGLang.
 
 The table of the pinned version ships with the launcher. For any other installed version it is
-made once by `python -m launcher.dump_flags` in a process of its own and kept in the cache folder.
+made once by `python -m launcher.engines.sglang.dump_flags` in a process of its own and kept in the cache folder.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Final, NoReturn
 
 import platformdirs
 
-from launcher.errors import EngineBrokenError, EngineMissingError, StateError, UnknownFlagError
+from launcher.errors import EngineBrokenError, StateError, UnknownFlagError
 from launcher.system.files import make_private_folder, write_atomically
 from launcher.text import nearest
 
@@ -145,21 +145,6 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
 }
 
 
-def installed_sglang_version() -> str:
-    """Version of the SGLang beside the launcher, read without importing it.
-
-    Raises:
-        EngineMissingError: it is not installed.
-    """
-    try:
-        return importlib.metadata.version("sglang")
-    except importlib.metadata.PackageNotFoundError:
-        raise EngineMissingError(
-            "SGLang is not installed in this Python's environment.",
-            action="Install the engine in the checkout: `uv sync`, or `pip install '.[engine]'`.",
-        ) from None
-
-
 def load_flag_table(version: str, *, cache: Path | None = None) -> FlagTable:
     """The options of the installed version: shipped, or cached, or asked of SGLang once.
 
@@ -171,7 +156,7 @@ def load_flag_table(version: str, *, cache: Path | None = None) -> FlagTable:
         EngineBrokenError: SGLang had to be asked, and could not be imported or said nothing of use.
     """
     name = f"sglang_flags_{version}.json"
-    shipped = importlib.resources.files("launcher").joinpath("data", name)
+    shipped = importlib.resources.files("launcher.engines.sglang").joinpath("data", name)
     if shipped.is_file():
         return _parse_table(shipped.read_text(encoding="utf-8"))
     folder = cache or platformdirs.user_cache_path("specserve")
@@ -184,7 +169,7 @@ def load_flag_table(version: str, *, cache: Path | None = None) -> FlagTable:
     except ValueError as error:
         raise EngineBrokenError(
             "SGLang did not describe its options.",
-            action="Run `python -m launcher.dump_flags` and see what it prints.",
+            action="Run `python -m launcher.engines.sglang.dump_flags` and see what it prints.",
         ) from error
     # A cache that cannot be kept costs time, not the start.
     with contextlib.suppress(StateError):
@@ -194,14 +179,14 @@ def load_flag_table(version: str, *, cache: Path | None = None) -> FlagTable:
 
 
 def ask_sglang() -> str:
-    """What `python -m launcher.dump_flags` prints.
+    """What `python -m launcher.engines.sglang.dump_flags` prints.
 
     Raises:
         EngineBrokenError: it failed, or took longer than three minutes.
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "launcher.dump_flags"],
+            [sys.executable, "-m", "launcher.engines.sglang.dump_flags"],
             capture_output=True,
             text=True,
             timeout=DUMP_TIMEOUT_SECONDS,

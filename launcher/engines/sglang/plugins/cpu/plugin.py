@@ -8,8 +8,8 @@ SGLang calls ``activate`` early in every process (entry point group
 import os
 from typing import Any
 
-from launcher import hooks
-from launcher.cpu.settings import ENVIRONMENT_SWITCH, parse_cores
+from launcher.engines.sglang.plugins import hooks
+from launcher.engines.sglang.plugins.cpu.settings import ENVIRONMENT_SWITCH, parse_cores
 
 
 def activate() -> None:

@@ -15,7 +15,7 @@ ENVIRONMENT_SWITCH: Final = "SPECSERVE_CPU_ENGINE"
 
 _CPU_FOLDER: Final = Path(__file__).resolve().parent
 SHIM_FOLDER: Final = _CPU_FOLDER / "shim"
-PACKAGE_ROOT: Final = _CPU_FOLDER.parent.parent
+PACKAGE_ROOT: Final = _CPU_FOLDER.parents[4]
 
 # Speculation seen to run with these kernels. NEXTN is SGLang's other name for EAGLE.
 _RUNS_ON_CPU: Final = frozenset({"EAGLE", "NEXTN", "NGRAM", "STANDALONE"})

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from launcher.command import Command
 from launcher.config.server_config import ServerConfig
 from launcher.memory.report import PlannedMemory
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is executed, and which variables are added to the launcher's own environment."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+
+    @property
+    def server_arguments(self) -> tuple[str, ...]:
+        """The arguments after `python -m MODULE`."""
+        return self.argv[self.argv.index("-m") + 2 :]
+
+    def shell(self) -> str:
+        """The command as one would type it, a flag with its values on each line."""
+        variables = [f"{key}={shlex.quote(value)}" for key, value in self.environment.items()]
+        start = self.argv.index("-m") + 2
+        lines = [*variables, shlex.join(self.argv[:start])]
+        for argument in self.argv[start:]:
+            if argument.startswith("--"):
+                lines.append(f"  {argument}")
+            else:
+                lines[-1] += f" {shlex.quote(argument)}"
+        return " \\\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +87,35 @@ class Launch:
             model_commit=fields["model_commit"],
             planned=PlannedMemory.model_validate(planned) if planned else None,
         )
+
+
+def history_key(
+    config: ServerConfig,
+    *,
+    gpu_names: Sequence[str],
+    cpu_model: str,
+    cpus: int,
+    engine_version: str,
+) -> str:
+    """A digest of what decides how long a start takes.
+
+    Args:
+        config: what is served.
+        gpu_names: the GPUs that it may use, in their order; they count where it runs on them.
+        cpu_model: the processor's name, as `read_cpu_model` reads it.
+        cpus: how many processors it may use.
+        engine_version: SGLang's.
+    """
+    machine = list(gpu_names) if config.device == "cuda" else [cpu_model, cpus]
+    decides = [
+        config.model_path,
+        config.revision,
+        config.device,
+        machine,
+        config.tp_size,
+        config.dtype,
+        config.speculative_algorithm,
+        config.speculative_draft_model_path,
+        engine_version,
+    ]
+    return hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:32]

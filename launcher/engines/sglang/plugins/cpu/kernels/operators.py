@@ -8,7 +8,10 @@ from typing import Final
 
 import torch
 
-from launcher.cpu.kernels.attention import decode_attention_cpu, extend_attention_cpu
+from launcher.engines.sglang.plugins.cpu.kernels.attention import (
+    decode_attention_cpu,
+    extend_attention_cpu,
+)
 
 _NAMESPACE: Final = "sgl_kernel"
 

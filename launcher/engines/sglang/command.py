@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
-from launcher.cpu import settings as cpu_settings
+from launcher.engines.launch import Command
+from launcher.engines.sglang.flags import FlagTable
+from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
 from launcher.errors import ConfigError, SecretInArgumentsError
-from launcher.flags import FlagTable
 from launcher.names import REDACT_VARIABLE
 from launcher.system.hardware import Gpu
 
@@ -58,31 +57,6 @@ UNSUPERVISED_FLAGS: Final = frozenset(
 )
 # SGLang reads keys from its own config file; the launcher writes that file, and only one is taken.
 CONFIG_FLAG: Final = "--config"
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """What is executed, and which variables are added to the launcher's own environment."""
-
-    argv: tuple[str, ...]
-    environment: Mapping[str, str]
-
-    @property
-    def server_arguments(self) -> tuple[str, ...]:
-        """The arguments after `python -m sglang.launch_server`."""
-        return self.argv[self.argv.index(MODULE) + 1 :]
-
-    def shell(self) -> str:
-        """The command as one would type it, a flag with its values on each line."""
-        variables = [f"{key}={shlex.quote(value)}" for key, value in self.environment.items()]
-        start = self.argv.index(MODULE) + 1
-        lines = [*variables, shlex.join(self.argv[:start])]
-        for argument in self.argv[start:]:
-            if argument.startswith("--"):
-                lines.append(f"  {argument}")
-            else:
-                lines[-1] += f" {shlex.quote(argument)}"
-        return " \\\n".join(lines)
 
 
 def build_command(

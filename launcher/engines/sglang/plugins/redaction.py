@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from typing import Any, Final
 
-from launcher import hooks
+from launcher.engines.sglang.plugins import hooks
 from launcher.names import REDACT_VARIABLE
 
 TARGET: Final = "sglang.srt.sampling.watermarking.core.redact_watermark_secrets"

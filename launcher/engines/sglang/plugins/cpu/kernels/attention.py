@@ -12,7 +12,7 @@ with a tree or with full visibility.
 
 import torch
 
-from launcher.cpu.kernels.attend import FOLDED_QUERY_ROWS, attend, gather
+from launcher.engines.sglang.plugins.cpu.kernels.attend import FOLDED_QUERY_ROWS, attend, gather
 
 
 def _refuse_cross_attention(*, is_cross_attn: bool, encoder_lens: torch.Tensor | None) -> None:

@@ -7,34 +7,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
-
-class Phase(StrEnum):
-    """What a start is doing, in order. The value is what people read."""
-
-    CHECKING = "checking"
-    IMPORTING = "importing the engine"
-    WEIGHTS = "loading weights"
-    DRAFT_WEIGHTS = "loading draft weights"
-    KV_CACHE = "KV cache"
-    GRAPHS = "graphs"
-    WARM_UP = "warm-up"
-    READY = "ready"
-
-
-ORDER: Final = {phase: number for number, phase in enumerate(Phase)}
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """A phase, with its count where it has one."""
-
-    phase: Phase
-    done: int | None = None
-    total: int | None = None
-
+from launcher.engines.phases import ORDER, Phase, Progress
 
 # A bar of tqdm: "Multi-thread loading shards:  50% Completed | 1/2 [", "Loading safetensors
 # checkpoint shards:  50% Completed | 23/46 [", "Capturing batches (bs=8 ...):  40%|####  | 2/5 [".

@@ -1,0 +1,32 @@
+"""The phases of a start, whatever the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Phase(StrEnum):
+    """What a start is doing, in order. The value is what people read."""
+
+    CHECKING = "checking"
+    IMPORTING = "importing the engine"
+    WEIGHTS = "loading weights"
+    DRAFT_WEIGHTS = "loading draft weights"
+    KV_CACHE = "KV cache"
+    GRAPHS = "graphs"
+    WARM_UP = "warm-up"
+    READY = "ready"
+
+
+ORDER: Final = {phase: number for number, phase in enumerate(Phase)}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A phase, with its count where it has one."""
+
+    phase: Phase
+    done: int | None = None
+    total: int | None = None

@@ -1,0 +1,25 @@
+"""What is asked of a running server, whatever the engine."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from launcher.memory.report import ReportedMemory
+
+
+class Prober(Protocol):
+    """The seam at which tests put another server."""
+
+    last_refusal: str | None  # what the last probe that failed was told
+
+    def is_up(self) -> bool:
+        """Whether the server says of itself that it takes requests."""
+
+    def generate(self, tokens: int, *, timeout_seconds: float) -> bool:
+        """Whether the server generated tokens; blocks until it did or failed."""
+
+    def memory(self) -> ReportedMemory | None:
+        """What the server says of its own memory, or None where it does not."""
+
+    def abort_requests(self) -> bool:
+        """Ask the server to end every request that it has; says whether it took that."""

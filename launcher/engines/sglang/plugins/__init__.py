@@ -1,0 +1,4 @@
+"""What runs inside SGLang's own processes: hooks, redaction, the engine without a GPU.
+
+The launcher itself imports nothing of it but `cpu.settings`.
+"""
