@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.running.resources import cpu_seconds
-from launcher import preflight
 from launcher.config.sources import resolve
 from launcher.engines.launch import Command, Launch
 from launcher.mailbox import Request
+from launcher.preflight import prepare
 from launcher.state.events import Event, ServerReady
 from launcher.state.store import RunStore
 from launcher.supervisor import Supervisor
@@ -202,7 +202,7 @@ def main(*, rounds: int, port: int, as_json: bool) -> None:
     # Killed at once when it is ready: how it stops is not what is measured.
     flags = {"port": port, "stop_timeout_seconds": 0}
     config = resolve(preset="nano", flags=flags).config
-    base = preflight.prepare(config, hardware, secrets_file=Path(os.devnull), detached=False)
+    base = prepare.prepare(config, hardware, secrets_file=Path(os.devnull), detached=False)
     starts = []
     for start in run_rounds(base, rounds):
         starts.append(start)

@@ -160,9 +160,10 @@ def status(*, name: str | None, as_json: bool) -> None:
 @json_option
 def restart(*, name: str, as_json: bool) -> None:
     """Stop a server and start it again with its recorded configuration."""
-    from launcher import preflight, starting  # noqa: PLC0415
+    from launcher import starting  # noqa: PLC0415
     from launcher.engines.launch import Launch  # noqa: PLC0415
     from launcher.models.download.request import Report  # noqa: PLC0415
+    from launcher.preflight import checks, prepare  # noqa: PLC0415
     from launcher.stop import stop_server  # noqa: PLC0415
     from launcher.system.hardware import probe_hardware  # noqa: PLC0415
 
@@ -170,7 +171,7 @@ def restart(*, name: str, as_json: bool) -> None:
     record = require_record(store)
     config = record.read_config()
     if record.is_running:
-        preflight.check_files(config)
+        checks.check_files(config)
     if record.is_supervised:
         starting.restart_supervised(record, config, store, as_json=as_json)
         return
@@ -178,7 +179,7 @@ def restart(*, name: str, as_json: bool) -> None:
     stop_server(store)
 
     def check(report: Report) -> Launch:
-        return preflight.prepare(
+        return prepare.prepare(
             config,
             probe_hardware(),
             secrets_file=store.secrets_file,

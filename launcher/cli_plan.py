@@ -29,7 +29,7 @@ from launcher.plan_display import (
     show_feasibility,
     show_plan,
 )
-from launcher.plan_sources import find_shape, plan_config
+from launcher.preflight.fit import find_shape, plan_config
 from launcher.state.store import RunStore
 from launcher.system.hardware import Gpu, Hardware, probe_hardware
 

@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import click
 
-from launcher import preflight
 from launcher.cli_common import json_option, print_json
 from launcher.cli_options import config_options, resolve_options
 from launcher.config.presets import CUSTOM
@@ -25,6 +24,7 @@ from launcher.config.sources import (
 )
 from launcher.errors import ConfigError, InvalidValueError, StateError
 from launcher.names import API_KEY_VARIABLE
+from launcher.preflight import prepare
 from launcher.service import Service, unit_text
 from launcher.state.store import RunStore
 from launcher.stop import SUPERVISOR_MARGIN_SECONDS
@@ -71,7 +71,7 @@ def service(
     _refuse_moving_paths(resolved, options["config_file"])
     # Refuses what `up` would refuse of the arguments, above all a secret among them.
     secrets_file = RunStore(config.name).secrets_file
-    preflight.plan_command(config, hardware, secrets_file=secrets_file)
+    prepare.plan_command(config, hardware, secrets_file=secrets_file)
     made = _service(resolved, options, account)
     text = unit_text(made)
     notes = list(_notes(resolved, made, os.environ))

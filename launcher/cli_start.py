@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from launcher import consoles, preflight, starting
+from launcher import consoles, starting
 from launcher.cli_common import EXIT_INTERRUPTED, json_option, print_json
 from launcher.cli_options import config_options, resolve_options
 from launcher.config.server_config import ServerConfig
@@ -16,6 +16,7 @@ from launcher.display import show_config
 from launcher.engines.launch import Launch
 from launcher.errors import AlreadyRunningError
 from launcher.models.download.request import Report
+from launcher.preflight import prepare
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore, already_running
 from launcher.stop import stop_server
@@ -44,7 +45,7 @@ def up(*, detach: bool, dry_run: bool, log_json: bool, as_json: bool, **options:
     config = resolved.config
     store = RunStore(config.name)
     if dry_run:
-        command = preflight.plan_command(config, hardware, secrets_file=store.secrets_file)
+        command = prepare.plan_command(config, hardware, secrets_file=store.secrets_file)
         if as_json:
             print_json(
                 {
@@ -68,8 +69,8 @@ def up(*, detach: bool, dry_run: bool, log_json: bool, as_json: bool, **options:
 
     def check(report: Report) -> Launch:
         if adopted is not None:
-            return preflight.prepare_adoption(adopted, hardware, detached=detach)
-        return preflight.prepare(
+            return prepare.prepare_adoption(adopted, hardware, detached=detach)
+        return prepare.prepare(
             config, hardware, secrets_file=store.secrets_file, detached=detach, report=report
         )
 

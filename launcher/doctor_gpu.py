@@ -15,7 +15,7 @@ from launcher.doctor import Answer, Probe, Row, Status
 from launcher.doctor_needs import Needs
 from launcher.doctor_nvml import DriverState, GpuState, GpuUser
 from launcher.errors import NoGpuError, StateError
-from launcher.preflight import check_gpus
+from launcher.preflight.checks import check_gpus
 from launcher.state.store import list_stores
 from launcher.system.hardware import Gpu
 from launcher.system.members import find_members
@@ -126,7 +126,7 @@ def gpu_probes(
             red="fewer than the tensor parallel size, or fewer than the preset needs with room for "
             "it; or NVML does not answer, which `up` waits for too",
             remedy="free the GPUs, mend the driver, or `--preset nano`",
-            source="`launcher.preflight.check_gpus`, which `up` asks as well",
+            source="`launcher.preflight.checks.check_gpus`, which `up` asks as well",
         ),
         Probe(
             "gpu-memory",

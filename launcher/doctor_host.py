@@ -19,10 +19,7 @@ from launcher.doctor_readers import Readers
 from launcher.errors import InvalidValueError, LauncherError, PortInUseError, StateError
 from launcher.models.folder import check_model_folder
 from launcher.models.store import hub_cache
-from launcher.preflight import (
-    ENGINE_HOST_BYTES,
-    host_bytes_needed,
-)
+from launcher.preflight.checks import ENGINE_HOST_BYTES, host_bytes_needed
 from launcher.state.paths import servers_root
 from launcher.state.store import list_stores
 from launcher.system.hardware import GIB, MIB, read_cpu_model
@@ -71,7 +68,7 @@ def host_probes(needs: Needs, readers: Readers) -> tuple[Probe, ...]:
             amber="a server on GPUs, and less available than the engine takes on a CPU",
             red="a server on the CPU, and less available than it needs",
             remedy="stop other programs; lower `--max-total-tokens` or `--tp-size`",
-            source="`launcher.preflight.host_bytes_needed`, which `up` asks as well",
+            source="`launcher.preflight.checks.host_bytes_needed`, which `up` asks as well",
         ),
         Probe(
             "swap",

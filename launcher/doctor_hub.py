@@ -16,7 +16,7 @@ from launcher.errors import LauncherError
 from launcher.memory.advice import nearest_changes
 from launcher.memory.plan import Verdict, describe_shortage
 from launcher.models.folder import check_model_folder
-from launcher.preflight import plan_for
+from launcher.preflight.fit import plan_for
 from launcher.text import human_bytes, short_path
 
 DEFAULT_ENDPOINT: Final = "https://huggingface.co"

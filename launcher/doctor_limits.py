@@ -7,7 +7,7 @@ from typing import Final
 from launcher.doctor import Probe, Row
 from launcher.doctor_needs import Needs
 from launcher.doctor_readers import Readers
-from launcher.preflight import shared_bytes_needed
+from launcher.preflight.checks import shared_bytes_needed
 from launcher.system import shared_memory
 from launcher.system.hardware import GIB
 from launcher.text import human_bytes
@@ -41,7 +41,7 @@ def limit_probes(needs: Needs, readers: Readers) -> tuple[Probe, ...]:
             amber=f"tensor parallel on GPUs, and less than {human_bytes(NCCL_SHARED_BYTES)} free",
             red="less free than the server takes",
             remedy="`docker run --shm-size 16g`, or remount `/dev/shm`",
-            source="`launcher.preflight.shared_bytes_needed`, which `up` asks as well; NCCL's "
+            source="`launcher.preflight.checks.shared_bytes_needed`, which `up` asks as well; NCCL's "
             "guide, Docker",
         ),
         Probe(

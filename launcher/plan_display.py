@@ -12,7 +12,7 @@ from launcher.memory.advice import Change
 from launcher.memory.plan import MemoryPlan, Verdict, checkpoint_bytes, describe_shortage
 from launcher.memory.report import Difference
 from launcher.memory.table import Cell
-from launcher.plan_sources import FoundShape
+from launcher.preflight.fit import FoundShape
 from launcher.system.hardware import GIB, MIB
 from launcher.text import human_bytes
 

@@ -13,13 +13,13 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from launcher import preflight
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import resolve
 from launcher.engines.launch import Command
 from launcher.errors import StateError
 from launcher.follow import cancel_start, start_detached, supervisor_died, wait_until_ready
 from launcher.models.download.request import Report, ignore
+from launcher.preflight import prepare
 from launcher.state.events import Event, EventReader
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore, already_running
@@ -53,7 +53,7 @@ def command_of(config: ServerConfig) -> Command:
         LauncherError: SGLang would not take it, or this machine cannot serve it.
     """
     secrets_file = RunStore(config.name).secrets_file
-    return preflight.plan_command(config, probe_hardware(), secrets_file=secrets_file)
+    return prepare.plan_command(config, probe_hardware(), secrets_file=secrets_file)
 
 
 @contextlib.contextmanager
@@ -86,7 +86,7 @@ def serving(
         raise already_running(former, name)
     # Also takes back what a supervisor that was killed has left.
     stop_server(store)
-    launch = preflight.prepare(
+    launch = prepare.prepare(
         config,
         probe_hardware(),
         secrets_file=store.secrets_file,

@@ -9,16 +9,16 @@ import pytest
 
 from benchmarks.running.resources import cpu_seconds
 from benchmarks.start_time import ARMS, BASELINE, Start, summarise
-from launcher import preflight
 from launcher.config.sources import resolve
 from launcher.engines.launch import Command
+from launcher.preflight import prepare
 from launcher.system.hardware import GIB, Hardware
 
 
 @pytest.fixture
 def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     hardware = Hardware((), "none", (0, 1), 16 * GIB)
-    return preflight.plan_command(
+    return prepare.plan_command(
         resolve(preset="nano").config, hardware, secrets_file=tmp_path_factory.mktemp("s") / "s"
     )
 

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import pytest
 
-from launcher import cli, errors, nano, preflight
+from launcher import cli, errors, nano
 from launcher.config.sources import resolve
+from launcher.preflight import prepare
 from launcher.state.paths import servers_root
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore
@@ -190,7 +191,7 @@ def test_a_weight_file_from_the_hub_with_another_hash_is_named(run: Run, tmp_pat
     unverified = resolve(
         preset="nano", flags={"model_path": str(snapshot), "verify_model": False}
     ).config
-    preflight.prepare(
+    prepare.prepare(
         unverified, hardware.probe_hardware(), secrets_file=tmp_path / "keys", detached=False
     )
     done = run("up", "--model-path", str(snapshot))
@@ -212,7 +213,7 @@ def test_too_little_memory_is_refused_with_both_figures(
 def test_too_little_shared_memory_is_refused_with_both_figures(
     run: Run, monkeypatch: pytest.MonkeyPatch, ranks: str, needed: str
 ) -> None:
-    monkeypatch.setattr(preflight, "free_disk_bytes", lambda _: 64 * 1024)
+    monkeypatch.setattr(prepare, "free_disk_bytes", lambda _: 64 * 1024)
     done = run("up", "--tp-size", ranks)
     assert done.code == errors.InsufficientMemoryError.exit_code
     said = " ".join(done.err.split())

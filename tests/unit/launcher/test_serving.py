@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from launcher import preflight
 from launcher.engines.launch import Launch
 from launcher.errors import AlreadyRunningError, ConfigError, LauncherError, ServerExitedError
+from launcher.preflight import prepare
 from launcher.serving import command_of, configure, free_port, serving
 from launcher.state.events import Event, ServerReady
 from launcher.state.record import RunRecord
@@ -31,7 +31,7 @@ def store() -> RunStore:
 def stand_in(monkeypatch: pytest.MonkeyPatch, *behaviour: str) -> Launch:
     """What any configuration starts from now on."""
     launch = make_launch(*behaviour, name=NAME)
-    monkeypatch.setattr(preflight, "prepare", lambda *_, **__: launch)
+    monkeypatch.setattr(prepare, "prepare", lambda *_, **__: launch)
     return launch
 
 
@@ -128,7 +128,7 @@ def test_fields_that_make_no_sense_leave_nothing(store: RunStore, fields: dict[s
 def test_what_this_machine_cannot_serve_leaves_nothing(
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launcher.preflight.sys.platform", "darwin")
+    monkeypatch.setattr("launcher.preflight.prepare.sys.platform", "darwin")
 
     with pytest.raises(LauncherError, match="runs on Linux"), serving(FIELDS, name=NAME):
         pytest.fail("it cannot be served")

@@ -13,22 +13,34 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
+from launcher.config.gpus import chosen_gpus
 from launcher.config.presets import describe_gpus
 from launcher.config.server_config import STEPWISE_ALGORITHMS, ServerConfig
 from launcher.errors import (
     HubUnreachableError,
+    InsufficientMemoryError,
     ModelNotFoundError,
     NoGpuError,
     UnknownShapeError,
 )
+from launcher.memory.advice import nearest_changes
 from launcher.memory.known_shapes import find_known_shape
-from launcher.memory.plan import Device, KvType, MemoryPlan, Settings, plan_memory
+from launcher.memory.plan import (
+    Device,
+    KvType,
+    MemoryPlan,
+    Settings,
+    Verdict,
+    describe_shortage,
+    plan_memory,
+)
 from launcher.memory.shape import ModelShape, WeightType, read_shape
 from launcher.models.download.hub import Hub, TransientError
 from launcher.models.download.request import PullRequest, not_here
 from launcher.models.folder import INDEX_NAME
 from launcher.models.store import find_in_cache, is_offline
 from launcher.system.hardware import Gpu, Hardware
+from launcher.text import human_bytes
 
 CONFIG_NAME: Final = "config.json"
 _WEIGHT_TYPES: Final[dict[str, WeightType]] = {
@@ -226,3 +238,43 @@ def _draft(config: ServerConfig, found: FoundShape) -> tuple[int, ModelShape | N
         return found.shape.nextn_layers, None
     draft = find_shape(path).shape
     return draft.layers, draft
+
+
+def plan_for(config: ServerConfig, hardware: Hardware) -> MemoryPlan | None:
+    """The memory plan of what is to be served, or None where it cannot be planned from here.
+
+    What cannot be planned may well be served: another architecture, or a model whose config.json
+    is still on the hub.
+    """
+    found = find_shape_here(config.model_path, revision=config.revision)
+    if found is None:
+        return None
+    gpus = chosen_gpus(config, hardware) or hardware.gpus
+    try:
+        return plan_config(config, hardware, gpus, found=found)
+    except (NoGpuError, ModelNotFoundError, UnknownShapeError):
+        return None
+
+
+def _checked_plan(config: ServerConfig, hardware: Hardware) -> MemoryPlan | None:
+    plan = plan_for(config, hardware)
+    if plan is not None:
+        check_plan(plan)
+    return plan
+
+
+def check_plan(plan: MemoryPlan) -> None:
+    """Refuse what would end in SGLang's own error after minutes of loading.
+
+    Raises:
+        InsufficientMemoryError: no token of KV cache is left.
+    """
+    if plan.verdict is Verdict.DOES_NOT_FIT:
+        changes = nearest_changes(plan)
+        raise InsufficientMemoryError(
+            f"{plan.model} does not fit: {describe_shortage(plan)}",
+            action=f"Use {changes[0].what}: {changes[0].flags}."
+            if changes
+            else "`python -m launcher plan` shows the sum; use a smaller model or more GPUs.",
+            evidence=tuple(f"{line.label}: {human_bytes(line.size_bytes)}" for line in plan.lines),
+        )
