@@ -15,7 +15,7 @@ import click
 
 from launcher.cli_common import name_option, require_record
 from launcher.errors import StateError
-from launcher.log_files import Judge, LogReader
+from launcher.logs.files import Judge, LogReader
 from launcher.state.store import RunStore
 
 DEFAULT_LINES: Final = 100

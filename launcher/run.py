@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from launcher import diagnosis, log_files
+from launcher import diagnosis
 from launcher.causes import Retry
 from launcher.conclusion import Ending, Failed, LastSeen, Stopped, conclude, describe_end
 from launcher.config.server_config import ServerConfig, describe_speculation
@@ -31,9 +31,10 @@ from launcher.engines.sglang.processes import engine_children
 from launcher.errors import LauncherError
 from launcher.health import Advance, Health, HealthJudge, HealthWatch, ProbeResult
 from launcher.journal import Journal
+from launcher.logs import files
+from launcher.logs.output import AdoptedOutput, Output, ServerOutput
 from launcher.mailbox import Happening, Mailbox, Request, Timer
 from launcher.memory.report import MemoryRecord, ReportedMemory
-from launcher.output import AdoptedOutput, Output, ServerOutput
 from launcher.phase_history import PhaseHistory, history_file
 from launcher.readiness import ReadinessWatch
 from launcher.server_process import AdoptedProcess, ServerProcess, spawn
@@ -248,7 +249,7 @@ class Run:
         # Somebody may have taken it during a pause, and would be asked with our key.
         check_port_is_free(config.host, config.port)
         self._store.write_secrets(self._launch.keys)
-        log_files.begin(self._store.log_file, config.log_keep_files)
+        files.begin(self._store.log_file, config.log_keep_files)
         try:
             output = ServerOutput.start(
                 log_file=self._store.log_file,

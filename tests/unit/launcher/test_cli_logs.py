@@ -15,9 +15,9 @@ import pytest
 
 from launcher import cli_logs
 from launcher.cli_logs import judge_events, judge_lines, parse_since
-from launcher.collector import rotate
 from launcher.errors import NotRunningError, StateError
-from launcher.log_files import begin
+from launcher.logs.collector import rotate
+from launcher.logs.files import begin
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore
 from tests.unit.launcher.examples import make_record

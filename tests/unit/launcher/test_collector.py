@@ -23,8 +23,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from launcher import collector
-from launcher.collector import (
+from launcher.logs import collector
+from launcher.logs.collector import (
     BACKLOG_BYTES,
     DROPPED_CONTROL,
     DROPPED_NOTICE,

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher import log_files
-from launcher.collector import LogFile, rotate
 from launcher.errors import StateError
-from launcher.log_files import LogReader, begin
+from launcher.logs import files as log_files
+from launcher.logs.collector import LogFile, rotate
+from launcher.logs.files import LogReader, begin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -326,7 +326,7 @@ def test_reading_backwards_does_not_read_it_all(log: Path) -> None:
         file.seek(0, os.SEEK_END)
         file.write(b"\n" + b"line\n" * 1000)
     code = (
-        "import sys; from pathlib import Path; from launcher.log_files import LogReader\n"
+        "import sys; from pathlib import Path; from launcher.logs.files import LogReader\n"
         "reader = LogReader(Path(sys.argv[1])); reader.skip_to_last(500)\n"
         "print(sum(len(block) for block in reader.read()))\n"
         "read = Path('/proc/self/io').read_text().split('rchar: ')[1].split()[0]\n"

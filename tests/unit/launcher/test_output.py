@@ -17,10 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from launcher import log_files
-from launcher.collector import dropped_notice
+from launcher.logs import files
+from launcher.logs.collector import dropped_notice
+from launcher.logs.output import (
+    TAIL_LINE_CHARACTERS,
+    TAIL_LINES,
+    AdoptedOutput,
+    Output,
+    ServerOutput,
+)
 from launcher.names import RUN_ID_VARIABLE
-from launcher.output import TAIL_LINE_CHARACTERS, TAIL_LINES, AdoptedOutput, Output, ServerOutput
 from launcher.system.process import ProcessIdentity, wait_until_gone
 from tests.unit.launcher.examples import SECRET, dead_process
 
@@ -306,7 +312,7 @@ def test_a_collector_that_cannot_be_started_leaves_nothing(
 SUPERVISOR = """
 import signal, subprocess, sys
 from pathlib import Path
-from launcher.output import ServerOutput
+from launcher.logs.output import ServerOutput
 
 log_file, writer = Path(sys.argv[1]), sys.argv[2]
 output = ServerOutput.start(log_file=log_file, secrets=(), on_line=lambda line: None)
@@ -399,7 +405,7 @@ def test_what_a_former_run_said_last_is_not_heard_again(tmp_path: Path) -> None:
     log_file.write_text("killed\n")
     an_hour_ago = time.time() - 3600
     os.utime(log_file, (an_hour_ago, an_hour_ago))
-    log_files.begin(log_file)
+    files.begin(log_file)
     log_file.write_text("well\n")
 
     output = AdoptedOutput(
@@ -423,7 +429,7 @@ def test_the_age_of_a_line_from_before_is_the_file_s(tmp_path: Path) -> None:
 
 
 def test_a_log_that_is_empty_has_no_last_line(tmp_path: Path) -> None:
-    log_files.begin(tmp_path / "server.log")
+    files.begin(tmp_path / "server.log")
 
     output = Adopted(tmp_path / "server.log", None).output
 

@@ -1,7 +1,7 @@
 """A log with its rotated files: beginning it anew, and reading it as one stream.
 
 `server.log` is the newest file, `server.log.1` the one before it, and so on. Whoever writes rotates
-by renaming (`launcher.collector.rotate`), so a file is known by its inode, and a reader that holds
+by renaming (`launcher.logs.collector.rotate`), so a file is known by its inode, and a reader that holds
 it open loses nothing.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self, TypeAlias
 
-from launcher import collector
+from launcher.logs import collector
 from launcher.system.files import cannot_write, open_private
 
 ROTATE_BYTES: Final = 64 * 1024 * 1024

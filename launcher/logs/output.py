@@ -1,6 +1,6 @@
 """What the server prints, as its supervisor sees it.
 
-The pipe is read by the collector (`launcher/collector.py`), a process of its own, which writes the
+The pipe is read by the collector (`launcher/logs/collector.py`), a process of its own, which writes the
 log and hands the lines on. Two ways lead to them: a supervisor that started the server reads the
 collector's second pipe (`ServerOutput`); one that took over a running server follows the file
 (`AdoptedOutput`).
@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
-from launcher import collector
-from launcher.collector_process import CollectorProcess, CollectorSettings, enlarge_pipe
-from launcher.log_files import KEEP_FILES, ROTATE_BYTES, LogReader
+from launcher.logs import collector
+from launcher.logs.collector_process import CollectorProcess, CollectorSettings, enlarge_pipe
+from launcher.logs.files import KEEP_FILES, ROTATE_BYTES, LogReader
 from launcher.system.process import ProcessIdentity, wait_until_gone
 
 TAIL_LINES: Final = 400
@@ -130,7 +130,7 @@ class ServerOutput:
         """Start a collector, and a thread that takes its lines.
 
         Args:
-            log_file: appended to; see `launcher.log_files.begin`.
+            log_file: appended to; see `launcher.logs.files.begin`.
             secrets: texts that never reach the file, `on_line` or `tail`.
             on_line: called for each line, in the thread. Lines are skipped where it is so slow that
                 a megabyte of them waits.

@@ -1,4 +1,4 @@
-"""Starts a collector (`launcher/collector.py`) and tells it what to do."""
+"""Starts a collector (`launcher/logs/collector.py`) and tells it what to do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from launcher import collector
+from launcher.logs import collector
 from launcher.system.process import ProcessIdentity
 
 # Room for what the server prints while a collector that was killed is replaced.
