@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from launcher import diagnosis
+from launcher.diagnosis import failures
 from launcher.system.hardware import gpu_pids
 from launcher.system.members import freeze_members, kill_members
 from launcher.system.ports import describe_listener, is_listening
@@ -50,7 +50,7 @@ def end_server(
     shared = frozenset(segments) | segments_of(members)
     left = kill_members(leader, run_id, timeout_seconds=KILL_TIMEOUT_SECONDS)
     if left:
-        raise diagnosis.survived([member.pid for member in left], seconds=KILL_TIMEOUT_SECONDS)
+        raise failures.survived([member.pid for member in left], seconds=KILL_TIMEOUT_SECONDS)
     # One that threw its environment away proves nothing, and yet is the one that was started.
     leader.send_signal(signal.SIGKILL)
     remove_dead(shared)
@@ -68,5 +68,5 @@ def _await_release(holdings: Holdings, pids: set[int]) -> None:
             break
         time.sleep(_POLL_SECONDS)
     if holders:
-        raise diagnosis.gpu_still_held(sorted(holders), seconds=RELEASE_SECONDS)
-    raise diagnosis.port_still_open(holdings.port, describe_listener(holdings.port))
+        raise failures.gpu_still_held(sorted(holders), seconds=RELEASE_SECONDS)
+    raise failures.port_still_open(holdings.port, describe_listener(holdings.port))

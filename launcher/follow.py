@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from launcher import diagnosis, errors
+from launcher import errors
 from launcher.config.server_config import ServerConfig
-from launcher.diagnosis import EVIDENCE_LINES
+from launcher.diagnosis import failures
+from launcher.diagnosis.failures import EVIDENCE_LINES
 from launcher.engines.launch import Launch
 from launcher.errors import LauncherError, NotRunningError, ServerError
 from launcher.state.events import Event, ServerFailed, ServerReady, ServerStopped
@@ -92,7 +93,7 @@ def cancel_start(supervisor: subprocess.Popen[bytes], config: ServerConfig) -> N
         except KeyboardInterrupt:
             continue
         except subprocess.TimeoutExpired as error:
-            raise diagnosis.supervisor_stays(supervisor.pid, seconds=patience_seconds) from error
+            raise failures.supervisor_stays(supervisor.pid, seconds=patience_seconds) from error
 
 
 def supervisor_died(store: RunStore) -> ServerError:

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from launcher import diagnosis
-from launcher.causes import Retry
-from launcher.conclusion import Ending, Failed, LastSeen, Stopped, conclude, describe_end
 from launcher.config.server_config import ServerConfig, describe_speculation
+from launcher.diagnosis import failures
+from launcher.diagnosis.conclusion import Ending, Failed, LastSeen, Stopped, conclude, describe_end
+from launcher.diagnosis.search import Retry
 from launcher.end import KILL_TIMEOUT_SECONDS, Holdings, end_server
 from launcher.engines.launch import Launch
 from launcher.engines.phases import Phase, Progress
@@ -207,7 +207,7 @@ class Run:
             return Failed(error, Retry.NEVER, served_seconds=self._served_seconds)
         except (OSError, RuntimeError) as error:
             # No descriptor, no thread: it was ended, and may do better next time.
-            failure = diagnosis.out_of_means(error)
+            failure = failures.out_of_means(error)
             return Failed(failure, Retry.ONCE_SERVED, served_seconds=self._served_seconds)
         finally:
             self._store.remove_secrets()
@@ -260,7 +260,7 @@ class Run:
                 keep_files=config.log_keep_files,
             )
         except OSError as error:
-            raise diagnosis.not_spawned(error) from error
+            raise failures.not_spawned(error) from error
         try:
             process = self._seams.spawner(
                 self._launch.command,
@@ -272,7 +272,7 @@ class Run:
         except OSError as error:
             output.close_write_end()
             output.join(KILL_TIMEOUT_SECONDS)
-            raise diagnosis.not_spawned(error) from error
+            raise failures.not_spawned(error) from error
         output.close_write_end()
         self._journal.update(server=process.identity, collector=output.collector)
         self._show(Progress(Phase.IMPORTING))

@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from launcher import diagnosis
+from launcher.diagnosis import failures
 from launcher.end import KILL_TIMEOUT_SECONDS, Holdings, end_server
 from launcher.state.record import RunRecord
 from launcher.state.states import ServerState
@@ -69,7 +69,7 @@ def stop_server(store: RunStore) -> StopReport:
             record.supervisor.send_signal(signal.SIGTERM)
         patience = config.stop_seconds + SUPERVISOR_MARGIN_SECONDS
         if not wait_until_gone(record.supervisor, timeout_seconds=patience):
-            raise diagnosis.supervisor_stays(record.supervisor.pid, seconds=patience)
+            raise failures.supervisor_stays(record.supervisor.pid, seconds=patience)
     elif record.is_orphaned:
         # Its supervisor was killed; whoever stops it now writes its state.
         with store.lock():
@@ -106,6 +106,6 @@ def _stop_orphan(record: RunRecord, config: _Served) -> None:
 
 def _check_nothing_is_left(record: RunRecord, config: _Served) -> None:
     if record.server is not None and (left := find_members(record.server, record.run_id)):
-        raise diagnosis.survived([one.pid for one in left], seconds=KILL_TIMEOUT_SECONDS)
+        raise failures.survived([one.pid for one in left], seconds=KILL_TIMEOUT_SECONDS)
     if is_listening(config.host, config.port):
-        raise diagnosis.port_still_open(config.port, describe_listener(config.port))
+        raise failures.port_still_open(config.port, describe_listener(config.port))

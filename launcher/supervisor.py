@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from launcher import diagnosis
-from launcher.causes import Retry
-from launcher.conclusion import Failed, Stopped
+from launcher.diagnosis import failures as diagnosis
+from launcher.diagnosis.conclusion import Failed, Stopped
+from launcher.diagnosis.search import Retry
 from launcher.engines.launch import Launch
 from launcher.errors import LauncherError, StopError
 from launcher.journal import Journal

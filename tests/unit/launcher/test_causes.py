@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.cause_types import LONGEST_EVIDENCE_CHARACTERS, sglang_option
-from launcher.causes import ECHOES, ERRORS, Cause, Ending, Retry, find_cause, table
 from launcher.config.server_config import ServerConfig
+from launcher.diagnosis.search import ECHOES, ERRORS, Cause, Ending, Retry, find_cause, table
+from launcher.engines.causes import LONGEST_EVIDENCE_CHARACTERS, sglang_option
 from launcher.engines.phases import Phase
 from launcher.engines.sglang.flags import load_flag_table
 from tests.unit.launcher.examples import make_config

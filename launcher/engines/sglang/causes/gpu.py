@@ -11,7 +11,7 @@ import math
 import re
 from typing import Final
 
-from launcher.cause_types import Entry, Finding, Retry, Words, more_gpus, sglang_option
+from launcher.engines.causes import Entry, Finding, Retry, Words, more_gpus, sglang_option
 from launcher.engines.phases import Phase
 
 # mem_cache/kv_cache_configurator.py and model_executor/pool_configurator.py print it; so does the

@@ -9,7 +9,7 @@ import re
 from pathlib import PurePath
 from typing import Final
 
-from launcher.cause_types import Entry, Finding, Retry, Words
+from launcher.engines.causes import Entry, Finding, Retry, Words
 from launcher.text import nearest
 
 _HUB: Final = "https://huggingface.co"

@@ -9,9 +9,10 @@ import signal
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from launcher import causes, diagnosis
-from launcher.causes import Retry
 from launcher.config.server_config import ServerConfig
+from launcher.diagnosis import failures as diagnosis
+from launcher.diagnosis import search
+from launcher.diagnosis.search import Retry
 from launcher.engines.phases import Phase
 from launcher.errors import LauncherError
 from launcher.system.process import describe_exit
@@ -86,8 +87,8 @@ def conclude(ending: Ending, seen: LastSeen) -> Failed:
     """The failure of a run that nobody asked to end."""
     served = seen.served_seconds is not None
     served_seconds = seen.served_seconds or 0.0
-    cause = causes.find_cause(
-        causes.Ending(
+    cause = search.find_cause(
+        search.Ending(
             # What we killed ourselves tells nothing by its exit.
             returncode=seen.returncode if ending is Ending.EXITED else None,
             phase=seen.phase,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from launcher.causes import Cause
+from launcher.diagnosis.search import Cause
 from launcher.engines.phases import Phase
 from launcher.errors import (
     CrashLoopError,

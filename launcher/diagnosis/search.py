@@ -13,20 +13,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from launcher import causes_gpu, causes_host, causes_model
-from launcher.cause_types import Cause, Ending, Entry, Retry, SilentEntry
+from launcher.engines.causes import Cause, Ending, Entry, Retry, SilentEntry
+from launcher.engines.sglang.causes import gpu, host, model
 
 __all__ = ["Cause", "Ending", "Retry", "find_cause", "table"]
 
 # GPUs before the host: "shared memory" is a GPU's there, and a machine's here.
 ERRORS: Final[tuple[Entry, ...]] = (
-    *causes_gpu.ENTRIES,
-    *causes_model.ENTRIES,
-    *causes_host.ENTRIES,
+    *gpu.ENTRIES,
+    *model.ENTRIES,
+    *host.ENTRIES,
 )
 # The end of a child before what its neighbours said of it.
-ECHOES: Final[tuple[Entry, ...]] = (*causes_host.FALLOUT, *causes_gpu.FALLOUT)
-SILENT: Final[tuple[SilentEntry, ...]] = causes_host.SILENT
+ECHOES: Final[tuple[Entry, ...]] = (*host.FALLOUT, *gpu.FALLOUT)
+SILENT: Final[tuple[SilentEntry, ...]] = host.SILENT
 
 
 def find_cause(ending: Ending) -> Cause | None:

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 from typing import Final
 
-from launcher.cause_types import Ending, Entry, Finding, Retry, SilentEntry, Words, sglang_option
+from launcher.engines.causes import Ending, Entry, Finding, Retry, SilentEntry, Words, sglang_option
 
 # entrypoints/engine.py, managers/tokenizer_manager.py and utils/common.py of sglang 0.5.23.
 _OWN_END: Final = (
