@@ -26,11 +26,11 @@ from rich.table import Table
 from benchmarks.running.resources import cpu_seconds
 from launcher.config.sources import resolve
 from launcher.engines.launch import Command, Launch
-from launcher.mailbox import Request
 from launcher.preflight import prepare
 from launcher.state.events import Event, ServerReady
 from launcher.state.store import RunStore
-from launcher.supervisor import Supervisor
+from launcher.supervision.mailbox import Request
+from launcher.supervision.supervisor import Supervisor
 from launcher.system.hardware import probe_hardware
 from launcher.system.members import find_members
 

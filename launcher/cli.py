@@ -102,7 +102,7 @@ def down(*, name: str, every: bool, as_json: bool) -> None:
 
     from launcher import consoles  # noqa: PLC0415
     from launcher.display import show_stop  # noqa: PLC0415
-    from launcher.stop import stop_server  # noqa: PLC0415
+    from launcher.supervision.stop import stop_server  # noqa: PLC0415
 
     stores = list_stores() if every else [RunStore(name)]
     reports = []
@@ -164,7 +164,7 @@ def restart(*, name: str, as_json: bool) -> None:
     from launcher.engines.launch import Launch  # noqa: PLC0415
     from launcher.models.download.request import Report  # noqa: PLC0415
     from launcher.preflight import checks, prepare  # noqa: PLC0415
-    from launcher.stop import stop_server  # noqa: PLC0415
+    from launcher.supervision.stop import stop_server  # noqa: PLC0415
     from launcher.system.hardware import probe_hardware  # noqa: PLC0415
 
     store = RunStore(name)
@@ -198,7 +198,7 @@ def supervise(*, name: str, adopt: bool) -> None:
     """Supervise in the background; `up --detach` starts this."""
     from launcher.engines.launch import Launch  # noqa: PLC0415
     from launcher.starting import events_writer  # noqa: PLC0415
-    from launcher.supervisor import Supervisor  # noqa: PLC0415
+    from launcher.supervision.supervisor import Supervisor  # noqa: PLC0415
 
     launch = Launch.from_json(sys.stdin.read())
     store = RunStore(name)

@@ -27,7 +27,7 @@ from launcher.names import API_KEY_VARIABLE
 from launcher.preflight import prepare
 from launcher.service import Service, unit_text
 from launcher.state.store import RunStore
-from launcher.stop import SUPERVISOR_MARGIN_SECONDS
+from launcher.supervision.stop import SUPERVISOR_MARGIN_SECONDS
 from launcher.system.files import write_atomically
 from launcher.system.hardware import probe_hardware
 

@@ -19,7 +19,7 @@ from launcher.models.download.request import Report
 from launcher.preflight import prepare
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore, already_running
-from launcher.stop import stop_server
+from launcher.supervision.stop import stop_server
 from launcher.system.hardware import probe_hardware
 
 

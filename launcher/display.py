@@ -44,7 +44,7 @@ from launcher.state.states import ServerState
 from launcher.text import human_bytes, human_seconds, short_path
 
 if TYPE_CHECKING:
-    from launcher.stop import StopReport
+    from launcher.supervision.stop import StopReport
 
 BAR_WIDTH: Final = 24
 DOWNLOADING: Final = "downloading"

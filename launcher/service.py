@@ -27,7 +27,7 @@ from launcher.errors import (
 )
 
 # The supervisor's loop tells systemd twice in this time that it turns: sd_watchdog_enabled(3). It
-# stands still while it ends a server: three times up to `launcher.end.KILL_TIMEOUT_SECONDS`.
+# stands still while it ends a server: three times up to `launcher.supervision.server.end.KILL_TIMEOUT_SECONDS`.
 WATCHDOG_SECONDS: Final = 90
 # Until the supervisor's loop runs and asks for more by EXTEND_TIMEOUT_USEC: imports and checks, of
 # which describing another SGLang's flags takes longest (`launcher.engines.sglang.flags.DUMP_TIMEOUT_SECONDS`).

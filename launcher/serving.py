@@ -17,13 +17,18 @@ from launcher.config.server_config import ServerConfig
 from launcher.config.sources import resolve
 from launcher.engines.launch import Command
 from launcher.errors import StateError
-from launcher.follow import cancel_start, start_detached, supervisor_died, wait_until_ready
 from launcher.models.download.request import Report, ignore
 from launcher.preflight import prepare
 from launcher.state.events import Event, EventReader
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore, already_running
-from launcher.stop import stop_server
+from launcher.supervision.detached import (
+    cancel_start,
+    start_detached,
+    supervisor_died,
+    wait_until_ready,
+)
+from launcher.supervision.stop import stop_server
 from launcher.system.hardware import Hardware, probe_hardware
 
 

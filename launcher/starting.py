@@ -16,14 +16,19 @@ from launcher.display import StartDisplay, show_ready
 from launcher.engines.launch import Launch
 from launcher.engines.phases import Phase
 from launcher.errors import NotRunningError
-from launcher.follow import cancel_start, start_detached, supervisor_died, wait_until_ready
 from launcher.models.download.events import PullEvent
 from launcher.models.download.request import Report
-from launcher.notify import Notifier
 from launcher.state.events import Event, EventReader, ServerFailed, ServerReady, ServerStopped
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
-from launcher.supervisor import Outcome, Supervisor
+from launcher.supervision.detached import (
+    cancel_start,
+    start_detached,
+    supervisor_died,
+    wait_until_ready,
+)
+from launcher.supervision.notify import Notifier
+from launcher.supervision.supervisor import Outcome, Supervisor
 
 # Events come every half second while bytes come, and none while a large file is hashed.
 DOWNLOAD_EXTENSION_SECONDS: Final = 600.0

@@ -26,7 +26,7 @@ from launcher.serving import configure, free_port, serving
 from launcher.state.events import Event
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
-from launcher.stop import stop_server
+from launcher.supervision.stop import stop_server
 
 ADMIN_TIMEOUT_SECONDS: Final = 30.0
 FLUSH_SECONDS: Final = 10.0

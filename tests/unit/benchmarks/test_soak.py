@@ -36,12 +36,12 @@ from benchmarks.soak_report import (
 from benchmarks.soak_watch import Watch, leftovers
 from launcher.config.server_config import RestartPolicy, ServerConfig
 from launcher.engines.launch import Command, Launch
-from launcher.server_process import spawn
 from launcher.starting import events_writer
 from launcher.state.events import PhaseProgress
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore
-from launcher.stop import stop_server
+from launcher.supervision.server.process import spawn
+from launcher.supervision.stop import stop_server
 from launcher.system.members import kill_members
 from launcher.system.process import ProcessIdentity
 from tests.unit.launcher.examples import make_record
@@ -88,8 +88,8 @@ from pathlib import Path
 from launcher.engines.launch import Launch
 from launcher.state.store import RunStore
 from launcher.starting import events_writer
-from launcher.stop import stop_server
-from launcher.supervisor import Supervisor
+from launcher.supervision.stop import stop_server
+from launcher.supervision.supervisor import Supervisor
 
 store = RunStore("scene", root=Path(sys.argv[1]))
 store.create()

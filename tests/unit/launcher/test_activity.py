@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 
 from launcher.engines.sglang.processes import engine_children
+from launcher.supervision.watches.members import MemberWatch
 from launcher.system import activity
-from launcher.system.activity import MemberWatch, read_activity, titles
+from launcher.system.activity import read_activity, titles
 from launcher.system.process import ProcessIdentity
 
 if TYPE_CHECKING:

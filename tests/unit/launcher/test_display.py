@@ -24,7 +24,7 @@ from launcher.state.events import (
     StateChanged,
 )
 from launcher.state.states import ServerState
-from launcher.stop import StopReport
+from launcher.supervision.stop import StopReport
 from tests.unit.launcher.examples import SECRET, make_config
 
 WIDTH = 100

@@ -12,11 +12,11 @@ from types import MappingProxyType
 
 import pytest
 
-from launcher import end
-from launcher.end import Holdings, end_server
 from launcher.engines.launch import Command
 from launcher.errors import StopError
-from launcher.server_process import ChildProcess, spawn
+from launcher.supervision.server import end
+from launcher.supervision.server.end import Holdings, end_server
+from launcher.supervision.server.process import ChildProcess, spawn
 from launcher.system.members import find_members, freeze_members
 from launcher.system.shared_memory import ROOT, segments_of
 

@@ -18,10 +18,10 @@ from types import MappingProxyType
 import pytest
 
 from launcher.engines.launch import Command
-from launcher.server_process import spawn
 from launcher.state.states import RUNNING_STATES, ServerState
 from launcher.state.store import RunStore
-from launcher.stop import stop_server
+from launcher.supervision.server.process import spawn
+from launcher.supervision.stop import stop_server
 from launcher.system.members import dump_stacks, find_members, kill_members
 from launcher.system.process import ProcessIdentity, boot_id, wait_until_gone
 from launcher.system.shared_memory import Segment, remove_dead

@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.health import Advance, Health, HealthJudge, HealthWatch, ProbeResult
+from launcher.supervision.watches.health import (
+    Advance,
+    Health,
+    HealthJudge,
+    HealthWatch,
+    ProbeResult,
+)
 
 
 def failed(at: float) -> ProbeResult:

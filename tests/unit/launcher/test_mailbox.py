@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from launcher.mailbox import Mailbox, Request, Timer
+from launcher.supervision.mailbox import Mailbox, Request, Timer
 
 
 @dataclass

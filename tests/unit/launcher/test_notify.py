@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.notify import (
+from launcher.supervision.notify import (
     LONGEST_STATUS_BYTES,
     START_EXTENSION_SECONDS,
     VARIABLES,

@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher import phase_history
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import history_key
 from launcher.engines.phases import Phase
-from launcher.phase_history import (
+from launcher.supervision.watches import phase_history
+from launcher.supervision.watches.phase_history import (
     LARGEST_FILE_BYTES,
     MOST_KEYS,
     STARTS_PER_KEY,
@@ -225,8 +225,8 @@ def test_a_pipe_in_place_of_the_file_holds_nobody_up(file: Path) -> None:
 ADD = """
 import sys
 from pathlib import Path
-from launcher.phase_history import PhaseHistory
-from launcher.engines.sglang.phases import Phase
+from launcher.supervision.watches.phase_history import PhaseHistory
+from launcher.engines.phases import Phase
 file, name = sys.argv[1:]
 for number in range(20):
     assert PhaseHistory(Path(file)).add(f"{name}-{number}", {Phase.WEIGHTS: 1.0})

@@ -18,7 +18,7 @@ import pytest
 
 from launcher.engines.launch import Command
 from launcher.names import RUN_ID_VARIABLE
-from launcher.server_process import AdoptedProcess, ChildProcess, spawn
+from launcher.supervision.server.process import AdoptedProcess, ChildProcess, spawn
 from launcher.system.members import find_members, kill_members
 from launcher.system.process import ProcessIdentity, boot_id, describe_exit, wait_until_gone
 

@@ -19,12 +19,12 @@ from uuid import uuid4
 import pytest
 
 from launcher.engines.launch import Command, Launch
-from launcher.journal import Journal
-from launcher.mailbox import Mailbox
-from launcher.notify import Notifier
-from launcher.run import Run, Seams
-from launcher.server_process import spawn
 from launcher.state.store import RunStore
+from launcher.supervision.journal import Journal
+from launcher.supervision.mailbox import Mailbox
+from launcher.supervision.notify import Notifier
+from launcher.supervision.run import Run, Seams
+from launcher.supervision.server.process import spawn
 from launcher.system.members import adopt_orphans, find_members
 from launcher.system.process import ProcessIdentity
 from launcher.system.shared_memory import ROOT

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from launcher import readiness
 from launcher.engines.sglang.prober import HttpProber
 from launcher.memory.report import ReportedMemory
-from launcher.readiness import ReadinessWatch
+from launcher.supervision.watches import readiness
+from launcher.supervision.watches.readiness import ReadinessWatch
 from tests.unit.launcher.examples import SECRET
 from tests.unit.launcher.test_ports import free_port
 

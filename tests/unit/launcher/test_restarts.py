@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.restarts import RestartBudget
+from launcher.supervision.restarts import RestartBudget
 from tests.unit.launcher.examples import make_config
 
 

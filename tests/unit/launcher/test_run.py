@@ -25,9 +25,6 @@ from launcher.errors import (
     StateError,
     StopError,
 )
-from launcher.mailbox import Request
-from launcher.run import Seams
-from launcher.server_process import ChildProcess, spawn
 from launcher.state.events import (
     Event,
     PhaseProgress,
@@ -38,8 +35,11 @@ from launcher.state.events import (
 )
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
-from launcher.stop import stop_server
-from launcher.supervisor import Outcome, Supervisor
+from launcher.supervision.mailbox import Request
+from launcher.supervision.run import Seams
+from launcher.supervision.server.process import ChildProcess, spawn
+from launcher.supervision.stop import stop_server
+from launcher.supervision.supervisor import Outcome, Supervisor
 from launcher.system.members import find_members, kill_members
 from launcher.system.process import ProcessIdentity
 from tests.unit.launcher.examples import make_record
@@ -379,7 +379,9 @@ def test_what_survives_a_down_is_found_by_the_next(
     with monkeypatch.context() as patch:
         # As for a process that hangs in a driver.
         patch.setattr(signal, "pidfd_send_signal", lambda *_: None)
-        patch.setattr("launcher.end.kill_members", lambda *_, **__: [spawned.identity])
+        patch.setattr(
+            "launcher.supervision.server.end.kill_members", lambda *_, **__: [spawned.identity]
+        )
         with pytest.raises(StopError, match=str(spawned.identity.pid)):
             stop_server(scene.store)
     assert scene.record.live_state == "ORPHANED"
@@ -402,7 +404,7 @@ def test_a_process_that_survives_is_told_and_recorded(
 
     scene.supervisor = scene.supervise(spawner=remember)
     with monkeypatch.context() as patch:
-        patch.setattr("launcher.end.kill_members", lambda *_, **__: [stuck])
+        patch.setattr("launcher.supervision.server.end.kill_members", lambda *_, **__: [stuck])
         with pytest.raises(StopError, match=str(stuck.pid)):
             scene.run()
     assert kill_members(spawned[0].identity, scene.record.run_id, timeout_seconds=30) == []

@@ -42,7 +42,7 @@ from launcher.service import (
     quote,
     unit_text,
 )
-from launcher.stop import SUPERVISOR_MARGIN_SECONDS
+from launcher.supervision.stop import SUPERVISOR_MARGIN_SECONDS
 from launcher.system import hardware
 from tests.unit.launcher.examples import SECRET
 

@@ -9,8 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher.engines.phases import Phase
-from launcher.phase_history import PhaseTimes
-from launcher.start_watch import DEFAULT_DEADLINE_SECONDS, UNCERTAIN_PATIENCE, StartWatch
+from launcher.supervision.watches.phase_history import PhaseTimes
+from launcher.supervision.watches.start import (
+    DEFAULT_DEADLINE_SECONDS,
+    UNCERTAIN_PATIENCE,
+    StartWatch,
+)
 from launcher.system.activity import Activity
 
 HANG_SECONDS = 120.0

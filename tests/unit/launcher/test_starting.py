@@ -29,13 +29,13 @@ from launcher.errors import (
     ServerExitedError,
     StateError,
 )
-from launcher.follow import failure_of, start_detached, supervisor_died
 from launcher.models.download.request import Report
 from launcher.starting import How, run_detached, run_in_foreground
 from launcher.state.events import EventReader, ServerFailed, ServerReady, ServerStopped, parse_event
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
-from launcher.stop import stop_server
+from launcher.supervision.detached import failure_of, start_detached, supervisor_died
+from launcher.supervision.stop import stop_server
 from launcher.system.process import wait_until_gone
 from tests.unit.launcher.test_run import STANDIN, free_port
 

@@ -24,7 +24,6 @@ from launcher.errors import (
     StateError,
     StopError,
 )
-from launcher.mailbox import Request
 from launcher.state.events import (
     Event,
     ProbeFailed,
@@ -39,8 +38,9 @@ from launcher.state.events import (
 from launcher.state.record import RunRecord
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore
-from launcher.stop import stop_server
-from launcher.supervisor import Outcome
+from launcher.supervision.mailbox import Request
+from launcher.supervision.stop import stop_server
+from launcher.supervision.supervisor import Outcome
 from launcher.system import shared_memory
 from launcher.system.process import boot_id, wait_until_gone
 from tests.unit.launcher.test_run import Scene
@@ -324,7 +324,7 @@ def test_a_rank_that_is_lost_ends_the_server_although_it_lives(tmp_path: Path) -
 def test_a_rank_that_is_lost_during_the_start_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launcher.run.SLOW_FALLOUT_SECONDS", 0.2)
+    monkeypatch.setattr("launcher.supervision.run.SLOW_FALLOUT_SECONDS", 0.2)
     scene = Scene(tmp_path, "lose-rank-loading", hang_timeout_seconds=4.0)
     with pytest.raises(ServerExitedError, match="sglang::scheduler_TP0"):
         scene.run()
@@ -359,7 +359,7 @@ from launcher.state.events import ServerReady
 from launcher.engines.launch import Launch
 from launcher.state.store import RunRecord, RunStore
 from launcher.state.states import ServerState
-from launcher.supervisor import Supervisor
+from launcher.supervision.supervisor import Supervisor
 from dataclasses import replace
 
 launch = replace(Launch.from_json(sys.stdin.read()), detached={detached})
@@ -569,7 +569,9 @@ def test_nothing_is_started_beside_what_does_not_die(
     assert not stuck.can_be_adopted
     with monkeypatch.context() as patch:
         patch.setattr(signal, "pidfd_send_signal", lambda *_: None)
-        patch.setattr("launcher.end.kill_members", lambda *_, **__: [stuck.server])
+        patch.setattr(
+            "launcher.supervision.server.end.kill_members", lambda *_, **__: [stuck.server]
+        )
         with pytest.raises(StopError, match=str(stuck.server.pid)):
             make_way(scene.store, stuck)
     make_way(scene.store, stuck)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from launcher import bind
 from launcher.names import API_KEY_VARIABLE, RUN_ID_VARIABLE
+from launcher.supervision.server import bind
 
 if TYPE_CHECKING:
     from launcher.engines.launch import Command

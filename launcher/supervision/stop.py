@@ -10,10 +10,10 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from launcher.diagnosis import failures
-from launcher.end import KILL_TIMEOUT_SECONDS, Holdings, end_server
 from launcher.state.record import RunRecord
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore
+from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS, Holdings, end_server
 from launcher.system.members import find_members
 from launcher.system.ports import describe_listener, is_listening
 from launcher.system.process import wait_until_gone

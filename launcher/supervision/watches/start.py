@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from launcher.engines.phases import Phase
-from launcher.phase_history import PhaseTimes, phase_deadline_seconds
+from launcher.supervision.watches.phase_history import PhaseTimes, phase_deadline_seconds
 from launcher.text import human_bytes, human_seconds
 
 if TYPE_CHECKING:

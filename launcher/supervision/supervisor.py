@@ -14,15 +14,15 @@ from launcher.diagnosis.conclusion import Failed, Stopped
 from launcher.diagnosis.search import Retry
 from launcher.engines.launch import Launch
 from launcher.errors import LauncherError, StopError
-from launcher.journal import Journal
-from launcher.mailbox import Item, Mailbox, Request, Timer
-from launcher.notify import Notifier
-from launcher.restarts import RestartBudget
-from launcher.run import Run, Seams
 from launcher.state.events import Event, ServerCrashed, ServerFailed, ServerStopped
 from launcher.state.record import RunRecord
 from launcher.state.states import SERVING_STATES, ServerState
 from launcher.state.store import RunStore
+from launcher.supervision.journal import Journal
+from launcher.supervision.mailbox import Item, Mailbox, Request, Timer
+from launcher.supervision.notify import Notifier
+from launcher.supervision.restarts import RestartBudget
+from launcher.supervision.run import Run, Seams
 from launcher.system.members import adopt_orphans
 
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from launcher.errors import StateError
-from launcher.notify import Notifier
 from launcher.state.events import Event, StateChanged
 from launcher.state.record import RunRecord
 from launcher.state.states import ServerState, check_transition
 from launcher.state.store import RunStore
+from launcher.supervision.notify import Notifier
 
 
 class Journal:

@@ -21,7 +21,6 @@ from launcher.config.server_config import ServerConfig, describe_speculation
 from launcher.diagnosis import failures
 from launcher.diagnosis.conclusion import Ending, Failed, LastSeen, Stopped, conclude, describe_end
 from launcher.diagnosis.search import Retry
-from launcher.end import KILL_TIMEOUT_SECONDS, Holdings, end_server
 from launcher.engines.launch import Launch
 from launcher.engines.phases import Phase, Progress
 from launcher.engines.prober import Prober
@@ -29,16 +28,9 @@ from launcher.engines.sglang.phases import StartLog
 from launcher.engines.sglang.prober import HttpProber
 from launcher.engines.sglang.processes import engine_children
 from launcher.errors import LauncherError
-from launcher.health import Advance, Health, HealthJudge, HealthWatch, ProbeResult
-from launcher.journal import Journal
 from launcher.logs import files
 from launcher.logs.output import AdoptedOutput, Output, ServerOutput
-from launcher.mailbox import Happening, Mailbox, Request, Timer
 from launcher.memory.report import MemoryRecord, ReportedMemory
-from launcher.phase_history import PhaseHistory, history_file
-from launcher.readiness import ReadinessWatch
-from launcher.server_process import AdoptedProcess, ServerProcess, spawn
-from launcher.start_watch import StartWatch
 from launcher.state.events import (
     PhaseProgress,
     ProbeFailed,
@@ -50,7 +42,22 @@ from launcher.state.events import (
 from launcher.state.record import RunRecord
 from launcher.state.states import SERVING_STATES, ServerState
 from launcher.state.store import RunStore
-from launcher.system.activity import EngineChild, MemberWatch, read_activity
+from launcher.supervision.journal import Journal
+from launcher.supervision.mailbox import Happening, Mailbox, Request, Timer
+from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS, Holdings, end_server
+from launcher.supervision.server.process import AdoptedProcess, ServerProcess, spawn
+from launcher.supervision.watches.health import (
+    Advance,
+    Health,
+    HealthJudge,
+    HealthWatch,
+    ProbeResult,
+)
+from launcher.supervision.watches.members import MemberWatch
+from launcher.supervision.watches.phase_history import PhaseHistory, history_file
+from launcher.supervision.watches.readiness import ReadinessWatch
+from launcher.supervision.watches.start import StartWatch
+from launcher.system.activity import EngineChild, read_activity
 from launcher.system.hardware import MIB
 from launcher.system.members import dump_stacks, find_members, reap_orphans
 from launcher.system.oom import oom_kill_count

@@ -17,7 +17,7 @@ from launcher.engines.launch import Launch
 from launcher.errors import LauncherError, NotRunningError, ServerError
 from launcher.state.events import Event, ServerFailed, ServerReady, ServerStopped
 from launcher.state.store import RunStore
-from launcher.stop import SUPERVISOR_MARGIN_SECONDS
+from launcher.supervision.stop import SUPERVISOR_MARGIN_SECONDS
 from launcher.system.files import open_private
 
 _OUTLIVING: Final[list[subprocess.Popen[bytes]]] = []
