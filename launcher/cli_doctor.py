@@ -18,15 +18,15 @@ from launcher import consoles
 from launcher.cli_common import json_option, print_json
 from launcher.config.presets import choose_preset
 from launcher.config.sources import resolve
-from launcher.doctor import Answer, Finding, Probe, Row, Status, ask, examine, worst
-from launcher.doctor_gpu import find_holder, gpu_probes, our_processes
-from launcher.doctor_host import host_probes
-from launcher.doctor_hub import hub_probes
-from launcher.doctor_limits import limit_probes
-from launcher.doctor_needs import Needs, needs_of
-from launcher.doctor_nvml import DriverState, read_driver
-from launcher.doctor_packages import Packages, package_probes, torch_cuda
-from launcher.doctor_readers import host_readers
+from launcher.doctor.gpu import find_holder, gpu_probes, our_processes
+from launcher.doctor.host import host_probes
+from launcher.doctor.hub import hub_probes
+from launcher.doctor.limits import limit_probes
+from launcher.doctor.needs import Needs, needs_of
+from launcher.doctor.nvml import DriverState, read_driver
+from launcher.doctor.packages import Packages, package_probes, torch_cuda
+from launcher.doctor.probes import Answer, Finding, Probe, Row, Status, ask, examine, worst
+from launcher.doctor.readers import host_readers
 from launcher.errors import LauncherError, UnfitMachineError
 from launcher.system.hardware import Hardware, probe_hardware, usable_cpus
 

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from launcher.cli_doctor import probes_for
-from launcher.doctor import GROUPS, Answer, Probe
-from launcher.doctor_needs import needs_of
+from launcher.doctor.needs import needs_of
+from launcher.doctor.probes import GROUPS, Answer, Probe
 from launcher.system.hardware import GIB, Hardware
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "doctor.md"

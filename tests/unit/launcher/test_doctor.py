@@ -19,9 +19,9 @@ from rich.console import Console
 
 from launcher import cli_doctor
 from launcher.cli_doctor import show_findings
-from launcher.doctor import GROUPS, Finding, Probe, Row, ask, examine, worst
-from launcher.doctor_needs import Needs, needs_of
-from launcher.doctor_nvml import DriverState
+from launcher.doctor.needs import Needs, needs_of
+from launcher.doctor.nvml import DriverState
+from launcher.doctor.probes import GROUPS, Finding, Probe, Row, ask, examine, worst
 from launcher.errors import UnfitMachineError
 from launcher.system.hardware import GIB, Hardware
 
@@ -83,7 +83,7 @@ def test_a_call_that_hangs_does_not_keep_the_process(tmp_path: Path) -> None:
     script = tmp_path / "hang.py"
     script.write_text(
         "import threading\n"
-        "from launcher.doctor import Probe, examine\n"
+        "from launcher.doctor.probes import Probe, examine\n"
         "rows = examine([Probe('p', 'host', threading.Event().wait)], deadline_seconds=0.1)\n"
         "print(rows[0].row.measured)\n"
     )
@@ -223,7 +223,7 @@ def test_a_driver_that_hangs_is_red_and_all_else_is_told(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(cli_doctor, "probe_hardware", hang)
     monkeypatch.setattr(cli_doctor, "read_driver", hang_too)
-    monkeypatch.setattr("launcher.doctor.ask.__kwdefaults__", {"deadline_seconds": 1.0})
+    monkeypatch.setattr("launcher.doctor.probes.ask.__kwdefaults__", {"deadline_seconds": 1.0})
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
     done = CliRunner().invoke(cli_doctor.doctor, ["--json"])
@@ -248,7 +248,7 @@ def test_a_model_folder_that_hangs_is_red_and_all_else_is_told(
         return on_cpu()
 
     monkeypatch.setattr(cli_doctor, "needs_of", hang)
-    monkeypatch.setattr("launcher.doctor.ask.__kwdefaults__", {"deadline_seconds": 1.0})
+    monkeypatch.setattr("launcher.doctor.probes.ask.__kwdefaults__", {"deadline_seconds": 1.0})
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
     done = CliRunner().invoke(cli_doctor.doctor, ["/mnt/gone/model", "--json"])

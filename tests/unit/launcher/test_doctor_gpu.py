@@ -13,10 +13,10 @@ from typing import Any
 import pynvml
 import pytest
 
-from launcher.doctor import Answer, Finding, NoAnswerError, Row, examine
-from launcher.doctor_gpu import Holder, find_holder, gpu_probes, our_processes
-from launcher.doctor_needs import Needs, needs_of
-from launcher.doctor_nvml import DriverState, GpuUser, read_driver
+from launcher.doctor.gpu import Holder, find_holder, gpu_probes, our_processes
+from launcher.doctor.needs import Needs, needs_of
+from launcher.doctor.nvml import DriverState, GpuUser, read_driver
+from launcher.doctor.probes import Answer, Finding, NoAnswerError, Row, examine
 from launcher.names import RUN_ID_VARIABLE
 from launcher.state.store import RunStore
 from launcher.system.hardware import GIB, probe_hardware

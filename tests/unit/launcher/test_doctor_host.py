@@ -14,12 +14,12 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-from launcher import doctor_readers
-from launcher.doctor import Row, examine
-from launcher.doctor_host import host_probes
-from launcher.doctor_limits import limit_probes
-from launcher.doctor_needs import Needs, needs_of
-from launcher.doctor_readers import Readers, cpu_quota, host_readers, processes_left
+from launcher.doctor import readers as doctor_readers
+from launcher.doctor.host import host_probes
+from launcher.doctor.limits import limit_probes
+from launcher.doctor.needs import Needs, needs_of
+from launcher.doctor.probes import Row, examine
+from launcher.doctor.readers import Readers, cpu_quota, host_readers, processes_left
 from launcher.state.store import RunStore
 from launcher.system.hardware import GIB, MIB, Gpu, Hardware
 from tests.unit.launcher.examples import make_record

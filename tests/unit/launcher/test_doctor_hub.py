@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from launcher import nano
-from launcher.doctor import Row, examine
-from launcher.doctor_hub import Token, find_token, hub_probes
-from launcher.doctor_needs import needs_of
+from launcher.doctor.hub import Token, find_token, hub_probes
+from launcher.doctor.needs import needs_of
+from launcher.doctor.probes import Row, examine
 from launcher.models.places import CachePlace
 from launcher.models.store import hub_cache
 from launcher.system.hardware import GIB, Gpu, Hardware

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from launcher.doctor import NoAnswerError, Row, examine
-from launcher.doctor_needs import Needs, needs_of
-from launcher.doctor_packages import Packages, package_probes, torch_cuda
+from launcher.doctor.needs import Needs, needs_of
+from launcher.doctor.packages import Packages, package_probes, torch_cuda
+from launcher.doctor.probes import NoAnswerError, Row, examine
 from launcher.system.hardware import GIB, Hardware
 
 NO_GPU = Hardware((), "none", (0, 1), 20 * GIB)
@@ -169,7 +169,7 @@ def test_a_ninja_that_is_not_on_path_is_amber() -> None:
 def test_torch_s_cuda_is_read_without_importing_it() -> None:
     # In a process of its own: other tests import torch.
     code = (
-        "import sys; from launcher.doctor_packages import torch_cuda; "
+        "import sys; from launcher.doctor.packages import torch_cuda; "
         "print(torch_cuda(), 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,9 +13,9 @@ from typing import Final
 
 import psutil
 
-from launcher.doctor import Probe, Row, Status
-from launcher.doctor_needs import Needs, missing_bytes
-from launcher.doctor_readers import Readers
+from launcher.doctor.needs import Needs, missing_bytes
+from launcher.doctor.probes import Probe, Row, Status
+from launcher.doctor.readers import Readers
 from launcher.errors import InvalidValueError, LauncherError, PortInUseError, StateError
 from launcher.models.folder import check_model_folder
 from launcher.models.store import hub_cache
@@ -84,7 +84,7 @@ def host_probes(needs: Needs, readers: Readers) -> tuple[Probe, ...]:
             lambda: [_models_disk(needs, readers)],
             red="less free than is still to be downloaded",
             remedy="free space, or HF_HUB_CACHE",
-            source="`launcher.doctor_needs.missing_bytes`, by the model's shape",
+            source="`launcher.doctor.needs.missing_bytes`, by the model's shape",
         ),
         Probe(
             "disk-state",

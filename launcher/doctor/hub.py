@@ -10,8 +10,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from launcher.config.presets import GLM_AIR_FP8, NANO, needs_gpus, roomy_gpus
-from launcher.doctor import Probe, Row, Status
-from launcher.doctor_needs import Needs, missing_bytes
+from launcher.doctor.needs import Needs, missing_bytes
+from launcher.doctor.probes import Probe, Row, Status
 from launcher.errors import LauncherError
 from launcher.memory.advice import nearest_changes
 from launcher.memory.plan import Verdict, describe_shortage

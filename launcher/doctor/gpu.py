@@ -1,4 +1,4 @@
-"""Probes of the driver and the GPUs. What they judge was read by `launcher.doctor_nvml`."""
+"""Probes of the driver and the GPUs. What they judge was read by `launcher.doctor.nvml`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import psutil
 
 from launcher.config.gpus import chosen_gpus
 from launcher.config.presets import describe_gpus, needs_gpus
-from launcher.doctor import Answer, Probe, Row, Status
-from launcher.doctor_needs import Needs
-from launcher.doctor_nvml import DriverState, GpuState, GpuUser
+from launcher.doctor.needs import Needs
+from launcher.doctor.nvml import DriverState, GpuState, GpuUser
+from launcher.doctor.probes import Answer, Probe, Row, Status
 from launcher.errors import NoGpuError, StateError
 from launcher.preflight.checks import check_gpus
 from launcher.state.store import list_stores

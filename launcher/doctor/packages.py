@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from launcher.doctor import NoAnswerError, Probe, Row, Status
-from launcher.doctor_needs import Needs
+from launcher.doctor.needs import Needs
+from launcher.doctor.probes import NoAnswerError, Probe, Row, Status
 from launcher.engines.sglang.version import PINNED_SGLANG, installed_sglang_version
 from launcher.errors import EngineMissingError
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from launcher.doctor import Probe, Row
-from launcher.doctor_needs import Needs
-from launcher.doctor_readers import Readers
+from launcher.doctor.needs import Needs
+from launcher.doctor.probes import Probe, Row
+from launcher.doctor.readers import Readers
 from launcher.preflight.checks import shared_bytes_needed
 from launcher.system import shared_memory
 from launcher.system.hardware import GIB
