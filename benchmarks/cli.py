@@ -14,7 +14,7 @@ from typing import Final
 import click
 
 from benchmarks.errors import BenchmarkError
-from launcher.cli_common import EXIT_INTERRUPTED, show_failure
+from launcher.cli.common import EXIT_INTERRUPTED, show_failure
 from launcher.errors import LauncherError
 
 SCRIPT_NAME: Final = "specserve-bench"

@@ -9,7 +9,7 @@ import click
 
 from benchmarks.errors import RegressionError
 from benchmarks.running.folder import ResultsFolder
-from launcher import consoles
+from launcher.cli.display import consoles
 
 _PATH = click.Path(path_type=Path)
 

@@ -25,7 +25,7 @@ from benchmarks.running.runner import Runner
 from benchmarks.running.schedule import arm_order
 from benchmarks.running.servers import ServedArm, configuration, connect, open_arm
 from benchmarks.workloads.workload import Workload
-from launcher import consoles
+from launcher.cli.display import consoles
 from launcher.errors import LauncherError
 from launcher.serving import command_of
 

@@ -26,7 +26,7 @@ from benchmarks.running.servers import configuration, open_arm
 from benchmarks.tuning import Search, Trial, candidates, search, trial_of, tuned_fields
 from benchmarks.workloads import load_workload
 from benchmarks.workloads.workload import Workload
-from launcher import consoles
+from launcher.cli.display import consoles
 
 MOST_PROMPTS: Final = 64
 

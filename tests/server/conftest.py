@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import pytest
 
-from launcher import cli
+from launcher.cli import main
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
 from launcher.system.members import find_members
@@ -46,7 +46,7 @@ def run_cli(*arguments: str) -> int:
     before = sys.argv
     sys.argv = ["launcher", *arguments]
     try:
-        cli.main()
+        main.main()
     except SystemExit as end:
         return int(end.code or 0)
     finally:

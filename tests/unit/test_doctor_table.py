@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from launcher.cli_doctor import probes_for
+from launcher.cli.doctor import probes_for
 from launcher.doctor.needs import needs_of
 from launcher.doctor.probes import GROUPS, Answer, Probe
 from launcher.system.hardware import GIB, Hardware

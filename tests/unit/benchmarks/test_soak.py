@@ -34,9 +34,9 @@ from benchmarks.soak_report import (
     show,
 )
 from benchmarks.soak_watch import Watch, leftovers
+from launcher.cli.display.starting import events_writer
 from launcher.config.server_config import RestartPolicy, ServerConfig
 from launcher.engines.launch import Command, Launch
-from launcher.starting import events_writer
 from launcher.state.events import PhaseProgress
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore
@@ -87,7 +87,7 @@ import sys
 from pathlib import Path
 from launcher.engines.launch import Launch
 from launcher.state.store import RunStore
-from launcher.starting import events_writer
+from launcher.cli.display.starting import events_writer
 from launcher.supervision.stop import stop_server
 from launcher.supervision.supervisor import Supervisor
 

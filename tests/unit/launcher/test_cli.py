@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import pytest
 
-from launcher import cli, errors, nano
+from launcher import errors, nano
+from launcher.cli import main
 from launcher.config.sources import resolve
 from launcher.preflight import prepare
 from launcher.state.paths import servers_root
@@ -38,12 +39,12 @@ Run = Callable[..., Done]
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """The command line in this process, on a machine without a GPU."""
     laptop = hardware.Hardware((), "no driver", hardware.usable_cpus(), 16 * hardware.GIB)
-    monkeypatch.setattr("launcher.cli_start.probe_hardware", lambda: laptop)
+    monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: laptop)
 
     def call(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["launcher", *arguments])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main.main()
         captured = capsys.readouterr()
         return Done(int(end.value.code or 0), captured.out, captured.err)
 
@@ -203,7 +204,7 @@ def test_too_little_memory_is_refused_with_both_figures(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = hardware.Hardware((), "none", (0, 1), available_memory_bytes=1 * hardware.GIB)
-    monkeypatch.setattr("launcher.cli_start.probe_hardware", lambda: small)
+    monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: small)
     done = run("up")
     assert done.code == errors.InsufficientMemoryError.exit_code
     assert "1.0 GiB are available" in " ".join(done.err.split())
@@ -230,7 +231,7 @@ def _h100s(*free_gib: float) -> hardware.Hardware:
 
 
 def test_two_free_h100_choose_the_large_model(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("launcher.cli_start.probe_hardware", lambda: _h100s(79, 79))
+    monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: _h100s(79, 79))
     done = run("up", "--dry-run")
     assert "--model-path zai-org/GLM-4.5-Air-FP8" in done.out
     assert "2 GPUs have room" in done.err
@@ -239,7 +240,7 @@ def test_two_free_h100_choose_the_large_model(run: Run, monkeypatch: pytest.Monk
 def test_two_busy_h100_are_refused_for_the_large_model(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launcher.cli_start.probe_hardware", lambda: _h100s(30, 30))
+    monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: _h100s(30, 30))
     done = run("up", "--preset", "glm-4.5-air-fp8")
     assert done.code == errors.NoGpuError.exit_code
     assert "30 of 80 GiB free" in " ".join(done.err.split())
@@ -249,7 +250,7 @@ def test_two_busy_h100_are_refused_for_the_large_model(
 def test_a_second_server_goes_to_the_gpus_that_are_free(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launcher.cli_start.probe_hardware", lambda: _h100s(5, 79, 5, 79))
+    monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: _h100s(5, 79, 5, 79))
     done = run("up", "--dry-run", "--name", "second", "--json")
     assert json.loads(done.out)["environment"]["CUDA_VISIBLE_DEVICES"] == "GPU-1,GPU-3"
 
@@ -262,7 +263,7 @@ def test_a_model_without_a_preset_gets_no_flags_that_fit_another(
     assert "glm45" not in on_cpu.out
     assert "speculative" not in on_cpu.out
     assert "--served-model-name Qwen3-0.6B" in on_cpu.out
-    monkeypatch.setattr("launcher.cli_start.probe_hardware", lambda: _h100s(79))
+    monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: _h100s(79))
     assert "--device cuda" in run("up", "--dry-run", "--model-path", "Qwen/Qwen3-0.6B").out
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from launcher import cli_logs
-from launcher.cli_logs import judge_events, judge_lines, parse_since
+from launcher.cli import logs as cli_logs
+from launcher.cli.logs import judge_events, judge_lines, parse_since
 from launcher.errors import NotRunningError, StateError
 from launcher.logs.collector import rotate
 from launcher.logs.files import begin

@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import pytest
 
-from launcher import cli, errors, nano
+from launcher import errors, nano
+from launcher.cli import main
 from launcher.models.store import hub_cache
 from launcher.state.paths import servers_root
 from launcher.state.states import ServerState
@@ -55,7 +56,7 @@ def run(
         asks = ["--endpoint", server.endpoint] if arguments[0] == "pull" else []
         monkeypatch.setattr(sys, "argv", ["launcher", *arguments, *asks])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main.main()
         captured = capsys.readouterr()
         return Done(int(end.value.code or 0), captured.out, captured.err)
 

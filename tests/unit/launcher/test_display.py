@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from launcher.cli.display.start import StartDisplay, show_config, show_error, show_ready, show_stop
 from launcher.config.server_config import ServerConfig
-from launcher.display import StartDisplay, show_config, show_error, show_ready, show_stop
 from launcher.engines.phases import Phase
 from launcher.errors import PortInUseError
 from launcher.state.events import (

@@ -17,8 +17,8 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from launcher import cli_doctor
-from launcher.cli_doctor import show_findings
+from launcher.cli import doctor
+from launcher.cli.display.findings import show_findings
 from launcher.doctor.needs import Needs, needs_of
 from launcher.doctor.nvml import DriverState
 from launcher.doctor.probes import GROUPS, Finding, Probe, Row, ask, examine, worst
@@ -221,12 +221,12 @@ def test_a_driver_that_hangs_is_red_and_all_else_is_told(monkeypatch: pytest.Mon
         never.wait()
         return DriverState()
 
-    monkeypatch.setattr(cli_doctor, "probe_hardware", hang)
-    monkeypatch.setattr(cli_doctor, "read_driver", hang_too)
+    monkeypatch.setattr(doctor, "probe_hardware", hang)
+    monkeypatch.setattr(doctor, "read_driver", hang_too)
     monkeypatch.setattr("launcher.doctor.probes.ask.__kwdefaults__", {"deadline_seconds": 1.0})
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
-    done = CliRunner().invoke(cli_doctor.doctor, ["--json"])
+    done = CliRunner().invoke(doctor.doctor, ["--json"])
 
     report = json.loads(done.output)
     rows = {row["probe"]: row for row in report["rows"]}
@@ -247,11 +247,11 @@ def test_a_model_folder_that_hangs_is_red_and_all_else_is_told(
         never.wait()
         return on_cpu()
 
-    monkeypatch.setattr(cli_doctor, "needs_of", hang)
+    monkeypatch.setattr(doctor, "needs_of", hang)
     monkeypatch.setattr("launcher.doctor.probes.ask.__kwdefaults__", {"deadline_seconds": 1.0})
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
-    done = CliRunner().invoke(cli_doctor.doctor, ["/mnt/gone/model", "--json"])
+    done = CliRunner().invoke(doctor.doctor, ["/mnt/gone/model", "--json"])
 
     rows = {row["probe"]: row for row in json.loads(done.output)["rows"]}
     assert done.exit_code == 39

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from launcher.display import StartDisplay
+from launcher.cli.display.download import PullDisplay, show_finished
+from launcher.cli.display.start import StartDisplay
 from launcher.models.download.events import (
     FileProgress,
     FileVerified,
@@ -18,7 +19,6 @@ from launcher.models.download.events import (
     PullResolved,
     PullWaits,
 )
-from launcher.pull_display import PullDisplay, show_finished
 
 FILE = FileProgress(
     path="model-[red]1.safetensors",

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from launcher.cli.display.download import download_note, pace
 from launcher.errors import HubBusyError, HubUnreachableError
 from launcher.models.download.events import (
     WINDOW_SECONDS,
@@ -21,7 +22,6 @@ from launcher.models.download.hub import (
     Patience,
     TransientError,
 )
-from launcher.pull_display import download_note, pace
 
 
 def progress(done: int, rate: float | None, left: float | None) -> PullProgress:

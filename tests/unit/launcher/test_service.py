@@ -23,8 +23,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from launcher import errors
-from launcher.cli_service import TELLING_PREFIXES
-from launcher.cli_service import service as command
+from launcher.cli.service.command import TELLING_PREFIXES
+from launcher.cli.service.command import service as command
+from launcher.cli.service.unit import (
+    RESTART_SECONDS,
+    WATCHDOG_SECONDS,
+    Service,
+    prevented_exit_codes,
+    quote,
+    unit_text,
+)
 from launcher.errors import (
     ConfigError,
     InvalidValueError,
@@ -33,14 +41,6 @@ from launcher.errors import (
     PortInUseError,
     SecretInArgumentsError,
     StateError,
-)
-from launcher.service import (
-    RESTART_SECONDS,
-    WATCHDOG_SECONDS,
-    Service,
-    prevented_exit_codes,
-    quote,
-    unit_text,
 )
 from launcher.supervision.stop import SUPERVISOR_MARGIN_SECONDS
 from launcher.system import hardware
@@ -386,7 +386,7 @@ class Done(NamedTuple):
 def _plain_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without a GPU, and none of the variables that matter."""
     laptop = hardware.Hardware((), "no driver", hardware.usable_cpus(), 16 * hardware.GIB)
-    monkeypatch.setattr("launcher.cli_service.probe_hardware", lambda: laptop)
+    monkeypatch.setattr("launcher.cli.service.command.probe_hardware", lambda: laptop)
     for variable in list(os.environ):
         if variable.startswith(("CUDA_", "HF_", "NCCL_", "SGLANG_", "TORCH_", "LAUNCHER_")):
             monkeypatch.delenv(variable)

@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 
-from launcher import cli, nano
+from launcher import nano
+from launcher.cli import main
+from launcher.cli.display.starting import How, run_detached, run_in_foreground
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Command, Launch
 from launcher.errors import (
@@ -30,7 +32,6 @@ from launcher.errors import (
     StateError,
 )
 from launcher.models.download.request import Report
-from launcher.starting import How, run_detached, run_in_foreground
 from launcher.state.events import EventReader, ServerFailed, ServerReady, ServerStopped, parse_event
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
@@ -75,7 +76,7 @@ def run_cli(*arguments: str) -> int:
     sys.argv = ["launcher", *arguments]
     try:
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            main.main()
     finally:
         sys.argv = before
     return int(end.value.code or 0)
@@ -199,7 +200,7 @@ def test_a_terminal_that_goes_away_does_not_kill_the_server(
     def broken(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("launcher.starting.click.echo", broken)
+    monkeypatch.setattr("launcher.cli.display.starting.click.echo", broken)
     ended_well, written = in_foreground(store, launch, lambda: os.kill(os.getpid(), signal.SIGHUP))
     assert ended_well
     assert record_of(store).state == "STOPPED"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from launcher.cli_start import make_way
+from launcher.cli.up import make_way
 from launcher.engines.sglang.prober import HttpProber
 from launcher.errors import (
     CrashLoopError,

@@ -26,9 +26,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from launcher.cli.display.download import download_note, pace
 from launcher.config.server_config import ServerConfig
 from launcher.models.download.events import PullEvent, PullProgress
-from launcher.pull_display import download_note, pace
 from launcher.state.events import (
     Event,
     PhaseProgress,

@@ -10,9 +10,9 @@ from typing import Final
 
 import click
 
-from launcher import consoles
+from launcher.cli.display import consoles
+from launcher.cli.display.start import StartDisplay, show_ready
 from launcher.config.server_config import ServerConfig
-from launcher.display import StartDisplay, show_ready
 from launcher.engines.launch import Launch
 from launcher.engines.phases import Phase
 from launcher.errors import NotRunningError

@@ -13,7 +13,7 @@ from typing import Final
 
 import click
 
-from launcher.cli_common import name_option, require_record
+from launcher.cli.common import name_option, require_record
 from launcher.errors import StateError
 from launcher.logs.files import Judge, LogReader
 from launcher.state.store import RunStore

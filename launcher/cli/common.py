@@ -12,7 +12,7 @@ from launcher.state.record import RunRecord
 from launcher.state.store import RunStore, list_stores
 
 if TYPE_CHECKING:
-    from launcher.display import Failure
+    from launcher.cli.display.start import Failure
 
     class FailureWithCode(Failure, Protocol):
         """An error of ours, or of the benchmarks."""
@@ -75,7 +75,7 @@ def show_failure(error: FailureWithCode, *, as_json: bool) -> None:
         }
         click.echo(json.dumps(fields))
         return
-    from launcher import consoles  # noqa: PLC0415
-    from launcher.display import show_error  # noqa: PLC0415
+    from launcher.cli.display import consoles  # noqa: PLC0415
+    from launcher.cli.display.start import show_error  # noqa: PLC0415
 
     show_error(consoles.err(), error)

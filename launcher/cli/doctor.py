@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from itertools import groupby
-from typing import Any, Final
+from typing import Any
 
 import click
 import psutil
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from launcher import consoles
-from launcher.cli_common import json_option, print_json
+from launcher.cli.common import json_option, print_json
+from launcher.cli.display import consoles
+from launcher.cli.display.findings import show_findings
 from launcher.config.presets import choose_preset
 from launcher.config.sources import resolve
 from launcher.doctor.gpu import find_holder, gpu_probes, our_processes
@@ -25,12 +21,10 @@ from launcher.doctor.limits import limit_probes
 from launcher.doctor.needs import Needs, needs_of
 from launcher.doctor.nvml import DriverState, read_driver
 from launcher.doctor.packages import Packages, package_probes, torch_cuda
-from launcher.doctor.probes import Answer, Finding, Probe, Row, Status, ask, examine, worst
+from launcher.doctor.probes import Answer, Probe, ask, examine, worst
 from launcher.doctor.readers import host_readers
 from launcher.errors import LauncherError, UnfitMachineError
 from launcher.system.hardware import Hardware, probe_hardware, usable_cpus
-
-COLOURS: Final[dict[Status, str]] = {"green": "green", "amber": "yellow", "red": "bold red"}
 
 
 @click.command()
@@ -76,56 +70,6 @@ def probes_for(
         *package_probes(needs, Packages()),
         *hub_probes(needs, os.environ),
     )
-
-
-def show_findings(out: Console, findings: Sequence[Finding], needs: Needs) -> None:
-    """The rows under their headings; into a pipe one row a line, for `grep`."""
-    if not out.is_terminal:
-        for finding in findings:
-            row = finding.row
-            line = f"{row.status:<5}  {finding.group}  {row.subject}: {row.measured}"
-            line += f" (wanted: {row.wanted})" + (f" -> {row.action}" if row.action else "")
-            out.print(Text(line), soft_wrap=True)
-        return
-    out.print(f"Held against {_subject(needs)}.", highlight=False, markup=False)
-    for group, members in groupby(findings, key=lambda finding: finding.group):
-        out.print(Text(f"\n{group}", style="bold"))
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True)
-        # The same for all groups, so that the columns stand under each other.
-        table.add_column(width=max(len(finding.row.subject) for finding in findings))
-        table.add_column(overflow="fold")
-        for finding in members:
-            row = finding.row
-            status = Text(f"{row.status:<5}", style=COLOURS[row.status])
-            table.add_row(status, row.subject, _cell(row))
-        out.print(table)
-    out.print(Text(f"\n{_verdict(findings, needs)}", style=COLOURS[worst(findings)]))
-
-
-def _cell(row: Row) -> Text:
-    if row.action is None:
-        return Text(row.measured)
-    return Text.assemble(
-        row.measured, ("\nwanted: ", "dim"), (row.wanted, "dim"), f"\n-> {row.action}"
-    )
-
-
-def _subject(needs: Needs) -> str:
-    config = needs.config
-    count = f"{config.tp_size} GPU{'s' if config.tp_size > 1 else ''}"
-    where = count if needs.on_gpu else "the CPU"
-    return f"{config.served_model_name} on {where}, preset {config.preset}: {needs.reason}"
-
-
-def _verdict(findings: Sequence[Finding], needs: Needs) -> str:
-    reds = sum(finding.row.status == "red" for finding in findings)
-    ambers = sum(finding.row.status == "amber" for finding in findings)
-    name = needs.config.served_model_name
-    if reds:
-        return f"{reds} red: {name} cannot be served here until that is mended."
-    noted = f", {ambers} amber" if ambers else ""
-    return f"Nothing red{noted}: {name} can be served here."
 
 
 def _needs(model: str | None, hardware: Hardware) -> Needs:

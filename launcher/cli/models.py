@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from launcher import consoles
-from launcher.cli_common import json_option, print_json
+from launcher.cli.common import json_option, print_json
+from launcher.cli.display import consoles
+from launcher.cli.display.download import PullDisplay, show_finished, show_models
 from launcher.config.presets import PRESETS
 from launcher.models.download.events import PullEvent, PullFinished
 from launcher.models.download.hub import Hub
@@ -17,7 +18,6 @@ from launcher.models.download.request import DEFAULT_THREADS, PullRequest
 from launcher.models.download.verify import verify
 from launcher.models.removal import plan_removal, remove
 from launcher.models.store import LocalModel, is_offline, list_models
-from launcher.pull_display import PullDisplay, show_finished, show_models
 from launcher.text import human_bytes
 
 

@@ -1,23 +1,15 @@
-"""The command line: arguments become calls, results become output, errors become exit codes.
-
-What is heavy is imported by the command that needs it, so that `status` answers at once.
-"""
+"""`down`, `status` and `restart`: what is done to servers that were started."""
 
 from __future__ import annotations
 
-import importlib
-import json
-import os
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 import click
 
-from launcher.cli_common import (
-    EXIT_INTERRUPTED,
+from launcher.cli.common import (
     json_option,
     name_option,
     never_started,
@@ -30,20 +22,6 @@ from launcher.state.record import RunRecord
 from launcher.state.store import RunStore, list_stores
 from launcher.text import human_seconds
 
-FOLLOW_SECONDS: Final = 0.1
-SCRIPT_NAME: Final = "specserve"
-MODULE_NAME: Final = "python -m launcher"
-COMPLETION_VARIABLE: Final = "_SPECSERVE_COMPLETE"
-LAZY_COMMANDS: Final[Mapping[str, str]] = {
-    "up": "launcher.cli_start",
-    "config": "launcher.cli_start",
-    "plan": "launcher.cli_plan",
-    "doctor": "launcher.cli_doctor",
-    "logs": "launcher.cli_logs",
-    "models": "launcher.cli_models",
-    "pull": "launcher.cli_models",
-    "service": "launcher.cli_service",
-}
 STATE_COLOURS: Final[Mapping[str, str]] = {
     "READY": "green",
     "STARTING": "yellow",
@@ -57,42 +35,7 @@ STATE_COLOURS: Final[Mapping[str, str]] = {
 }
 
 
-class LazyGroup(click.Group):
-    """Imports a command when it is called, not before."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of all commands, for `--help` and completion."""
-        own = super().list_commands(ctx)
-        return [
-            *("doctor", "plan", "pull", "models", "up"),
-            *own,
-            *("logs", "config", "service"),
-        ]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, imported where need be."""
-        if cmd_name in LAZY_COMMANDS:
-            command = getattr(importlib.import_module(LAZY_COMMANDS[cmd_name]), cmd_name)
-            assert isinstance(command, click.Command)  # noqa: S101  # our own table
-            return command
-        return super().get_command(ctx, cmd_name)
-
-
-@click.group(
-    cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-@click.version_option(package_name="specserve", prog_name="specserve")
-def cli() -> None:
-    """Serve a large language model with SGLang and speculative decoding.
-
-    Exit codes: 2 usage, 10 to 17 configuration, 20 to 30 this machine,
-    39 doctor found something red, 40 to 49 the server, 50 state folder,
-    60 to 67 the model hub, 130 interrupted.
-    """
-
-
-@cli.command()
+@click.command()
 @name_option
 @click.option("--all", "every", is_flag=True, help="Stop every server.")
 @json_option
@@ -100,8 +43,8 @@ def down(*, name: str, every: bool, as_json: bool) -> None:
     """Stop a server and see that nothing of it is left."""
     from dataclasses import asdict  # noqa: PLC0415
 
-    from launcher import consoles  # noqa: PLC0415
-    from launcher.display import show_stop  # noqa: PLC0415
+    from launcher.cli.display import consoles  # noqa: PLC0415
+    from launcher.cli.display.start import show_stop  # noqa: PLC0415
     from launcher.supervision.stop import stop_server  # noqa: PLC0415
 
     stores = list_stores() if every else [RunStore(name)]
@@ -124,7 +67,7 @@ def down(*, name: str, every: bool, as_json: bool) -> None:
     _raise_first(failures)
 
 
-@cli.command()
+@click.command()
 @click.option("--name", metavar="NAME", help="Only this server; exit code 42 unless it is READY.")
 @json_option
 def status(*, name: str | None, as_json: bool) -> None:
@@ -155,12 +98,12 @@ def status(*, name: str | None, as_json: bool) -> None:
         sys.exit(NotRunningError.exit_code)
 
 
-@cli.command()
+@click.command()
 @name_option
 @json_option
 def restart(*, name: str, as_json: bool) -> None:
     """Stop a server and start it again with its recorded configuration."""
-    from launcher import starting  # noqa: PLC0415
+    from launcher.cli.display import starting  # noqa: PLC0415
     from launcher.engines.launch import Launch  # noqa: PLC0415
     from launcher.models.download.request import Report  # noqa: PLC0415
     from launcher.preflight import checks, prepare  # noqa: PLC0415
@@ -191,59 +134,12 @@ def restart(*, name: str, as_json: bool) -> None:
     starting.run_detached(config, store, check, starting.How(as_json=as_json))
 
 
-@cli.command(hidden=True)
-@name_option
-@click.option("--adopt", is_flag=True)
-def supervise(*, name: str, adopt: bool) -> None:
-    """Supervise in the background; `up --detach` starts this."""
-    from launcher.engines.launch import Launch  # noqa: PLC0415
-    from launcher.starting import events_writer  # noqa: PLC0415
-    from launcher.supervision.supervisor import Supervisor  # noqa: PLC0415
-
-    launch = Launch.from_json(sys.stdin.read())
-    store = RunStore(name)
-    # The lock came with a descriptor, and is held for as long as this process lives.
-    adopted = store.read() if adopt else None
-    supervisor = Supervisor(launch, store, events_writer(store), adopted=adopted)
-    supervisor.handle_signals()
-    supervisor.run()
-
-
-def main() -> None:
-    """Run the command line; every failure becomes a message and an exit code."""
-    arguments = sys.argv[1:]
-    own_arguments = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    # Looked for here because an error may come before the flag was parsed.
-    as_json = "--json" in own_arguments
-    try:
-        code = cli.main(args=arguments, prog_name=_program_name(), standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except click.ClickException as error:
-        if as_json:
-            usage = {"error": "UsageError", "exit_code": error.exit_code}
-            click.echo(json.dumps(usage | {"problem": error.format_message()}))
-        else:
-            error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(EXIT_INTERRUPTED)
-    except LauncherError as error:
-        show_failure(error, as_json=as_json)
-        sys.exit(error.exit_code)
-
-
 def _raise_first(failures: list[LauncherError]) -> None:
     """Show all failures but the first, and raise that one."""
     for error in failures[1:]:
         show_failure(error, as_json=False)
     if failures:
         raise failures[0]
-
-
-def _program_name() -> str:
-    """What people typed. Completion goes by the name of the installed script."""
-    installed = Path(sys.argv[0]).name == SCRIPT_NAME
-    return SCRIPT_NAME if installed or COMPLETION_VARIABLE in os.environ else MODULE_NAME
 
 
 def _print_servers(records: list[RunRecord]) -> None:

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import click
 
-from launcher.cli_common import json_option, print_json
-from launcher.cli_options import config_options, resolve_options
+from launcher.cli.common import json_option, print_json
+from launcher.cli.options import config_options, resolve_options
+from launcher.cli.service.unit import Service, unit_text
 from launcher.config.presets import CUSTOM
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import (
@@ -25,7 +26,6 @@ from launcher.config.sources import (
 from launcher.errors import ConfigError, InvalidValueError, StateError
 from launcher.names import API_KEY_VARIABLE
 from launcher.preflight import prepare
-from launcher.service import Service, unit_text
 from launcher.state.store import RunStore
 from launcher.supervision.stop import SUPERVISOR_MARGIN_SECONDS
 from launcher.system.files import write_atomically

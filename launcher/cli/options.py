@@ -1,6 +1,6 @@
 """An option for every field of a configuration, for the commands that take a whole one.
 
-Apart from `launcher.cli`, which imports this only for them: so many options cost more time than
+Apart from `launcher.cli.main`, which imports this only for them: so many options cost more time than
 `status` may take.
 """
 

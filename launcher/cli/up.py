@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from launcher import consoles, starting
-from launcher.cli_common import EXIT_INTERRUPTED, json_option, print_json
-from launcher.cli_options import config_options, resolve_options
+from launcher.cli.common import EXIT_INTERRUPTED, json_option, print_json
+from launcher.cli.display import consoles, starting
+from launcher.cli.display.start import show_config
+from launcher.cli.options import config_options, resolve_options
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import ResolvedConfig
-from launcher.display import show_config
 from launcher.engines.launch import Launch
 from launcher.errors import AlreadyRunningError
 from launcher.models.download.request import Report

@@ -8,9 +8,16 @@ from typing import Any
 
 import click
 
-from launcher import consoles
-from launcher.cli_common import json_option, print_json, require_record
-from launcher.cli_options import field_options, resolve_options
+from launcher.cli.common import json_option, print_json, require_record
+from launcher.cli.display import consoles
+from launcher.cli.display.plan import (
+    change_as_json,
+    plan_as_json,
+    show_explanation,
+    show_feasibility,
+    show_plan,
+)
+from launcher.cli.options import field_options, resolve_options
 from launcher.config.gpus import chosen_gpus
 from launcher.config.presets import PRESETS
 from launcher.config.server_config import ServerConfig
@@ -22,13 +29,6 @@ from launcher.memory.known_shapes import find_known_shape
 from launcher.memory.plan import Verdict
 from launcher.memory.report import compare_memory
 from launcher.memory.table import feasibility
-from launcher.plan_display import (
-    change_as_json,
-    plan_as_json,
-    show_explanation,
-    show_feasibility,
-    show_plan,
-)
 from launcher.preflight.fit import find_shape, plan_config
 from launcher.state.store import RunStore
 from launcher.system.hardware import Gpu, Hardware, probe_hardware

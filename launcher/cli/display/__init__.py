@@ -1,0 +1,1 @@
+"""What people and programs see of a start, a download, a plan and a doctor's findings."""

@@ -1,0 +1,66 @@
+"""The doctor's findings as people see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from launcher.doctor.needs import Needs
+from launcher.doctor.probes import Finding, Row, Status, worst
+
+COLOURS: Final[dict[Status, str]] = {"green": "green", "amber": "yellow", "red": "bold red"}
+
+
+def show_findings(out: Console, findings: Sequence[Finding], needs: Needs) -> None:
+    """The rows under their headings; into a pipe one row a line, for `grep`."""
+    if not out.is_terminal:
+        for finding in findings:
+            row = finding.row
+            line = f"{row.status:<5}  {finding.group}  {row.subject}: {row.measured}"
+            line += f" (wanted: {row.wanted})" + (f" -> {row.action}" if row.action else "")
+            out.print(Text(line), soft_wrap=True)
+        return
+    out.print(f"Held against {_subject(needs)}.", highlight=False, markup=False)
+    for group, members in groupby(findings, key=lambda finding: finding.group):
+        out.print(Text(f"\n{group}", style="bold"))
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        # The same for all groups, so that the columns stand under each other.
+        table.add_column(width=max(len(finding.row.subject) for finding in findings))
+        table.add_column(overflow="fold")
+        for finding in members:
+            row = finding.row
+            status = Text(f"{row.status:<5}", style=COLOURS[row.status])
+            table.add_row(status, row.subject, _cell(row))
+        out.print(table)
+    out.print(Text(f"\n{_verdict(findings, needs)}", style=COLOURS[worst(findings)]))
+
+
+def _cell(row: Row) -> Text:
+    if row.action is None:
+        return Text(row.measured)
+    return Text.assemble(
+        row.measured, ("\nwanted: ", "dim"), (row.wanted, "dim"), f"\n-> {row.action}"
+    )
+
+
+def _subject(needs: Needs) -> str:
+    config = needs.config
+    count = f"{config.tp_size} GPU{'s' if config.tp_size > 1 else ''}"
+    where = count if needs.on_gpu else "the CPU"
+    return f"{config.served_model_name} on {where}, preset {config.preset}: {needs.reason}"
+
+
+def _verdict(findings: Sequence[Finding], needs: Needs) -> str:
+    reds = sum(finding.row.status == "red" for finding in findings)
+    ambers = sum(finding.row.status == "amber" for finding in findings)
+    name = needs.config.served_model_name
+    if reds:
+        return f"{reds} red: {name} cannot be served here until that is mended."
+    noted = f", {ambers} amber" if ambers else ""
+    return f"Nothing red{noted}: {name} can be served here."

@@ -1,0 +1,1 @@
+"""`service`: a systemd unit for a server, and its text."""
