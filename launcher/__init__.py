@@ -24,6 +24,7 @@ The flow, which is also the direction of imports:
 
 `.importlinter` holds who may import whom. `clients` never imports this package, and this package
 never imports `clients` or `benchmarks`. SGLang and torch are imported by
-`launcher.engines.sglang.plugins.cpu`, `launcher.engines.sglang.dump_flags` and `launcher.engines.sglang.plugins.hooks` only, in processes of their own: the
-launcher itself stays small and starts fast.
+`launcher.engines.sglang.plugins.cpu`, `launcher.engines.sglang.dump_flags` and
+`launcher.engines.sglang.plugins.hooks` only, in processes of their own: the launcher itself stays
+small and starts fast.
 """

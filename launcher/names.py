@@ -5,7 +5,8 @@ from typing import Final
 # It becomes the name of a folder, so it holds no separator and does not begin with a dot.
 SERVER_NAME_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
-# Set to 1 for a server with keys: launcher/engines/sglang/plugins/redaction.py then keeps them out of `/server_info`.
+# Set to 1 for a server with keys: launcher/engines/sglang/plugins/redaction.py then keeps them out
+# of `/server_info`.
 REDACT_VARIABLE: Final = "SPECSERVE_REDACT"
 
 # In the environment of each process of a server.

@@ -1,7 +1,7 @@
 """An option for every field of a configuration, for the commands that take a whole one.
 
-Apart from `launcher.cli.main`, which imports this only for them: so many options cost more time than
-`status` may take.
+Apart from `launcher.cli.main`, which imports this only for them: so many options cost more time
+than `status` may take.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ def limit_probes(needs: Needs, readers: Readers) -> tuple[Probe, ...]:
             amber=f"tensor parallel on GPUs, and less than {human_bytes(NCCL_SHARED_BYTES)} free",
             red="less free than the server takes",
             remedy="`docker run --shm-size 16g`, or remount `/dev/shm`",
-            source="`launcher.preflight.checks.shared_bytes_needed`, which `up` asks as well; NCCL's "
-            "guide, Docker",
+            source="`launcher.preflight.checks.shared_bytes_needed`, which `up` asks as well; "
+            "NCCL's guide, Docker",
         ),
         Probe(
             "processes",

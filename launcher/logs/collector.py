@@ -10,9 +10,9 @@ supervisor, so that a supervisor which is killed breaks no pipe. It drains the p
 to the disk or to the supervisor, since a server whose pipe is full stands still. It ignores the
 signals that people and service managers send, and ends when the last writer has closed the pipe.
 
-`launcher/logs/output.py` starts it as a script, `python -I -S collector.py LOG_FILE`, with its settings
-as one JSON document on standard input (they hold the keys) and the supervisor's pipe as standard
-output. It imports little, to stay at about 10 MB, and nothing of this package.
+`launcher/logs/output.py` starts it as a script, `python -I -S collector.py LOG_FILE`, with its
+settings as one JSON document on standard input (they hold the keys) and the supervisor's pipe as
+standard output. It imports little, to stay at about 10 MB, and nothing of this package.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A log with its rotated files: beginning it anew, and reading it as one stream.
 
 `server.log` is the newest file, `server.log.1` the one before it, and so on. Whoever writes rotates
-by renaming (`launcher.logs.collector.rotate`), so a file is known by its inode, and a reader that holds
-it open loses nothing.
+by renaming (`launcher.logs.collector.rotate`), so a file is known by its inode, and a reader that
+holds it open loses nothing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What the server prints, as its supervisor sees it.
 
-The pipe is read by the collector (`launcher/logs/collector.py`), a process of its own, which writes the
-log and hands the lines on. Two ways lead to them: a supervisor that started the server reads the
-collector's second pipe (`ServerOutput`); one that took over a running server follows the file
+The pipe is read by the collector (`launcher/logs/collector.py`), a process of its own, which writes
+the log and hands the lines on. Two ways lead to them: a supervisor that started the server reads
+the collector's second pipe (`ServerOutput`); one that took over a running server follows the file
 (`AdoptedOutput`).
 """
 

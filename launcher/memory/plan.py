@@ -31,7 +31,8 @@ CUDA_BYTES_WITH_RANKS: Final = int(2.3 * GIB)
 CPU_ENGINE_BYTES: Final = int(1.87 * GIB)
 CPU_FURTHER_RANK_BYTES: Final = int(0.63 * GIB)
 CPU_DRIFT_BYTES: Final = int(0.06 * GIB)
-# launcher.engines.sglang.plugins.cpu: SGLang's own choice where it cannot tell the memory of a rank.
+# launcher.engines.sglang.plugins.cpu: SGLang's own choice where it cannot tell the memory of a
+# rank.
 CPU_FRACTION: Final = 0.95
 SPECULATIVE_MAX_RUNNING_REQUESTS: Final = 48  # arg_groups/speculative_hook.py
 

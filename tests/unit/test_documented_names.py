@@ -14,7 +14,8 @@ PACKAGES = ("launcher", "clients", "benchmarks")
 CODE = re.compile(r"`([^`\n]+)`")
 # `launcher.state.store.RunStore`, with or without a call's parentheses.
 DOTTED = re.compile(rf"(?<![\w./-])(?:{'|'.join(PACKAGES)})(?:\.[A-Za-z_]\w*)+(?!\w|/)")
-# `launcher/engines/sglang/plugins/cpu/settings.py`, `launcher/nano/`, `docs/decisions/0001-engine-pin.md`.
+# `launcher/engines/sglang/plugins/cpu/settings.py`, `launcher/nano/`,
+# `docs/decisions/0001-engine-pin.md`.
 PATH = re.compile(
     rf"(?<![\w./-])(?:{'|'.join([*PACKAGES, 'tests', 'docs', 'tools'])})(?:/[\w.*-]+)*/?"
 )
@@ -89,9 +90,11 @@ def test_every_name_in_a_document_exists(document: Path) -> None:
 
 def test_a_name_that_does_not_exist_is_found() -> None:
     text = (
-        "`launcher.errors.NoSuchError`, `launcher.nowhere`, `launcher.config.server_config.ServerConfig.prot`,\n"
+        "`launcher.errors.NoSuchError`, `launcher.nowhere`, "
+        "`launcher.config.server_config.ServerConfig.prot`,\n"
         "`launcher.errors.PortInUseError`, `launcher.config.server_config.ServerConfig.port`,\n"
-        "`clients.ChatClient.chat()`, `python -m launcher.engines.sglang.dump_flags`, `sglang.launcher.x`\n"
+        "`clients.ChatClient.chat()`, `python -m launcher.engines.sglang.dump_flags`, "
+        "`sglang.launcher.x`\n"
         "`launcher/nowhere.py`, `launcher/errors.py`, `launcher/`, `docs/*.md`\n"
         "```\n`launcher.in_a_block`\n```\n"
     )

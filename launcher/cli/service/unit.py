@@ -1,4 +1,4 @@
-"""The systemd unit of a server. Pure: text from values; `launcher.cli.service.command` gathers them.
+"""The systemd unit of a server. Pure: text from values, which `command` gathers.
 
 The unit runs `python -m launcher up` in the foreground, so that our supervisor is the process that
 systemd watches, and the server is what the supervisor watches. Neither does the other's work:

@@ -1,8 +1,7 @@
-"""Describe the installed SGLang's command line as JSON: `python -m launcher.engines.sglang.dump_flags`.
+"""Describe the installed SGLang's command line as JSON.
 
-The only module of the launcher, with `launcher.engines.sglang.plugins.cpu`, that imports SGLang; it always runs in a
-process of its own, since that import takes ten seconds and a GiB. `launcher.engines.sglang.flags` reads what it
-prints.
+`python -m launcher.engines.sglang.dump_flags` always runs in a process of its own, since importing
+SGLang takes ten seconds and a GiB. `launcher.engines.sglang.flags` reads what it prints.
 """
 
 from __future__ import annotations

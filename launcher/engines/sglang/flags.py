@@ -1,7 +1,8 @@
 """SGLang's command line, as a table that can be checked without importing SGLang.
 
-The table of the pinned version ships with the launcher. For any other installed version it is
-made once by `python -m launcher.engines.sglang.dump_flags` in a process of its own and kept in the cache folder.
+The table of the pinned version ships with the launcher. For any other installed version it is made
+once by `python -m launcher.engines.sglang.dump_flags` in a process of its own and kept in the cache
+folder.
 """
 
 from __future__ import annotations
