@@ -18,7 +18,6 @@ two share a file, the run record, and no code.
 
 from clients.async_chat import AsyncChatClient
 from clients.chat import ChatClient
-from clients.effects import RunEvent
 from clients.errors import (
     AnswerError,
     AuthenticationError,
@@ -49,7 +48,6 @@ from clients.errors import (
     StreamClosedError,
     StreamTimeoutError,
     StructuredOutputError,
-    ToolRoundsError,
     TransportError,
     UnprocessableEntityError,
 )
@@ -65,16 +63,17 @@ from clients.events import (
     ToolCallStarted,
     Usage,
 )
+from clients.flow.effects import RunEvent
+from clients.http.retry import RetryPolicy
+from clients.http.run_record import RunRecord, read_run_record, run_record_path
+from clients.http.server_side import Health, ServerInfo, ServerMetrics
+from clients.http.stream import AsyncChatStream, ChatStream
+from clients.http.timeouts import Timeouts
 from clients.reply import ChatReply, ReplyBuilder, Timings, ToolCall
 from clients.request import AskOptions, ChatOptions, EmptyAnswer, Messages
-from clients.retry import RetryPolicy
-from clients.run_record import RunRecord, read_run_record, run_record_path
-from clients.server_side import Health, ServerInfo, ServerMetrics
-from clients.stream import AsyncChatStream, ChatStream
-from clients.timeouts import Timeouts
-from clients.tool_arguments import Repair
-from clients.tool_loop import ArgumentsLost, ToolResult, ToolRun
-from clients.tools import Tool, tool
+from clients.tools.arguments import Repair
+from clients.tools.loop import ArgumentsLost, ToolResult, ToolRoundsError, ToolRun
+from clients.tools.tool import Tool, tool
 
 __all__ = [
     "Acceptance",

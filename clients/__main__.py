@@ -1,6 +1,6 @@
 """`python -m clients`: ask, and chat."""
 
-from clients.cli import main
+from clients.cli.ask import main
 
 if __name__ == "__main__":
     main()

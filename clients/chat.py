@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 import openai
 
-from clients.effects import Effect, Flow, Pause, ReadOn, RunCalls, SendChat
 from clients.errors import ClientError, ConfigurationError
-from clients.flows import HEALTH_TIMEOUT_SECONDS
-from clients.sending import call_arguments, failure_of, make_flows, sdk_arguments
-from clients.stream import ChatStream
-from clients.tool_loop import run_call
+from clients.flow.effects import Effect, Flow, Pause, ReadOn, RunCalls, SendChat
+from clients.flow.flows import HEALTH_TIMEOUT_SECONDS
+from clients.flow.sending import call_arguments, failure_of, make_flows, sdk_arguments
+from clients.http.stream import ChatStream
+from clients.tools.loop import run_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from clients.effects import RunEvent
+    from clients.flow.effects import RunEvent
+    from clients.flow.structured import T
+    from clients.http.retry import RetryPolicy
+    from clients.http.server_side import Health, ServerInfo, ServerMetrics
+    from clients.http.timeouts import Timeouts
     from clients.reply import ChatReply
     from clients.request import AskOptions, ChatOptions, EmptyAnswer, Messages
-    from clients.retry import RetryPolicy
-    from clients.server_side import Health, ServerInfo, ServerMetrics
-    from clients.structured import T
-    from clients.timeouts import Timeouts
-    from clients.tool_loop import ToolRun
-    from clients.tools import Tool
+    from clients.tools.loop import ToolRun
+    from clients.tools.tool import Tool
 
 A = TypeVar("A")
 

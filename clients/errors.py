@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clients.reply import ChatReply
-    from clients.tool_loop import ToolRun
 
 TimeoutKind = Literal["connect", "write", "pool", "first_token", "between_tokens", "total"]
 BreakReason = Literal["connection_lost", "timeout", "server_error", "malformed", "incomplete"]
@@ -311,16 +310,6 @@ class StructuredOutputError(AnswerError):
     def __init__(self, problem: str, *, reply: ChatReply, tries: int) -> None:
         super().__init__(problem, reply=reply)
         self.tries = tries
-
-
-class ToolRoundsError(AnswerError):
-    """The model still called tools after the last round; `run` holds the conversation."""
-
-    default_action = "Allow more with max_rounds, or look why the model repeats itself."
-
-    def __init__(self, problem: str, *, run: ToolRun) -> None:
-        super().__init__(problem, reply=run.reply)
-        self.run = run
 
 
 class StreamClosedError(ClientError):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from clients.errors import ConfigurationError
-from clients.tools import Tool
+from clients.tools.tool import Tool
 
 Messages = str | Sequence[Mapping[str, object]]
 """A conversation as the OpenAI API has it, or the text of a single user message."""

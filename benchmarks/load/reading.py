@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json, to_json
 
 from benchmarks.records import RequestRecord
-from clients.sse import EventDecoder
+from clients.http.sse import EventDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

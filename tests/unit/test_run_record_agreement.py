@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import clients.run_record
+import clients.http.run_record
 from clients import ConfigurationError, read_run_record, run_record_path
 from launcher.errors import InvalidValueError
 from launcher.names import SERVER_NAME_PATTERN
@@ -44,11 +44,11 @@ def test_a_record_of_the_launcher_is_read_by_the_clients(
 
 
 def test_the_state_that_the_clients_wait_for_is_one_of_the_launcher() -> None:
-    assert ServerState(clients.run_record._READY) is ServerState.READY
+    assert ServerState(clients.http.run_record._READY) is ServerState.READY
 
 
 def test_both_take_the_same_names() -> None:
-    assert clients.run_record._NAME.pattern == SERVER_NAME_PATTERN
+    assert clients.http.run_record._NAME.pattern == SERVER_NAME_PATTERN
     for name in (".hidden", "-x", "a/b", "", "a" * 65):
         with pytest.raises(ConfigurationError):
             run_record_path(name)

@@ -8,7 +8,7 @@ import sys
 
 from benchmarks.client_overhead import stream_body
 from clients.events import ContentDelta, Done, Usage
-from clients.wire import AnswerFold
+from clients.http.wire import AnswerFold
 
 
 def test_the_stream_is_sglangs() -> None:

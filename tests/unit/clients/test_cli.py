@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from clients.terminal import Conversation
+from clients.cli.terminal import Conversation
 from tests.unit.clients import wire
 from tests.unit.clients.wire import Server, streamed
 

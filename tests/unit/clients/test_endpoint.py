@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import ConfigurationError, RunRecord, RunRecordError
-from clients.endpoint import Endpoint, resolve_endpoint
+from clients.http.endpoint import Endpoint, resolve_endpoint
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from clients import (
     RetryPolicy,
     ServerUnreachableError,
 )
-from clients.retry import retry_pause_seconds
+from clients.http.retry import retry_pause_seconds
 from tests.unit.clients import wire
 from tests.unit.clients.wire import URL, Server, answered, streamed
 

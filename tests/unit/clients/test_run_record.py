@@ -18,7 +18,7 @@ from clients import (
     read_run_record,
     run_record_path,
 )
-from clients.run_record import find_ready_server
+from clients.http.run_record import find_ready_server
 
 RECORD: dict[str, Any] = {
     "schema_version": 1,

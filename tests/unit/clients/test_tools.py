@@ -27,7 +27,7 @@ from clients import (
     ToolRoundsError,
     tool,
 )
-from clients.tool_arguments import ArgumentsError, check_arguments
+from clients.tools.arguments import ArgumentsError, check_arguments
 from tests.unit.clients import wire
 from tests.unit.clients.wire import MODEL, URL, Server, answered, streamed
 

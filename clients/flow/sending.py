@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import openai
 
-from clients.effects import Send, SendChat
-from clients.endpoint import Endpoint, resolve_endpoint
-from clients.failures import request_failure
-from clients.flows import Flows
-from clients.retry import RetryPolicy
-from clients.timeouts import Timeouts
+from clients.flow.effects import Send, SendChat
+from clients.flow.flows import Flows
+from clients.http.endpoint import Endpoint, resolve_endpoint
+from clients.http.failures import request_failure
+from clients.http.retry import RetryPolicy
+from clients.http.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -32,7 +32,7 @@ from clients.errors import (
     TimeoutKind,
     UnprocessableEntityError,
 )
-from clients.wire import ServerEventError
+from clients.http.wire import ServerEventError
 
 if TYPE_CHECKING:
     from datetime import datetime

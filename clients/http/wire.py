@@ -26,7 +26,7 @@ from clients.events import (
     ToolCallStarted,
     Usage,
 )
-from clients.sse import EventDecoder
+from clients.http.sse import EventDecoder
 
 _OPENING = "<think>"
 _SHAPE_ERRORS = (AttributeError, IndexError, KeyError, TypeError)

@@ -16,7 +16,7 @@ from pydantic_core import from_json, to_json, to_jsonable_python
 
 if TYPE_CHECKING:
     from clients.reply import ToolCall
-    from clients.tools import Tool
+    from clients.tools.tool import Tool
 
 # A member of an object whose value is digits with underscores: not JSON, and Python would take
 # it for a number.

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from clients.reply import ChatReply
 import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
-from clients.errors import ConfigurationError
-from clients.tool_arguments import ArgumentsError, CheckedArguments, Repair, check_arguments
+from clients.errors import AnswerError, ConfigurationError
+from clients.tools.arguments import ArgumentsError, CheckedArguments, Repair, check_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from clients.reply import ChatReply, ToolCall
-    from clients.tools import Tool
+    from clients.tools.tool import Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +155,13 @@ def _raised(call: ToolCall, error: Exception, checked: CheckedArguments) -> Tool
 
 def _as_text(value: object) -> str:
     return value if isinstance(value, str) else to_json(value, fallback=str).decode()
+
+
+class ToolRoundsError(AnswerError):
+    """The model still called tools after the last round; `run` holds the conversation."""
+
+    default_action = "Allow more with max_rounds, or look why the model repeats itself."
+
+    def __init__(self, problem: str, *, run: ToolRun) -> None:
+        super().__init__(problem, reply=run.reply)
+        self.run = run

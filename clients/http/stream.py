@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Self
 import httpx
 
 from clients.errors import BrokenStreamError, ClientError, StreamClosedError, StreamTimeoutError
-from clients.failures import stream_failure
+from clients.http.failures import stream_failure
+from clients.http.wire import AnswerFold, ServerEventError
 from clients.reply import ChatReply, ReplyBuilder
-from clients.wire import AnswerFold, ServerEventError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import httpx
 
 from clients.events import StreamEvent
+from clients.http.stream import StreamState
 from clients.reply import ToolCall
-from clients.stream import StreamState
-from clients.tool_loop import ArgumentsLost, ToolResult
-from clients.tools import Tool
+from clients.tools.loop import ArgumentsLost, ToolResult
+from clients.tools.tool import Tool
 
 RunEvent = StreamEvent | ToolResult | ArgumentsLost
 """What `on_event` of `run_tools` is given."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from clients.errors import ConfigurationError, RunRecordError
-from clients.run_record import RunRecord, find_ready_server, run_record_path
+from clients.http.run_record import RunRecord, find_ready_server, run_record_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

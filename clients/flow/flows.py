@@ -16,8 +16,6 @@ from typing import Any
 import httpx
 from pydantic_core import from_json
 
-from clients.effects import Flow, Pause, ReadOn, RunCalls, RunEvent, Send, SendChat
-from clients.endpoint import Endpoint
 from clients.errors import (
     ClientError,
     EmptyAnswerError,
@@ -25,27 +23,29 @@ from clients.errors import (
     RequestTimeoutError,
     ServiceUnavailableError,
     StructuredOutputError,
-    ToolRoundsError,
     TransportError,
 )
+from clients.flow.effects import Flow, Pause, ReadOn, RunCalls, RunEvent, Send, SendChat
+from clients.flow.structured import T, asked_again, read_answer, response_format
+from clients.http.endpoint import Endpoint
+from clients.http.retry import RetryPolicy, retry_pause_seconds
+from clients.http.server_side import Health, ServerInfo, ServerMetrics
+from clients.http.stream import StreamState
+from clients.http.timeouts import Timeouts
+from clients.http.wire import AnswerFold
 from clients.reply import ChatReply, ReplyBuilder
 from clients.request import EmptyAnswer, Messages, conversation, request_arguments
-from clients.retry import RetryPolicy, retry_pause_seconds
-from clients.server_side import Health, ServerInfo, ServerMetrics
-from clients.stream import StreamState
-from clients.structured import T, asked_again, read_answer, response_format
-from clients.timeouts import Timeouts
-from clients.tool_arguments import are_lost
-from clients.tool_loop import (
+from clients.tools.arguments import are_lost
+from clients.tools.loop import (
     ArgumentsLost,
     ToolResult,
+    ToolRoundsError,
     ToolRun,
     assistant_message,
     by_name,
     result_message,
 )
-from clients.tools import Tool
-from clients.wire import AnswerFold
+from clients.tools.tool import Tool
 
 _NS_PER_SECOND = 1_000_000_000
 # SGLang's own limit for a health check is 20 s. Whoever gives up sooner and asks again piles up

@@ -78,7 +78,7 @@ def chat(
     *, base_url: str | None, name: str, model: str | None, system: str | None, **options: Any
 ) -> None:
     """Chat in the terminal. Ctrl-C stops an answer; Ctrl-D, or Ctrl-C at the prompt, leaves."""
-    from clients.terminal import Conversation  # noqa: PLC0415 - rich, which `ask` does not need
+    from clients.cli.terminal import Conversation  # noqa: PLC0415 - rich, which `ask` does not need
 
     with ChatClient(base_url, server=name, model=model) as client:
         Conversation(client, options, system=system).run()

@@ -1,0 +1,1 @@
+"""`python -m clients ask`: one question from a terminal or a pipe."""

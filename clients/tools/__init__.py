@@ -1,0 +1,1 @@
+"""Tools: a function as the model sees it, its arguments checked, and the loop of calls."""
