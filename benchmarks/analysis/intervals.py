@@ -5,7 +5,7 @@ prompts in 5 rounds are 5 observations of the machine, not 80. Their spread give
 interval, by Student's t with rounds - 1 degrees of freedom. The prompts are a sample of what a
 workload stands for: they give the other part, by a bootstrap over prompts. A bootstrap over 5
 rounds would be too narrow, and one over prompts alone blind to the machine: the decision record
-0010 has the rates of false calls of each, and `benchmarks.intervals_check` computes them.
+0010 has the rates of false calls of each, and `benchmarks.selfcheck.intervals_check` computes them.
 """
 
 from __future__ import annotations

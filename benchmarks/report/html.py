@@ -10,10 +10,10 @@ from markupsafe import Markup
 
 from benchmarks.report.document import Report
 from benchmarks.report.facts import arm_facts, facts, failures, title
-from benchmarks.report.panels import arm_styles
 from benchmarks.report.peer_tables import peer_table
-from benchmarks.report.plots import Plot, Section, draw
-from benchmarks.report.svg import LINES, THEME, css_variables
+from benchmarks.report.plots.draw import Plot, Section, draw
+from benchmarks.report.plots.panels import arm_styles
+from benchmarks.report.plots.svg import LINES, THEME, css_variables
 from benchmarks.report.tables import (
     crossover_table,
     equality_table,

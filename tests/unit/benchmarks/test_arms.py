@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.arms import eagle, option_of, parse_arm, parse_field
 from benchmarks.errors import PlanError
 from benchmarks.plan import Arm
+from benchmarks.running.arms import eagle, option_of, parse_arm, parse_field
 from benchmarks.running.servers import configuration, server_name
-from benchmarks.tuning import candidates
+from benchmarks.running.tuning import candidates
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import cli
-from benchmarks.load.loopback import Loopback, loopback
-from benchmarks.load.schedule import Schedule
+from benchmarks.cli import main
 from benchmarks.records import Load
+from benchmarks.selfcheck.loopback.schedule import Schedule
+from benchmarks.selfcheck.loopback.server import Loopback, loopback
 from tests.unit.benchmarks.report_samples import sample_report
 
 
@@ -45,7 +45,7 @@ def bench(*arguments: str) -> int:
     handler = signal.getsignal(signal.SIGTERM)
     sys.argv = ["benchmarks", *arguments]
     try:
-        cli.main()
+        main.main()
     except SystemExit as end:
         return int(end.code or 0)
     finally:

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks import cli_tune
-from benchmarks.arms import parse_arm
+from benchmarks.cli import tune as cli_tune
 from benchmarks.errors import ArmFailedError
-from benchmarks.load.loopback import loopback
-from benchmarks.load.schedule import Schedule
 from benchmarks.plan import Arm
+from benchmarks.running.arms import parse_arm
 from benchmarks.running.servers import ServedArm, configuration, connect
+from benchmarks.selfcheck.loopback.schedule import Schedule
+from benchmarks.selfcheck.loopback.server import loopback
 from launcher.serving import configure
 from tests.unit.benchmarks.test_cli_run import bench
 

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from benchmarks.client_overhead import stream_body
+from benchmarks.selfcheck.client_overhead import stream_body
 from clients.events import ContentDelta, Done, Usage
 from clients.http.wire import AnswerFold
 
@@ -20,7 +20,7 @@ def test_the_stream_is_sglangs() -> None:
 
 
 def test_a_small_run_gives_every_figure() -> None:
-    command = [sys.executable, "-m", "benchmarks.client_overhead", "--pairs", "1", "--chunks", "20",
+    command = [sys.executable, "-m", "benchmarks.selfcheck.client_overhead", "--pairs", "1", "--chunks", "20",
                "--requests", "2", "--batches", "2"]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     figures = json.loads(done.stdout)

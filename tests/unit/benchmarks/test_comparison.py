@@ -19,8 +19,8 @@ from benchmarks.analysis.figures import (
     Verdict,
 )
 from benchmarks.analysis.sentences import write_sentences
-from benchmarks.intervals_check import Scenario, make
 from benchmarks.records import CellRecord, Load, RequestRecord
+from benchmarks.selfcheck.intervals_check import Scenario, make
 from tests.unit.benchmarks.analysis_records import ALONE, cell, paired_requests, request
 
 Ratios = Mapping[str, Sequence[float]]

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import generator
-from benchmarks.generator import Turn, main, missed_bars, our_adapter, tables, workload
-from benchmarks.load.accuracy import (
+from benchmarks.peers.measuring import measure_with
+from benchmarks.peers.own import TOOL
+from benchmarks.records import Load, RequestRecord
+from benchmarks.selfcheck import generator
+from benchmarks.selfcheck.accuracy import (
     Accuracy,
     Times,
     accuracy,
@@ -20,11 +22,9 @@ from benchmarks.load.accuracy import (
     paired_times,
     true_times,
 )
-from benchmarks.load.loopback import loopback
-from benchmarks.load.schedule import Schedule, Truth
-from benchmarks.peers.measuring import measure_with
-from benchmarks.peers.own import TOOL
-from benchmarks.records import Load, RequestRecord
+from benchmarks.selfcheck.generator import Turn, main, missed_bars, our_adapter, tables, workload
+from benchmarks.selfcheck.loopback.schedule import Schedule, Truth
+from benchmarks.selfcheck.loopback.server import loopback
 from tests.unit.benchmarks.load_wire import CELL
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from benchmarks import intervals_check
 from benchmarks.analysis import intervals
 from benchmarks.analysis.figures import Estimate
-from benchmarks.intervals_check import Scenario, over_prompts, rate_of_calls
+from benchmarks.selfcheck import intervals_check
+from benchmarks.selfcheck.intervals_check import Scenario, over_prompts, rate_of_calls
 
 
 def seeded() -> np.random.Generator:

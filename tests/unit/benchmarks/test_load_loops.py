@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.load import loops
-from benchmarks.load.loopback import Loopback, loopback
 from benchmarks.load.loops import arrivals, run_cell
 from benchmarks.load.target import Target
 from benchmarks.records import Cell, CellRecord, Load, RequestRecord
+from benchmarks.selfcheck.loopback.server import Loopback, loopback
 from tests.unit.benchmarks.load_wire import GOOD_EVENTS, chunked, playing, prompts, read_request
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from benchmarks.load.loopback import Loopback, loopback
 from benchmarks.load.loops import run_cell
-from benchmarks.load.schedule import Schedule
 from benchmarks.load.target import Target
 from benchmarks.records import Cell, Load, RequestRecord
+from benchmarks.selfcheck.loopback.schedule import Schedule
+from benchmarks.selfcheck.loopback.server import Loopback, loopback
 from clients import ChatClient, ServerInfo
 from tests.unit.benchmarks.load_wire import prompts
 

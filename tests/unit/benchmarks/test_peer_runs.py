@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from benchmarks.errors import ArmFailedError, PeerError
-from benchmarks.load.loopback import Loopback, loopback
-from benchmarks.load.schedule import Schedule
 from benchmarks.plan import Arm, Plan
 from benchmarks.results import PeerFigures
 from benchmarks.running import peer_runs
 from benchmarks.running.folder import ResultsFolder
 from benchmarks.running.peer_runs import chosen, run_peers
 from benchmarks.running.servers import ServedArm, connect
+from benchmarks.selfcheck.loopback.schedule import Schedule
+from benchmarks.selfcheck.loopback.server import Loopback, loopback
 from tests.unit.benchmarks.plans import C1, C2, plan, workload
 from tests.unit.benchmarks.test_runner import Told
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.progress import RunProgress, seconds_left
+from benchmarks.cli.progress import RunProgress, seconds_left
 from benchmarks.records import Cell, CellRecord
 from benchmarks.running.folder import ResultsFolder
 from launcher.text import human_seconds

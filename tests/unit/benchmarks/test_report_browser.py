@@ -16,7 +16,7 @@ import pytest
 
 from benchmarks.records import Load
 from benchmarks.report.html import to_html
-from benchmarks.report.plots import draw
+from benchmarks.report.plots.draw import draw
 from tests.unit.benchmarks.report_samples import sample_report
 
 # Long names, which are what sticks out first.

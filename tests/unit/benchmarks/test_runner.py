@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.errors import ArmFailedError
-from benchmarks.load.loopback import Loopback, loopback
-from benchmarks.load.schedule import Schedule
 from benchmarks.plan import Arm, Plan
 from benchmarks.records import Cell, CellRecord
 from benchmarks.running.folder import ResultsFolder
 from benchmarks.running.runner import Runner
 from benchmarks.running.servers import ServedArm, connect
+from benchmarks.selfcheck.loopback.schedule import Schedule
+from benchmarks.selfcheck.loopback.server import Loopback, loopback
 from tests.unit.benchmarks.plans import C1, C2, plan, workload
 
 

@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.soak import plan, run
-from benchmarks.soak_kills import Soak
-from benchmarks.soak_report import (
+from benchmarks.selfcheck.soak.kills import Soak
+from benchmarks.selfcheck.soak.report import (
     ADOPTED,
     ANY_MEMBER,
     KEPT,
@@ -33,7 +32,8 @@ from benchmarks.soak_report import (
     Spread,
     show,
 )
-from benchmarks.soak_watch import Watch, leftovers
+from benchmarks.selfcheck.soak.run import plan, run
+from benchmarks.selfcheck.soak.watch import Watch, leftovers
 from launcher.cli.display.starting import events_writer
 from launcher.config.server_config import RestartPolicy, ServerConfig
 from launcher.engines.launch import Command, Launch

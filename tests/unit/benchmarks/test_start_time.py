@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.running.resources import cpu_seconds
-from benchmarks.start_time import ARMS, BASELINE, Start, summarise
+from benchmarks.selfcheck.start_time import ARMS, BASELINE, Start, summarise
 from launcher.config.sources import resolve
 from launcher.engines.launch import Command
 from launcher.preflight import prepare

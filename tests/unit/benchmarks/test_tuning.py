@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.plan import Arm
 from benchmarks.records import Cell, Load, RequestRecord
-from benchmarks.tuning import Trial, candidates, prompts_of, search, trial_of
+from benchmarks.running.tuning import Trial, candidates, prompts_of, search, trial_of
 
 ARMS = tuple(Arm(name=f"arm{number}") for number in range(8))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.load.loopback import loopback
-from benchmarks.verdict_check import SCHEDULE, Size, called, compare_once
+from benchmarks.selfcheck.loopback.server import loopback
+from benchmarks.selfcheck.verdict_check import SCHEDULE, Size, called, compare_once
 
 SMALL = Size(rounds=3, prompts=4, concurrency=4)
 

@@ -1,6 +1,6 @@
 """How often intervals are wrong: made-up runs whose truth is known, analysed as real ones are.
 
-    python -m benchmarks.intervals_check [--runs N] [--seed N]
+    python -m benchmarks.selfcheck.intervals_check [--runs N] [--seed N]
 
 A run is a table of ratios r[p, i] of prompts in rounds. What the machine did in a round moves all
 its prompts together, on each side by itself; each request has noise of its own. The first table

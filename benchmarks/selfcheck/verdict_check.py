@@ -1,6 +1,6 @@
 """Whether a whole comparison tells truth from chance, on servers whose truth is known.
 
-    python -m benchmarks.verdict_check [--comparisons 20] [--url http://127.0.0.1:8000]
+    python -m benchmarks.selfcheck.verdict_check [--comparisons 20] [--url http://127.0.0.1:8000]
 
 Each comparison is a run as `python -m benchmarks run` makes it, two arms side by side. First both
 arms are one server, so that each difference that is called is a false one; then one of two loopback
@@ -28,14 +28,14 @@ from rich.table import Table
 
 from benchmarks.analysis.comparison import compare
 from benchmarks.analysis.figures import Speedup, Verdict
-from benchmarks.load.loopback import loopback
-from benchmarks.load.schedule import Schedule
+from benchmarks.cli.progress import RunProgress
 from benchmarks.plan import Arm, Plan
-from benchmarks.progress import RunProgress
 from benchmarks.records import Load
 from benchmarks.running.folder import ResultsFolder
 from benchmarks.running.runner import Runner
 from benchmarks.running.servers import ServedArm, connect
+from benchmarks.selfcheck.loopback.schedule import Schedule
+from benchmarks.selfcheck.loopback.server import loopback
 from benchmarks.workloads import load_workload
 
 FALSE_SHARE: Final = 0.1

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from benchmarks.arms import PLAIN, eagle, parse_arm
 from benchmarks.plan import Arm
 from benchmarks.records import RequestRecord
+from benchmarks.running.arms import PLAIN, eagle, parse_arm
 
 HALVED_BY: Final = 2
 FIRST_PROMPTS: Final = 8

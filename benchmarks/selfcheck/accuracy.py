@@ -10,8 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from benchmarks.load.schedule import Truth
     from benchmarks.records import RequestRecord
+    from benchmarks.selfcheck.loopback.schedule import Truth
 
 ALLOWED_NS = 1_000_000
 ALLOWED_SHARE = 0.01

@@ -1,4 +1,4 @@
-"""Kills a real server at random, again and again: `python -m benchmarks.soak --kills 30`.
+"""Kills a real server at random, again and again: `python -m benchmarks.selfcheck.soak.run --kills 30`.
 
 The launcher keeps the nano server up, in a state folder of its own. Each kill is one SIGKILL, to a
 process and at a moment that are drawn; then the server has to answer again, and nothing of the run
@@ -25,9 +25,9 @@ from typing import Final
 import click
 from rich.console import Console
 
-from benchmarks.soak_kills import COMMAND_TIMEOUT_SECONDS, NotRecoveredError, Soak
-from benchmarks.soak_report import MOMENTS, NOT_RECOVERED, TARGETS, Kill, Report, show
-from benchmarks.soak_watch import names_in
+from benchmarks.selfcheck.soak.kills import COMMAND_TIMEOUT_SECONDS, NotRecoveredError, Soak
+from benchmarks.selfcheck.soak.report import MOMENTS, NOT_RECOVERED, TARGETS, Kill, Report, show
+from benchmarks.selfcheck.soak.watch import names_in
 from launcher.state.paths import APPLICATION
 from launcher.state.store import RunStore
 from launcher.system.hardware import probe_hardware, read_cpu_model

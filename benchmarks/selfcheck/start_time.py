@@ -1,4 +1,4 @@
-"""Where the start of a CPU server goes: `python -m benchmarks.start_time --rounds 3`.
+"""Where the start of a CPU server goes: `python -m benchmarks.selfcheck.start_time --rounds 3`.
 
 Each arm is the launcher's own command with one of its cuts taken back. A round starts every arm
 once, in an order drawn anew, so that a machine that gets slower hits all of them; arms are compared

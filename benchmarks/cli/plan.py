@@ -9,11 +9,11 @@ from typing import Any, Final, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from benchmarks.arms import PLAIN, parse_arm
-from benchmarks.cli_common import shared_fields, with_preset
+from benchmarks.cli.common import shared_fields, with_preset
 from benchmarks.errors import PlanError
 from benchmarks.plan import Objective, Plan
 from benchmarks.records import Load
+from benchmarks.running.arms import PLAIN, parse_arm
 from benchmarks.workloads import load_workload
 from benchmarks.workloads.workload import Workload
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from pydantic_core import to_json
 
-from benchmarks.load.schedule import Schedule, Truth
+from benchmarks.selfcheck.loopback.schedule import Schedule, Truth
 
 MODEL = "loopback"
 _DEFAULT_MAX_TOKENS = 48

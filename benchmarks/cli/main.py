@@ -21,11 +21,11 @@ SCRIPT_NAME: Final = "specserve-bench"
 MODULE_NAME: Final = "python -m benchmarks"
 COMPLETION_VARIABLE: Final = "_SPECSERVE_BENCH_COMPLETE"
 LAZY_COMMANDS: Final[Mapping[str, str]] = {
-    "run": "benchmarks.cli_run",
-    "tune": "benchmarks.cli_tune",
-    "report": "benchmarks.cli_report",
-    "compare": "benchmarks.cli_report",
-    "workloads": "benchmarks.cli_report",
+    "run": "benchmarks.cli.run",
+    "tune": "benchmarks.cli.tune",
+    "report": "benchmarks.cli.report",
+    "compare": "benchmarks.cli.report",
+    "workloads": "benchmarks.cli.report",
 }
 
 

@@ -11,11 +11,11 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
-from benchmarks.cli_common import default_folder, facts
-from benchmarks.cli_plan import DEFAULT_CONCURRENCIES, DEFAULT_WORKLOADS, load_all, plan_of
+from benchmarks.cli.common import default_folder, facts
+from benchmarks.cli.plan import DEFAULT_CONCURRENCIES, DEFAULT_WORKLOADS, load_all, plan_of
+from benchmarks.cli.progress import RunProgress
 from benchmarks.errors import BenchmarkError, TargetError
 from benchmarks.plan import Arm, Plan
-from benchmarks.progress import RunProgress
 from benchmarks.report.display import show_report
 from benchmarks.report.document import Report, build
 from benchmarks.report.files import ReportFiles, write_report

@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING
 import httpx
 from pydantic import TypeAdapter
 
-from benchmarks.load.loopback_protocol import Server, ServerProtocol
-from benchmarks.load.loopback_stream import MODEL
-from benchmarks.load.schedule import Schedule, Truth
 from benchmarks.load.target import Target
+from benchmarks.selfcheck.loopback.protocol import Server, ServerProtocol
+from benchmarks.selfcheck.loopback.schedule import Schedule, Truth
+from benchmarks.selfcheck.loopback.stream import MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +93,7 @@ def loopback(
     Raises:
         OSError: it did not start; its error stands above.
     """
-    command = [sys.executable, "-m", "benchmarks.load.loopback", "--host", host]
+    command = [sys.executable, "-m", "benchmarks.selfcheck.loopback.server", "--host", host]
     command += ["--schedule", (schedule or Schedule()).model_dump_json()]
     if certificate is not None:
         command += ["--certificate", str(certificate[0]), "--key", str(certificate[1])]

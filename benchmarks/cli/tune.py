@@ -14,16 +14,16 @@ import click
 import yaml
 from rich.table import Table
 
-from benchmarks.arms import PLAIN, option_of, parse_arm
-from benchmarks.cli_common import default_folder, facts, shared_fields, with_preset
+from benchmarks.cli.common import default_folder, facts, shared_fields, with_preset
+from benchmarks.cli.progress import RunProgress
 from benchmarks.errors import PlanError, StorageError, TargetError
 from benchmarks.plan import Arm, Plan
-from benchmarks.progress import RunProgress
 from benchmarks.records import Load
+from benchmarks.running.arms import PLAIN, option_of, parse_arm
 from benchmarks.running.folder import ResultsFolder
 from benchmarks.running.runner import Runner
 from benchmarks.running.servers import configuration, open_arm
-from benchmarks.tuning import Search, Trial, candidates, search, trial_of, tuned_fields
+from benchmarks.running.tuning import Search, Trial, candidates, search, trial_of, tuned_fields
 from benchmarks.workloads import load_workload
 from benchmarks.workloads.workload import Workload
 from launcher.cli.display import consoles

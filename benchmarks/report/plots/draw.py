@@ -15,7 +15,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from benchmarks.peers.agreement import LIMIT_PERCENT
 from benchmarks.report.atomic import write_atomically
 from benchmarks.report.document import Report
-from benchmarks.report.panels import (
+from benchmarks.report.peer_tables import PeerRow, peer_rows
+from benchmarks.report.plots.panels import (
     STEPS,
     clipped,
     draw_acceptance_by_position,
@@ -24,9 +25,8 @@ from benchmarks.report.panels import (
     draw_throughput,
     has_acceptance,
 )
-from benchmarks.report.panels_time import ROW_POINTS, draw_latency, draw_timeline, shown_loads
-from benchmarks.report.peer_tables import PeerRow, peer_rows
-from benchmarks.report.svg import GRID, INK, MUTED, new_figure, style, to_file, to_svg
+from benchmarks.report.plots.panels_time import ROW_POINTS, draw_latency, draw_timeline, shown_loads
+from benchmarks.report.plots.svg import GRID, INK, MUTED, new_figure, style, to_file, to_svg
 from benchmarks.report.wording import E2E, SHORT_TITLES, TPOT, TTFT, distribution, percent
 
 Section = Literal["speedup", "throughput", "latency", "acceptance", "timeline", "peers"]

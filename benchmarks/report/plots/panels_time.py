@@ -14,8 +14,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLoc
 
 from benchmarks.records import Load
 from benchmarks.report.document import CellTimeline, Report
-from benchmarks.report.panels import STEPS, arm_styles, clipped
-from benchmarks.report.svg import GRID, INK, MUTED
+from benchmarks.report.plots.panels import STEPS, arm_styles, clipped
+from benchmarks.report.plots.svg import GRID, INK, MUTED
 from benchmarks.report.wording import SHORT_TITLES, counted, distribution, number
 
 SHOWN_LOADS: Final = 4

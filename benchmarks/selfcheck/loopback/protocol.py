@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import httptools
 from pydantic_core import from_json, to_json
 
-from benchmarks.load.loopback_stream import MODEL, Stream, head
+from benchmarks.selfcheck.loopback.stream import MODEL, Stream, head
 
 if TYPE_CHECKING:
-    from benchmarks.load.schedule import Schedule, Truth
+    from benchmarks.selfcheck.loopback.schedule import Schedule, Truth
 
 _UNDERSTAND_SECONDS = 0.01
 _SERVER_INFO = {

@@ -1,6 +1,6 @@
 """Is our load generator the bottleneck? Its times against the truth, its cost against others'.
 
-    python -m benchmarks.generator [--streams 256] [--requests 1024] [--rounds 3] [--json FILE]
+    python -m benchmarks.selfcheck.generator [--streams 256] [--requests 1024] [--rounds 3] [--json FILE]
 
 A loopback server of known schedule sends to `--streams` streams at once, out of step, 20 to 40 ms
 between chunks of three tokens. We, `sglang.bench_serving` and guidellm read the same answers to
@@ -28,7 +28,11 @@ from rich.table import Table
 
 import launcher.nano
 from benchmarks.errors import BenchmarkError, PeerError
-from benchmarks.load.accuracy import (
+from benchmarks.peers.adapter import Adapter, Prepared, Reading, Task
+from benchmarks.peers.measuring import ADAPTERS, measure_with
+from benchmarks.peers.own import TOOL, ours
+from benchmarks.records import Cell, Load
+from benchmarks.selfcheck.accuracy import (
     Accuracy,
     Times,
     accuracy,
@@ -36,13 +40,9 @@ from benchmarks.load.accuracy import (
     paired_times,
     true_times,
 )
-from benchmarks.load.loopback import Loopback, loopback
-from benchmarks.load.one_cell import ASKED, Asked, read_output
-from benchmarks.load.schedule import Schedule
-from benchmarks.peers.adapter import Adapter, Prepared, Reading, Task
-from benchmarks.peers.measuring import ADAPTERS, measure_with
-from benchmarks.peers.own import TOOL, ours
-from benchmarks.records import Cell, Load
+from benchmarks.selfcheck.loopback.schedule import Schedule
+from benchmarks.selfcheck.loopback.server import Loopback, loopback
+from benchmarks.selfcheck.one_cell import ASKED, Asked, read_output
 from benchmarks.workloads.workload import Prompt, Workload
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _prepare(task: Task) -> Prepared:
         timeout_seconds=_TIMEOUT_SECONDS,
     )
     return Prepared(
-        argv=(sys.executable, "-m", "benchmarks.load.one_cell", str(asked), str(output)),
+        argv=(sys.executable, "-m", "benchmarks.selfcheck.one_cell", str(asked), str(output)),
         # The child works in a folder of its own.
         environment={"PYTHONPATH": str(Path(__file__).resolve().parents[1])},
         inputs={asked: ASKED.dump_json(value)},

@@ -23,7 +23,7 @@ def report(*, folder: Path, plots: Path | None, as_json: bool) -> None:
     from benchmarks.report.display import show_report  # noqa: PLC0415  # arrays and plots
     from benchmarks.report.document import build  # noqa: PLC0415
     from benchmarks.report.files import write_report  # noqa: PLC0415
-    from benchmarks.report.plots import write_plots  # noqa: PLC0415
+    from benchmarks.report.plots.draw import write_plots  # noqa: PLC0415
 
     made = build(ResultsFolder(folder).read())
     files = write_report(made, folder)

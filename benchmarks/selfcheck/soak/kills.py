@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
-from benchmarks.soak_report import (
+from benchmarks.selfcheck.soak.report import (
     ADOPTED,
     ANY_MEMBER,
     IN_FLIGHT,
@@ -24,7 +24,7 @@ from benchmarks.soak_report import (
     START,
     Kill,
 )
-from benchmarks.soak_watch import POLL_SECONDS, Seen, Watch, leftovers, names_in
+from benchmarks.selfcheck.soak.watch import POLL_SECONDS, Seen, Watch, leftovers, names_in
 from launcher.engines.sglang.prober import HttpProber
 from launcher.engines.sglang.processes import TITLE_PREFIX
 from launcher.state.events import (

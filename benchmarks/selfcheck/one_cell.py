@@ -1,6 +1,6 @@
 """Runs one cell in a process of its own, so that its CPU time can be held against others'.
 
-    python -m benchmarks.load.one_cell ASKED.json OUTPUT.jsonl
+    python -m benchmarks.selfcheck.one_cell ASKED.json OUTPUT.jsonl
 
 The output has the cell on its first line and a request on each other.
 """

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arms import parse_field
+from benchmarks.running.arms import parse_field
 from launcher.config.sources import read_config_file
 from launcher.serving import configure
 from launcher.system.hardware import GIB, probe_hardware, read_cpu_model

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from benchmarks.analysis.figures import Estimate
 from benchmarks.records import Load
 from benchmarks.report.document import Report
-from benchmarks.report.svg import ARM_COLOURS, ARM_DASHES, ARM_MARKERS, INK
+from benchmarks.report.plots.svg import ARM_COLOURS, ARM_DASHES, ARM_MARKERS, INK
 from benchmarks.report.wording import estimate, percent
 
 # Beyond it, dots of prompts say no more and only make the page large.

@@ -1,6 +1,6 @@
 """What the client costs above the openai SDK: CPU per stream and per request, import, memory.
 
-    python -m benchmarks.client_overhead [--pairs N] [--chunks N] [--requests N]
+    python -m benchmarks.selfcheck.client_overhead [--pairs N] [--chunks N] [--requests N]
 
 A loopback server in a process of its own sends a fixed stream. Both sides read it in turns in this
 process, so that a noisy machine hits both; the figures are medians of paired runs, in CPU time of
@@ -190,7 +190,7 @@ def main() -> None:
     if asked.serve:
         serve(asked.chunks)
         return
-    command = [sys.executable, "-m", "benchmarks.client_overhead", "--serve"]
+    command = [sys.executable, "-m", "benchmarks.selfcheck.client_overhead", "--serve"]
     with subprocess.Popen(
         [*command, "--chunks", str(asked.chunks)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,

@@ -1,0 +1,1 @@
+"""A stand-in server on loopback whose times are known, to hold the load generator to."""

@@ -1,0 +1,1 @@
+"""The launcher under kills for hours: what is killed, what is watched, what is left."""
