@@ -1,6 +1,7 @@
 """Is our load generator the bottleneck? Its times against the truth, its cost against others'.
 
-    python -m benchmarks.selfcheck.generator [--streams 256] [--requests 1024] [--rounds 3] [--json FILE]
+    python -m benchmarks.selfcheck.generator [--streams 256] [--requests 1024] [--rounds 3]
+        [--json FILE]
 
 A loopback server of known schedule sends to `--streams` streams at once, out of step, 20 to 40 ms
 between chunks of three tokens. We, `sglang.bench_serving` and guidellm read the same answers to
@@ -118,7 +119,7 @@ def _prepare(task: Task) -> Prepared:
     return Prepared(
         argv=(sys.executable, "-m", "benchmarks.selfcheck.one_cell", str(asked), str(output)),
         # The child works in a folder of its own.
-        environment={"PYTHONPATH": str(Path(__file__).resolve().parents[1])},
+        environment={"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
         inputs={asked: ASKED.dump_json(value)},
         output=output,
     )

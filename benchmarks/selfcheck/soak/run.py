@@ -1,4 +1,4 @@
-"""Kills a real server at random, again and again: `python -m benchmarks.selfcheck.soak.run --kills 30`.
+"""Kill parts of a server at random and see that it comes back, and that nothing is left.
 
 The launcher keeps the nano server up, in a state folder of its own. Each kill is one SIGKILL, to a
 process and at a moment that are drawn; then the server has to answer again, and nothing of the run

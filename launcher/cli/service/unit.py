@@ -27,10 +27,12 @@ from launcher.errors import (
 )
 
 # The supervisor's loop tells systemd twice in this time that it turns: sd_watchdog_enabled(3). It
-# stands still while it ends a server: three times up to `launcher.supervision.server.end.KILL_TIMEOUT_SECONDS`.
+# stands still while it ends a server: three times up to `KILL_TIMEOUT_SECONDS` of
+# `launcher.supervision.server.end`.
 WATCHDOG_SECONDS: Final = 90
 # Until the supervisor's loop runs and asks for more by EXTEND_TIMEOUT_USEC: imports and checks, of
-# which describing another SGLang's flags takes longest (`launcher.engines.sglang.flags.DUMP_TIMEOUT_SECONDS`).
+# which describing another SGLang's flags takes longest (`DUMP_TIMEOUT_SECONDS` of
+# `launcher.engines.sglang.flags`).
 START_SECONDS: Final = 300
 RESTART_SECONDS: Final = 15
 # What another start may find mended by itself: somebody else let go of the port, the memory or the

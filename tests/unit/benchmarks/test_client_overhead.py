@@ -20,8 +20,8 @@ def test_the_stream_is_sglangs() -> None:
 
 
 def test_a_small_run_gives_every_figure() -> None:
-    command = [sys.executable, "-m", "benchmarks.selfcheck.client_overhead", "--pairs", "1", "--chunks", "20",
-               "--requests", "2", "--batches", "2"]  # fmt: skip
+    small = ["--pairs", "1", "--chunks", "20", "--requests", "2", "--batches", "2"]
+    command = [sys.executable, "-m", "benchmarks.selfcheck.client_overhead", *small]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     figures = json.loads(done.stdout)
     for name in ("stream_cpu_ratio", "import_cpu_ratio"):
