@@ -1,7 +1,7 @@
 """Shapes that ship with the launcher, so that the GLM-4.5 to 4.7 families are planned offline.
 
 Source: the config.json of each repository. The parameters that follow from them agree with what
-the hub counts (110 and 358 billion): `tests/unit/launcher/test_model_shape.py`.
+the hub counts (110 and 358 billion): `tests/unit/launcher/memory/test_shape.py`.
 """
 
 from __future__ import annotations

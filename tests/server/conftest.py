@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from typing import TypeVar
 import pytest
 
 from launcher.cli import main
+from launcher.serving import free_port
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
 from launcher.system.members import find_members
@@ -52,14 +52,6 @@ def run_cli(*arguments: str) -> int:
     finally:
         sys.argv = before
     raise AssertionError("main() always exits")
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from launcher import nano
 from launcher.state.record import RunRecord
 from launcher.state.store import list_stores
 from tests.server.conftest import assert_nothing_is_left
-from tests.unit.benchmarks.test_cli_run import bench
+from tests.unit.benchmarks.command_line import bench
 
 CHAT = load_workload("chat", prompts=3, seed=0)
 

@@ -22,10 +22,11 @@ from clients import (
     Usage,
 )
 from launcher.errors import AlreadyRunningError, PortInUseError
+from launcher.serving import free_port
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
 from launcher.system.members import find_members
-from tests.server.conftest import free_port, record_of, run_cli
+from tests.server.conftest import record_of, run_cli
 
 # The model ends its answers by itself, where it may.
 ENDLESS = {"ignore_eos": True}
@@ -246,8 +247,8 @@ def test_status_tells_a_program_and_a_person(
 
 def test_status_needs_neither_torch_nor_sglang(eagle: RunRecord) -> None:
     code = (
-        "import sys; sys.argv = ['launcher', 'status', '--json']; from launcher import cli\n"
-        "try: cli.main()\n"
+        "import sys; sys.argv = ['launcher', 'status', '--json']; import launcher.cli.main\n"
+        "try: launcher.cli.main.main()\n"
         "except SystemExit: pass\n"
         "loaded = {'torch', 'sglang', 'transformers', 'rich'} & set(sys.modules)\n"
         "assert not loaded, loaded"

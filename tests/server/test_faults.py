@@ -20,6 +20,7 @@ import httpx
 import pytest
 
 from clients import BrokenStreamError, ChatClient, ContentDelta, RetryPolicy
+from launcher.serving import free_port
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
 from launcher.system.activity import titles
@@ -28,7 +29,6 @@ from launcher.system.process import ProcessIdentity, wait_until_gone
 from launcher.system.shared_memory import ROOT as SHARED_MEMORY
 from tests.server.conftest import (
     assert_nothing_is_left,
-    free_port,
     record_of,
     run_cli,
     server,

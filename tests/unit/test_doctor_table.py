@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from launcher.cli.doctor import probes_for
 from launcher.doctor.needs import needs_of
 from launcher.doctor.probes import GROUPS, Answer, Probe
 from launcher.system.hardware import GIB, Hardware
+from tests.project import PROJECT
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "doctor.md"
+DOCUMENT = PROJECT / "docs" / "doctor.md"
 
 
 def probes() -> tuple[Probe, ...]:

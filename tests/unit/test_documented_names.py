@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.project import PROJECT
+
 PACKAGES = ("launcher", "clients", "benchmarks")
 CODE = re.compile(r"`([^`\n]+)`")
 # `launcher.state.store.RunStore`, with or without a call's parentheses.

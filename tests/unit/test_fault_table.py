@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.project import PROJECT
+
 TABLE = (PROJECT / "docs" / "faults.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| ([\d, ]+) \| (.*) \|$", TABLE, re.MULTILINE)
 # What the table itself says is missing.

@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.project import PROJECT
+
 ENGINE = {"torch", "sglang", "sgl_kernel", "transformers", "flashinfer", "triton"}
 
 STATUS = """

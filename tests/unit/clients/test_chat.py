@@ -31,7 +31,7 @@ from clients import (
     run_record_path,
 )
 from tests.unit.clients import wire
-from tests.unit.clients.test_run_record import RECORD
+from tests.unit.clients.records import RECORD
 from tests.unit.clients.wire import MODEL, REQUEST_ID, URL, Server, answered
 
 

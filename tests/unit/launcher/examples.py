@@ -6,6 +6,8 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from hypothesis import strategies as st
+
 from launcher.config.server_config import ServerConfig
 from launcher.state.record import RunRecord
 from launcher.state.states import ServerState
@@ -51,3 +53,40 @@ def dead_process() -> ProcessIdentity:
     """A process that was there, with a pid that lives: what a reused pid looks like."""
     own = ProcessIdentity.of(os.getpid())
     return own.model_copy(update={"start_ticks": own.start_ticks - 1})
+
+
+WORDS = st.text("abcdefghij-_.0123456789", min_size=1, max_size=12)
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> dict[str, Any]:
+    """Fields of configurations that are valid."""
+    count = st.integers(1, 100_000)
+    fields: dict[str, Any] = {
+        "name": draw(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True)),
+        "model_path": draw(WORDS),
+        "served_model_name": draw(WORDS),
+        "port": draw(st.integers(1, 65535)),
+        "tp_size": draw(st.integers(1, 64)),
+        "device": draw(st.sampled_from(["cuda", "cpu"])),
+        "dtype": draw(st.sampled_from(["auto", "float32", "bfloat16", "float16"])),
+        "extra_args": draw(st.lists(WORDS, max_size=3)),
+        "enable_metrics": draw(st.booleans()),
+        "start_timeout_seconds": draw(st.floats(0.001, 1e6)),
+        "stop_timeout_seconds": draw(st.floats(0, 1e6)),
+        "mem_fraction_static": draw(st.none() | st.floats(0.01, 0.99)),
+        "max_total_tokens": draw(st.none() | count),
+        "context_length": draw(st.none() | count),
+        "tool_call_parser": draw(st.none() | WORDS),
+        "random_seed": draw(st.none() | st.integers(0, 2**31)),
+        "api_key_file": draw(st.none() | st.just("/keys/a key")),
+    }
+    if draw(st.booleans()):
+        steps, topk = draw(st.integers(1, 8)), draw(st.integers(1, 8))
+        fields |= {
+            "speculative_algorithm": draw(st.sampled_from(["EAGLE", "EAGLE3", "NEXTN"])),
+            "speculative_num_steps": steps,
+            "speculative_eagle_topk": topk,
+            "speculative_num_draft_tokens": steps + 1 if topk == 1 else draw(st.integers(1, 64)),
+        }
+    return {key: value for key, value in fields.items() if value is not None}

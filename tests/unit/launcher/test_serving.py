@@ -17,7 +17,7 @@ from launcher.state.events import Event, ServerReady
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
 from launcher.system.ports import is_listening
-from tests.unit.launcher.test_starting import make_launch
+from tests.unit.launcher.scenes import make_launch
 
 NAME = "mine"
 FIELDS: dict[str, Any] = {"preset": "nano"}

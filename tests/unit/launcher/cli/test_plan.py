@@ -1,0 +1,175 @@
+"""`python -m launcher plan`, as it is typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launcher.nano import model_path
+from tests.unit.launcher.models.hub_server import running_hub
+
+
+def run_plan(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("SPECSERVE_")
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "launcher", "plan", *arguments],
+        env=environment | {"NO_COLOR": "1", "COLUMNS": "120", "HF_HUB_OFFLINE": "1"} | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def plan_json(*arguments: str) -> dict[str, Any]:
+    answer = run_plan(*arguments, "--json")
+    value: dict[str, Any] = json.loads(answer.stdout)
+    return value | {"exit_code": answer.returncode}
+
+
+def test_the_preset_is_planned_for_a_machine_that_is_not_here() -> None:
+    planned = plan_json("GLM-4.5-Air-FP8", "--gpus", "2xH100-80GB")
+
+    assert planned["exit_code"] == 0
+    assert planned["verdict"] == "less_context"
+    assert (planned["tp_size"], planned["mem_fraction_static"]) == (2, 0.7)
+    assert planned["kv_cache_bytes_per_token"] == 96_256  # with the draft layer
+    assert {"KV cache", "NextN layer", "experts"} <= {line["label"] for line in planned["lines"]}
+    assert planned["changes"]
+
+
+def test_a_model_that_does_not_fit_has_an_exit_code_and_is_told_what_would() -> None:
+    answer = run_plan("GLM-4.5-Air", "--gpus", "2xH100-80GB", "--mem-fraction-static", "0.7")
+
+    assert answer.returncode == 25
+    assert "Does not fit" in answer.stdout
+    assert "99.5 GiB of each rank" in answer.stdout
+    assert "zai-org/GLM-4.5-Air-FP8" in answer.stdout
+    assert answer.stderr == ""
+
+
+def test_all_gpus_that_are_named_are_used_unless_ranks_are() -> None:
+    assert plan_json("GLM-4.5-Air-FP8", "--gpus", "4xH100")["tp_size"] == 4
+    assert plan_json("GLM-4.5-Air-FP8", "--gpus", "4xH100", "--tp-size", "2")["tp_size"] == 2
+
+
+def test_a_local_folder_is_planned_from_its_config_alone(tmp_path: Path) -> None:
+    shutil.copyfile(model_path() / "config.json", tmp_path / "config.json")
+
+    planned = plan_json(str(tmp_path), "--max-total-tokens", "4096")
+
+    assert planned["exit_code"] == 0
+    assert planned["kv_cache_tokens"] == 4096
+
+
+def test_more_ranks_than_gpus_are_refused() -> None:
+    answer = run_plan("GLM-4.5-Air-FP8", "--gpus", "2xH100", "--tp-size", "4")
+
+    assert answer.returncode == 26
+    assert "needs 4 GPUs, and there are 2" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("/no/such/folder",), 22),
+        (("--preset", "nano", "--gpus", "2xH1000"), 13),
+        (("nobody/nothing", "--gpus", "H100"), 22),
+    ],
+)
+def test_what_cannot_be_planned_has_an_exit_code(arguments: tuple[str, ...], code: int) -> None:
+    answer = run_plan(*arguments)
+
+    assert answer.returncode == code
+    assert answer.stdout == ""
+    assert "error: " in answer.stderr
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Variables under which a small hub is asked; it has one model, and one that is gated."""
+    files = {
+        "config.json": (model_path() / "config.json").read_bytes(),
+        "model.safetensors": bytes(1_000_000),
+        "consolidated.safetensors": bytes(10),
+    }
+    with running_hub() as server:
+        server.add("owner/tiny", files)
+        server.add("owner/gated", files, gated=True)
+        server.add("owner/empty", {"README.md": b"nothing"})
+        yield {
+            "HF_ENDPOINT": server.endpoint,
+            "HF_HUB_OFFLINE": "",
+            "HF_HOME": str(tmp_path / "hub"),
+        }
+
+
+def test_a_model_that_is_not_here_is_planned_from_the_hub_s_metadata(
+    hub: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = ("owner/tiny", "--gpus", "H100", "--max-total-tokens", "1000")
+
+    answer = run_plan(*arguments, **hub)
+
+    assert answer.returncode == 0
+    assert f"owner/tiny at {hub['HF_ENDPOINT']}, commit" in answer.stdout
+    assert "976.6 KiB on disk" in answer.stdout
+    assert not (tmp_path / "hub").exists()  # nothing is kept
+
+
+@pytest.mark.parametrize(
+    ("model", "code"), [("owner/gated", 64), ("owner/nothing", 62), ("owner/empty", 22)]
+)
+def test_what_the_hub_refuses_is_told_apart(hub: dict[str, str], model: str, code: int) -> None:
+    answer = run_plan(model, "--gpus", "H100", **hub)
+
+    assert answer.returncode == code
+    assert model in answer.stderr
+
+
+def test_a_hub_that_is_away_is_not_waited_for(tmp_path: Path) -> None:
+    answer = run_plan(
+        *("owner/tiny", "--gpus", "H100"),
+        HF_ENDPOINT="http://127.0.0.1:9",
+        HF_HUB_OFFLINE="",
+        HF_HOME=str(tmp_path),
+    )
+
+    assert answer.returncode == 61
+    assert "Try again, or name a model folder." in answer.stderr
+
+
+def test_a_config_that_is_no_model_s_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('["a list"]')
+
+    answer = run_plan(str(tmp_path))
+
+    assert answer.returncode == 17
+
+
+def test_the_table_has_every_model_on_every_machine() -> None:
+    answer = run_plan("--table")
+    cells = json.loads(run_plan("--table", "--json").stdout)["cells"]
+
+    assert answer.returncode == 0
+    assert len(cells) == 6 * 8
+    for word in ("16xH200", "GLM-4.5-Air-FP8", "GLM-4.6"):
+        assert word in answer.stdout
+
+
+def test_two_ranks_on_a_cpu_are_warned_of_the_memory_that_both_take() -> None:
+    warned = run_plan("--preset", "nano", "--tp-size", "2", "--max-total-tokens", "")
+    capped = run_plan("--preset", "nano", "--tp-size", "2")
+
+    assert "set --max-total-tokens" in warned.stdout.replace("\n", " ")
+    assert "set --max-total-tokens" not in capped.stdout

@@ -1,0 +1,267 @@
+"""The exact command of a server, and what it may not hold."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from launcher.config.presets import GLM_AIR_FP8, PRESETS, Preset
+from launcher.config.server_config import ServerConfig
+from launcher.engines.launch import Command
+from launcher.engines.sglang.command import (
+    MODULE,
+    SECRET_FLAGS,
+    SWITCH_FLAGS,
+    VALUE_FLAGS,
+    build_command,
+    check_arguments,
+)
+from launcher.engines.sglang.flags import FlagTable, load_flag_table
+from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
+from launcher.engines.sglang.version import PINNED_SGLANG
+from launcher.errors import ConfigError, LauncherError, SecretInArgumentsError, UnknownFlagError
+from tests.unit.launcher.examples import SECRET, configs, make_config
+
+SGLANG = load_flag_table(PINNED_SGLANG)
+
+
+def build(config: ServerConfig, **options: Any) -> Command:
+    return build_command(config, **{"python": "/env/bin/python", "cpus": (0, 1, 2, 3), **options})
+
+
+def pairs(arguments: tuple[str, ...]) -> dict[str, str]:
+    """Each flag with the argument after it."""
+    return {
+        flag: value
+        for flag, value in zip(arguments, [*arguments[1:], ""], strict=True)
+        if flag.startswith("--")
+    }
+
+
+def test_the_large_preset_becomes_the_command_that_one_would_type() -> None:
+    command = build(ServerConfig.model_validate({**GLM_AIR_FP8.fields, "preset": GLM_AIR_FP8.name}))
+
+    assert command.shell() == (
+        "PYTHONFAULTHANDLER=1 \\\n"
+        "SPT_NOENV=1 \\\n"
+        "/env/bin/python -m sglang.launch_server \\\n"
+        "  --model-path zai-org/GLM-4.5-Air-FP8 \\\n"
+        "  --served-model-name glm-4.5-air \\\n"
+        "  --host 127.0.0.1 \\\n"
+        "  --port 8000 \\\n"
+        "  --device cuda \\\n"
+        "  --tp-size 2 \\\n"
+        "  --dtype auto \\\n"
+        "  --mem-fraction-static 0.7 \\\n"
+        "  --speculative-algorithm EAGLE \\\n"
+        "  --speculative-num-steps 3 \\\n"
+        "  --speculative-eagle-topk 1 \\\n"
+        "  --speculative-num-draft-tokens 4 \\\n"
+        "  --tool-call-parser glm45 \\\n"
+        "  --reasoning-parser glm45 \\\n"
+        "  --enable-metrics"
+    )
+    assert command.environment == {"PYTHONFAULTHANDLER": "1", "SPT_NOENV": "1"}
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_sglang_takes_the_command_of_every_preset(preset: Preset) -> None:
+    own = {"model_path": "/models/tiny", "served_model_name": "tiny"}
+    config = ServerConfig.model_validate({**own, **preset.fields})
+
+    check_arguments(build(config, secrets_file=Path("/s/secrets.yaml")), (), SGLANG)
+
+
+@settings(max_examples=20)  # SGLang's parser has some 500 options
+@given(configs())
+def test_sglang_takes_the_command_of_every_configuration(fields: dict[str, Any]) -> None:
+    # The parser is one of SGLang's; the other words are free, but an option begins with a dash.
+    assume(not any(str(value).startswith("-") for value in fields.values()))
+    config = ServerConfig.model_validate({**fields, "extra_args": [], "tool_call_parser": "glm45"})
+
+    command = build(config)
+
+    check_arguments(command, (), SGLANG)
+    given_flags = pairs(command.server_arguments)
+    for field, flag in VALUE_FLAGS.items():
+        value = getattr(config, field)
+        assert given_flags.get(flag) == (None if value is None else str(value))
+
+
+def test_every_flag_that_the_launcher_sets_is_one_of_sglang() -> None:
+    flags = {*VALUE_FLAGS.values(), *SWITCH_FLAGS.values(), *SECRET_FLAGS}
+
+    assert flags <= SGLANG.names
+    assert {*VALUE_FLAGS, *SWITCH_FLAGS} <= set(ServerConfig.model_fields)
+
+
+def test_plain_decoding_leaves_every_flag_of_speculation_out() -> None:
+    config = make_config(speculative_num_steps=3, speculative_draft_model_path="/draft")
+
+    assert "--spec" not in " ".join(build(config).argv)
+
+
+def test_a_switch_is_there_or_not() -> None:
+    assert "--enable-metrics" in build(make_config()).argv
+    assert "--enable-metrics" not in build(make_config(enable_metrics=False)).argv
+
+
+def test_keys_are_handed_over_by_a_file_and_never_by_argument() -> None:
+    config = make_config(api_key_file="/keys/key")
+
+    argv = build(config, secrets_file=Path("/state/secrets.yaml")).argv
+
+    assert argv[3:5] == ("--config", "/state/secrets.yaml")
+    assert "/keys/key" not in " ".join(argv)
+    assert "--config" not in build(config).argv
+
+
+def test_a_model_that_is_here_needs_no_hub() -> None:
+    here, there = make_config(), make_config(model_path="owner/name")
+
+    assert build(here).environment["HF_HUB_OFFLINE"] == "1"
+    assert "HF_HUB_OFFLINE" not in build(there).environment
+
+
+def test_a_server_on_a_cpu_gets_what_the_cpu_engine_says() -> None:
+    config = make_config(device="cpu", tp_size=2)
+
+    command = build(config, python_path="/mine")
+
+    assert pairs(command.server_arguments).items() >= {("--device", "cpu")}
+    assert command.server_arguments.count("--device") == 1
+    assert set(cpu_settings.server_arguments()) <= set(command.server_arguments)
+    assert command.environment == {
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONFAULTHANDLER": "1",
+        "SPT_NOENV": "1",
+        **cpu_settings.server_environment((0, 1, 2, 3), 2, python_path="/mine"),
+    }
+
+
+def test_upstream_kernels_keep_ours_out() -> None:
+    command = build(make_config(device="cpu"), upstream_cpu_kernels=True)
+
+    assert cpu_settings.ENVIRONMENT_SWITCH not in command.environment
+
+
+@pytest.mark.parametrize(
+    "extra", [("--attention-backend", "torch_native"), ("--attention-backend=torch_native",)]
+)
+def test_what_the_user_says_replaces_what_the_cpu_engine_would(extra: tuple[str, ...]) -> None:
+    config = make_config(device="cpu", extra_args=extra)
+
+    arguments = build(config).server_arguments
+
+    assert arguments[-len(extra) :] == extra
+    assert sum(argument.startswith("--attention-backend") for argument in arguments) == 1
+    assert "intel_amx" not in arguments
+
+
+def test_extra_arguments_come_last_and_unchanged() -> None:
+    extra = ("--log-level", "debug", "--json-model-override-args", '{"a": "b c"}')
+
+    assert build(make_config(extra_args=extra)).argv[-4:] == extra
+
+
+def test_a_command_cannot_be_changed() -> None:
+    environment: Any = build(make_config()).environment
+
+    with pytest.raises(TypeError):
+        environment["PATH"] = "/"
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_characters="\0\n", exclude_categories=["Cs"]))),
+    st.dictionaries(
+        st.from_regex(r"[A-Z_]{1,8}", fullmatch=True),
+        st.text(st.characters(exclude_characters="\0\n", exclude_categories=["Cs"])),
+        max_size=3,
+    ),
+)
+def test_a_shell_reads_the_printed_command_as_it_is(
+    arguments: list[str], environment: dict[str, str]
+) -> None:
+    command = Command(
+        ("/my env/bin/python", "-m", MODULE, *arguments), MappingProxyType(environment)
+    )
+
+    words = shlex.split(command.shell().replace(" \\\n", " "))
+
+    assert words == [f"{key}={value}" for key, value in environment.items()] + list(command.argv)
+
+
+# --- what may stand after `--` -------------------------------------------------------------------
+
+
+def spellings(flag: str) -> list[str]:
+    """A flag, and every beginning of it that means nothing else."""
+    begins = [flag[:length] for length in range(3, len(flag) + 1)]
+    return [begin for begin in begins if SGLANG.canonical(begin) == SGLANG.canonical(flag)]
+
+
+def refusal(*extra: str, table: FlagTable = SGLANG) -> LauncherError:
+    config = make_config(extra_args=extra)
+    with pytest.raises(LauncherError) as caught:
+        check_arguments(build(config), config.extra_args, table)
+    return caught.value
+
+
+@pytest.mark.parametrize("flag", sorted(SECRET_FLAGS))
+def test_a_key_among_the_arguments_is_refused_in_every_spelling_and_not_echoed(flag: str) -> None:
+    assert len(spellings(flag)) > 1
+    for spelling in spellings(flag):
+        for extra in ((spelling, SECRET), (f"{spelling}={SECRET}",)):
+            error = refusal(*extra)
+            assert isinstance(error, SecretInArgumentsError)
+            assert error.problem.startswith(flag)
+            assert SECRET not in error.problem + error.action
+
+
+def test_a_spelling_that_may_mean_a_key_or_something_else_is_refused_and_not_echoed() -> None:
+    error = refusal(f"--a={SECRET}")
+
+    assert isinstance(error, UnknownFlagError)
+    assert "--api-key" in error.problem
+    assert SECRET not in error.problem + error.action
+
+
+@pytest.mark.parametrize(
+    ("extra", "flag", "option"),
+    [
+        (("--port", "1"), "--port", "--port"),
+        (("--tp-size=4",), "--tp-size", "--tp-size"),
+        (("--tensor-parallel-size", "4"), "--tp-size", "--tp-size"),
+        (("--served-model", "x"), "--served-model-name", "--served-model-name"),
+        (("--enable-metrics",), "--enable-metrics", "--enable-metrics"),
+    ],
+)
+def test_what_the_launcher_sets_itself_is_refused_with_its_own_option(
+    extra: tuple[str, ...], flag: str, option: str
+) -> None:
+    error = refusal(*extra)
+
+    assert isinstance(error, ConfigError)
+    assert error.problem == f"{flag} after `--` repeats what the launcher sets itself."
+    assert f"launcher's own {option} " in error.action
+
+
+def test_a_second_config_file_is_refused() -> None:
+    assert "--config after `--` is SGLang's own config file" in refusal("--config", "x").problem
+
+
+def test_what_sglang_would_refuse_is_refused() -> None:
+    assert isinstance(refusal("--log-levels", "debug"), UnknownFlagError)
+    assert isinstance(refusal("--log-requests-level", "9"), UnknownFlagError)
+
+
+def test_a_value_may_look_like_anything() -> None:
+    config = make_config(extra_args=("--log-level", "port", "--lora-paths", "a=b", "c"))
+
+    check_arguments(build(config), config.extra_args, SGLANG)

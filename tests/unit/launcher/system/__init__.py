@@ -1,0 +1,1 @@
+"""Tests of the machine as the operating system shows it."""
