@@ -131,7 +131,7 @@ def restart(*, name: str, as_json: bool) -> None:
             commit=record.model_commit,
         )
 
-    starting.run_detached(config, store, check, starting.How(as_json=as_json))
+    starting.run_detached(config, store, check, starting.StartOptions(as_json=as_json))
 
 
 def _raise_first(failures: list[LauncherError]) -> None:

@@ -74,7 +74,7 @@ def up(*, detach: bool, dry_run: bool, log_json: bool, as_json: bool, **options:
             config, hardware, secrets_file=store.secrets_file, detached=detach, report=report
         )
 
-    how = starting.How(as_json=as_json, log_json=log_json, adopted=adopted)
+    how = starting.StartOptions(as_json=as_json, log_json=log_json, adopted=adopted)
     if detach:
         starting.run_detached(config, store, check, how)
     elif not starting.run_in_foreground(config, store, check, how):

@@ -18,7 +18,7 @@ from launcher.errors import LauncherError
 from launcher.system.process import describe_exit
 
 
-class Ending(Enum):
+class EndReason(Enum):
     """How a server ended, or why it is ended."""
 
     EXITED = auto()
@@ -53,7 +53,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class LastSeen:
+class FinalState:
     """What was known of a server when it had ended.
 
     Args:
@@ -83,14 +83,14 @@ class LastSeen:
     refusal: str | None
 
 
-def conclude(ending: Ending, seen: LastSeen) -> Failed:
+def conclude(reason: EndReason, seen: FinalState) -> Failed:
     """The failure of a run that nobody asked to end."""
     served = seen.served_seconds is not None
     served_seconds = seen.served_seconds or 0.0
     cause = search.find_cause(
         search.Ending(
             # What we killed ourselves tells nothing by its exit.
-            returncode=seen.returncode if ending is Ending.EXITED else None,
+            returncode=seen.returncode if reason is EndReason.EXITED else None,
             phase=seen.phase,
             served=served,
             lines=seen.lines,
@@ -107,19 +107,19 @@ def conclude(ending: Ending, seen: LastSeen) -> Failed:
         evidence=seen.lines[-diagnosis.EVIDENCE_LINES :],
         last_words=seen.last_words,
     )
-    match ending:
-        case Ending.TIMED_OUT:
+    match reason:
+        case EndReason.TIMED_OUT:
             error: LauncherError = diagnosis.timed_out(
                 facts, allowed_seconds=seen.config.start_timeout_seconds, refusal=seen.refusal
             )
             return Failed(error, Retry.ONCE_SERVED, "start-timeout")
-        case Ending.START_HUNG:
+        case EndReason.START_HUNG:
             error = diagnosis.start_hung(facts, allowed_seconds=seen.config.hang_timeout_seconds)
             return Failed(error, Retry.ONCE_SERVED, "start-hung")
-        case Ending.HUNG:
+        case EndReason.HUNG:
             error = diagnosis.hung(facts, failures=seen.failures)
             return Failed(error, Retry.ALWAYS, "hung", served_seconds=served_seconds)
-        case Ending.PROCESS_LOST if cause is None:
+        case EndReason.PROCESS_LOST if cause is None:
             error = diagnosis.lost(facts)
             retry = Retry.ALWAYS if served else Retry.ONCE_SERVED
             return Failed(error, retry, "process-lost", served_seconds=served_seconds)

@@ -7,10 +7,12 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from launcher.config.server_config import ServerConfig
 from launcher.memory.report import PlannedMemory
+from launcher.system.hardware import Gpu
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,25 @@ class Command:
             else:
                 lines[-1] += f" {shlex.quote(argument)}"
         return " \\\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandTarget:
+    """The machine and the files that a command is for, besides the configuration.
+
+    Attributes:
+        python: interpreter that has the engine installed.
+        cpus: processors that the server may use.
+        gpus: where to serve; none: the first ones that the driver shows.
+        secrets_file: the file from which the engine reads its keys; None where there is no key.
+        python_path: the caller's PYTHONPATH.
+    """
+
+    python: str
+    cpus: tuple[int, ...]
+    gpus: tuple[Gpu, ...] = ()
+    secrets_file: Path | None = None
+    python_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,13 +33,13 @@ class Timer(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class RunMessage:
     """Base of what the threads of one run report. Those of an earlier run are not looked at."""
 
     run_id: str
 
 
-Item: TypeAlias = Happening | Request | Timer
+Item: TypeAlias = RunMessage | Request | Timer
 
 
 # The system takes no wait of centuries.
@@ -63,14 +63,14 @@ class Mailbox:
         beat: Callable[[], None] = lambda: None,
     ) -> None:
         # A SimpleQueue may be put into by a signal handler that interrupted a put.
-        self._items: queue.SimpleQueue[Happening | Request] = queue.SimpleQueue()
+        self._items: queue.SimpleQueue[RunMessage | Request] = queue.SimpleQueue()
         self._timers: dict[Timer, float] = {}
         self._clock = clock
         self._beat_seconds = beat_seconds
         self._beat = beat
         self._next_beat = clock()
 
-    def put(self, item: Happening | Request) -> None:
+    def put(self, item: RunMessage | Request) -> None:
         """Report something. Safe in a signal handler and from any thread."""
         self._items.put(item)
 
@@ -95,7 +95,7 @@ class Mailbox:
             except queue.Empty:
                 continue
 
-    def poll(self) -> Happening | Request | None:
+    def poll(self) -> RunMessage | Request | None:
         """What somebody has put in, if anything; waits for nothing."""
         try:
             return self._items.get_nowait()

@@ -15,7 +15,7 @@ JITTER: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class RestartDecision:
     """What follows a failure: its number in the row, and the pause, or None: give up."""
 
     failures: int
@@ -48,22 +48,22 @@ class RestartBudget:
         self._chance = chance
         self._failures = 0
 
-    def fail(self, *, served_seconds: float) -> Pause:
+    def fail(self, *, served_seconds: float) -> RestartDecision:
         """Count a failure of a run that had served for so long; 0.0 where it was never ready."""
         config = self._config
         if served_seconds and served_seconds >= config.restart_window_seconds:
             self._failures = 0
         self._failures += 1
         if self._failures >= config.restart_limit:
-            return Pause(self._failures, None)
+            return RestartDecision(self._failures, None)
         if self._failures == 1 and served_seconds:
-            return Pause(self._failures, 0.0)
+            return RestartDecision(self._failures, 0.0)
         # Bounded before it is raised: 2 to the 2,000 is no float.
         doublings = min(self._failures - 1, 60)
         longest = min(
             config.restart_delay_seconds * 2.0**doublings, config.restart_max_delay_seconds
         )
-        return Pause(self._failures, longest * (1 - JITTER * self._chance()))
+        return RestartDecision(self._failures, longest * (1 - JITTER * self._chance()))
 
     def forgive(self) -> None:
         """Begin a new row: a person asked for the start."""

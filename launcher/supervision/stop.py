@@ -13,7 +13,7 @@ from launcher.diagnosis import failures
 from launcher.state.record import RunRecord
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore
-from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS, Holdings, end_server
+from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS, ServerResources, end_server
 from launcher.system.members import find_members
 from launcher.system.ports import describe_listener, is_listening
 from launcher.system.process import wait_until_gone
@@ -95,7 +95,7 @@ def _stop_orphan(record: RunRecord, config: _Served) -> None:
         return
     if record.server.send_signal(signal.SIGTERM):
         wait_until_gone(record.server, timeout_seconds=config.stop_seconds)
-    holdings = Holdings(config.host, config.port, on_gpus=config.device == "cuda")
+    holdings = ServerResources(config.host, config.port, on_gpus=config.device == "cuda")
     end_server(record.server, record.run_id, holdings, record.segments)
     # It ends by itself when nobody can print any more.
     if record.collector is not None and not wait_until_gone(

@@ -22,7 +22,8 @@ from launcher.supervision.journal import Journal
 from launcher.supervision.mailbox import Item, Mailbox, Request, Timer
 from launcher.supervision.notify import Notifier
 from launcher.supervision.restarts import RestartBudget
-from launcher.supervision.run import Run, Seams
+from launcher.supervision.run.context import Dependencies
+from launcher.supervision.run.loop import Run
 from launcher.system.members import adopt_orphans
 
 
@@ -41,7 +42,7 @@ class Supervisor:
         store: where its state lives; its lock is held by the caller.
         emit: called with each event, in the caller's thread.
         adopted: the record of a server that serves, and whose supervisor was killed.
-        seams: for tests.
+        dependencies: for tests.
         clock: monotonic seconds.
     """
 
@@ -52,13 +53,13 @@ class Supervisor:
         emit: Callable[[Event], None],
         *,
         adopted: RunRecord | None = None,
-        seams: Seams | None = None,
+        dependencies: Dependencies | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._launch = launch
         self._store = store
         self._adopted = adopted
-        self._seams = seams or Seams()
+        self._dependencies = dependencies or Dependencies()
         self._notifier = Notifier.from_environment(os.environ, unset=True)
         self._journal = Journal(store, emit, self._notifier, clock=clock)
         self._mailbox = Mailbox(
@@ -117,7 +118,7 @@ class Supervisor:
                 self._store,
                 self._journal,
                 self._mailbox,
-                self._seams,
+                self._dependencies,
                 adopted=self._adopted,
                 restarts=restarts,
                 last_failure=self._last_failure,

@@ -62,7 +62,7 @@ def events_writer(store: RunStore) -> Callable[[Event], None]:
 
 
 @dataclass(frozen=True, slots=True)
-class How:
+class StartOptions:
     """How a start is shown, and whether it is one.
 
     Args:
@@ -76,14 +76,16 @@ class How:
     adopted: RunRecord | None = None
 
 
-def run_in_foreground(config: ServerConfig, store: RunStore, check: Check, how: How) -> bool:
+def run_in_foreground(
+    config: ServerConfig, store: RunStore, check: Check, options: StartOptions
+) -> bool:
     """Check, then supervise in this process until the server ends.
 
     Args:
         config: what `check` will check.
         store: where its state goes; untouched if the check fails.
         check: what must hold before anything is started.
-        how: to show it, and what to take over.
+        options: how to show it, and what to take over.
 
     Returns:
         False if it was cancelled before it was ready.
@@ -91,7 +93,7 @@ def run_in_foreground(config: ServerConfig, store: RunStore, check: Check, how: 
     Raises:
         LauncherError: the check failed, or the server did; see `Supervisor.run`.
     """
-    shown = _Shown(config, store, how, hint="Ctrl-C stops it.")
+    shown = _Shown(config, store, options, hint="Ctrl-C stops it.")
     write = events_writer(store)
 
     def emit(event: Event) -> None:
@@ -102,20 +104,22 @@ def run_in_foreground(config: ServerConfig, store: RunStore, check: Check, how: 
         launch = shown.check(check)
         store.create()
         with store.lock():
-            _check_adoption(store, how)
-            supervisor = Supervisor(launch, store, emit, adopted=how.adopted)
+            _check_adoption(store, options)
+            supervisor = Supervisor(launch, store, emit, adopted=options.adopted)
             supervisor.handle_signals()
             return supervisor.run() is not Outcome.CANCELLED
 
 
-def run_detached(config: ServerConfig, store: RunStore, check: Check, how: How) -> None:
+def run_detached(
+    config: ServerConfig, store: RunStore, check: Check, options: StartOptions
+) -> None:
     """Check, start a supervisor in the background, and wait until its server is ready.
 
     Raises:
         LauncherError: the check or the start failed; nothing is left running.
         KeyboardInterrupt: the person cancelled; the server is stopped.
     """
-    shown = _Shown(config, store, how, hint=_stop_hint(store))
+    shown = _Shown(config, store, options, hint=_stop_hint(store))
     with shown.display.show():
         launch = shown.check(check)
         store.create()
@@ -123,8 +127,8 @@ def run_detached(config: ServerConfig, store: RunStore, check: Check, how: How) 
         supervisor = None
         try:
             with store.lock() as lock:
-                _check_adoption(store, how)
-                supervisor = start_detached(launch, store, lock, adopt=how.adopted is not None)
+                _check_adoption(store, options)
+                supervisor = start_detached(launch, store, lock, adopt=options.adopted is not None)
             shown.wait_until_ready(
                 reader.follow(
                     lambda: supervisor.poll() is None, dead=lambda: supervisor_died(store)
@@ -137,10 +141,10 @@ def run_detached(config: ServerConfig, store: RunStore, check: Check, how: How) 
             raise
 
 
-def _check_adoption(store: RunStore, how: How) -> None:
+def _check_adoption(store: RunStore, options: StartOptions) -> None:
     """Look again, under the lock: somebody else may have stopped or taken over the server."""
     record = store.read()
-    if how.adopted is not None and (record is None or not record.can_be_adopted):
+    if options.adopted is not None and (record is None or not record.can_be_adopted):
         raise NotRunningError(
             f"The server {store.name!r} ended while it was to be taken over.",
             action="Run the same command again: it starts one.",
@@ -155,7 +159,7 @@ def restart_supervised(
     Raises:
         LauncherError: the new start failed.
     """
-    shown = _Shown(config, store, How(as_json=as_json), hint=_stop_hint(store))
+    shown = _Shown(config, store, StartOptions(as_json=as_json), hint=_stop_hint(store))
     reader = EventReader(store.events_file)
     record.supervisor.send_signal(signal.SIGUSR1)
     events = reader.follow(record.supervisor.is_alive, dead=lambda: supervisor_died(store))
@@ -179,11 +183,13 @@ def _stop_hint(store: RunStore) -> str:
 class _Shown:
     """Events as JSON lines for programs, or as a picture for people."""
 
-    def __init__(self, config: ServerConfig, store: RunStore, how: How, *, hint: str) -> None:
-        self.display = StartDisplay(consoles.err(), quiet=how.as_json or how.log_json)
+    def __init__(
+        self, config: ServerConfig, store: RunStore, options: StartOptions, *, hint: str
+    ) -> None:
+        self.display = StartDisplay(consoles.err(), quiet=options.as_json or options.log_json)
         self._config = config
         self._log_file = store.log_file
-        self._how = how
+        self._options = options
         self._hint = hint
         self._is_read = True
         self._was_ready = False
@@ -202,9 +208,9 @@ class _Shown:
             self._is_read = False
 
     def _show(self, event: Event) -> None:
-        if self._how.log_json:
+        if self._options.log_json:
             click.echo(event.to_json(), err=True)
-        if self._how.as_json:
+        if self._options.as_json:
             click.echo(event.to_json())
             return
         self.display.feed(event)
@@ -230,9 +236,9 @@ class _Shown:
         if not self._is_read:
             return
         try:
-            if self._how.log_json:
+            if self._options.log_json:
                 click.echo(event.to_json(), err=True)
-            if self._how.as_json:
+            if self._options.as_json:
                 click.echo(event.to_json())
             else:
                 self.display.feed_download(event)

@@ -28,10 +28,17 @@ _MARKERS: Final[tuple[tuple[str, Phase], ...]] = (
     ("Application startup complete", Phase.WARM_UP),
 )
 FIRED_UP: Final = "The server is fired up and ready to roll!"
+# observability/scheduler_metrics_mixin.py prints these for batches that ran.
+_BATCH: Final = re.compile(r"\b(?:Prefill|Decode) batch\b")
+
+
+def shows_progress(line: str) -> bool:
+    """Whether a line shows that a batch ran, and so that requests advance."""
+    return _BATCH.search(line) is not None
 
 
 @dataclass(slots=True)
-class StartLog:
+class SGLangStartLog:
     """Follows one start. Feed it lines; read what is known.
 
     With several ranks, the first speaks for all. A phase never goes back.

@@ -23,7 +23,7 @@ _POLL_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Holdings:
+class ServerResources:
     """What a server holds of the machine, besides its processes."""
 
     host: str
@@ -32,7 +32,7 @@ class Holdings:
 
 
 def end_server(
-    leader: ProcessIdentity, run_id: str, holdings: Holdings, segments: Iterable[Segment]
+    leader: ProcessIdentity, run_id: str, holdings: ServerResources, segments: Iterable[Segment]
 ) -> None:
     """End every process of a server at once, and take back what they held.
 
@@ -57,7 +57,7 @@ def end_server(
     _await_release(holdings, {member.pid for member in members})
 
 
-def _await_release(holdings: Holdings, pids: set[int]) -> None:
+def _await_release(holdings: ServerResources, pids: set[int]) -> None:
     deadline = time.monotonic() + RELEASE_SECONDS
     while True:
         port_open = is_listening(holdings.host, holdings.port)

@@ -7,7 +7,6 @@ count against it. CPU time counts for nothing: a scheduler that waits for a GPU 
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -19,8 +18,6 @@ from launcher.engines.prober import Prober
 
 # One token is enough; the first one comes from the prefill.
 HEALTH_TOKENS: Final = 1
-# observability/scheduler_metrics_mixin.py of sglang 0.5.23 prints these for batches that ran.
-_BATCH: Final = re.compile(r"\b(?:Prefill|Decode) batch\b")
 
 
 class Health(Enum):
@@ -65,15 +62,20 @@ class HealthJudge:
         return Health.HUNG if self.failures >= self._allowed else Health.UNHEALTHY
 
 
-class Advance:
-    """Remembers when requests were last seen to advance. Fed by one thread, read by others."""
+class RequestProgress:
+    """Remembers when requests were last seen to advance. Fed by one thread, read by others.
 
-    def __init__(self) -> None:
+    Args:
+        shows_progress: whether a line of output shows it, as the engine's log does.
+    """
+
+    def __init__(self, shows_progress: Callable[[str], bool]) -> None:
+        self._shows_progress = shows_progress
         self.at: float | None = None
 
     def see(self, line: str) -> None:
         """Look at a line of the server's output."""
-        if _BATCH.search(line):
+        if self._shows_progress(line):
             self.at = time.monotonic()
 
 
@@ -82,7 +84,7 @@ class HealthWatch:
 
     Args:
         prober: asks.
-        advance: what the log shows.
+        progress: what the log shows.
         interval_seconds: from the end of a good probe, or the start of a bad one, to the next.
         timeout_seconds: of one probe.
         on_result: called with each result, in the thread.
@@ -92,7 +94,7 @@ class HealthWatch:
     def __init__(
         self,
         prober: Prober,
-        advance: Advance,
+        progress: RequestProgress,
         *,
         interval_seconds: float,
         timeout_seconds: float,
@@ -100,7 +102,7 @@ class HealthWatch:
         in_doubt: bool = False,
     ) -> None:
         self._prober = prober
-        self._advance = advance
+        self._progress = progress
         self._interval_seconds = interval_seconds
         self._timeout_seconds = timeout_seconds
         self._on_result = on_result
@@ -135,4 +137,4 @@ class HealthWatch:
             pause = max(0.0, self._interval_seconds - spent)
 
     def _advanced_since(self, at: float) -> bool:
-        return self._advance.at is not None and self._advance.at > at
+        return self._progress.at is not None and self._progress.at > at

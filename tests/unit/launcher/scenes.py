@@ -16,7 +16,7 @@ from launcher.state.events import (
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
 from launcher.supervision.mailbox import Request
-from launcher.supervision.run import Seams
+from launcher.supervision.run.context import Dependencies
 from launcher.supervision.supervisor import Outcome, Supervisor
 from launcher.system.members import find_members
 
@@ -59,7 +59,7 @@ class Scene:
     def supervise(self, *, adopted: RunRecord | None = None, **seams: Any) -> Supervisor:
         """A supervisor of this scene."""
         return Supervisor(
-            self.launch, self.store, self._emit, adopted=adopted, seams=Seams(**seams)
+            self.launch, self.store, self._emit, adopted=adopted, dependencies=Dependencies(**seams)
         )
 
     def _emit(self, event: Event) -> None:

@@ -15,7 +15,7 @@ import pytest
 from launcher.engines.launch import Command
 from launcher.errors import StopError
 from launcher.supervision.server import end
-from launcher.supervision.server.end import Holdings, end_server
+from launcher.supervision.server.end import ServerResources, end_server
 from launcher.supervision.server.process import ChildProcess, spawn
 from launcher.system.members import find_members, freeze_members
 from launcher.system.shared_memory import ROOT, segments_of
@@ -33,7 +33,7 @@ memory = bytearray(b"x") * (1 << 30)
 print(1, flush=True)
 signal.pause()
 """
-NOTHING = Holdings("127.0.0.1", 1, on_gpus=False)
+NOTHING = ServerResources("127.0.0.1", 1, on_gpus=False)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_memory_that_a_driver_keeps_for_the_dead_is_told(
     monkeypatch.setattr(end, "RELEASE_SECONDS", 0.1)
     monkeypatch.setattr(end, "gpu_pids", lambda: frozenset({1, server.identity.pid}))
     with pytest.raises(StopError, match=rf"processes {server.identity.pid} as holding"):
-        end_server(server.identity, RUN_ID, Holdings("127.0.0.1", 1, on_gpus=True), [])
+        end_server(server.identity, RUN_ID, ServerResources("127.0.0.1", 1, on_gpus=True), [])
 
 
 def test_memory_that_a_driver_gives_back_late_is_waited_for(
@@ -117,7 +117,7 @@ def test_memory_that_a_driver_gives_back_late_is_waited_for(
 ) -> None:
     answers = [frozenset({server.identity.pid}), frozenset({server.identity.pid}), frozenset({1})]
     monkeypatch.setattr(end, "gpu_pids", lambda: answers.pop(0))
-    end_server(server.identity, RUN_ID, Holdings("127.0.0.1", 1, on_gpus=True), [])
+    end_server(server.identity, RUN_ID, ServerResources("127.0.0.1", 1, on_gpus=True), [])
     assert answers == []
 
 
@@ -128,4 +128,6 @@ def test_a_port_that_somebody_else_took_meanwhile_is_told(
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(StopError, match=f"{port}"):
-            end_server(server.identity, RUN_ID, Holdings("127.0.0.1", port, on_gpus=False), [])
+            end_server(
+                server.identity, RUN_ID, ServerResources("127.0.0.1", port, on_gpus=False), []
+            )

@@ -23,7 +23,8 @@ from launcher.state.store import RunStore
 from launcher.supervision.journal import Journal
 from launcher.supervision.mailbox import Mailbox
 from launcher.supervision.notify import Notifier
-from launcher.supervision.run import Run, Seams
+from launcher.supervision.run.context import Dependencies, RunContext
+from launcher.supervision.run.members import Members
 from launcher.supervision.server.process import spawn
 from launcher.system.members import adopt_orphans, find_members
 from launcher.system.process import ProcessIdentity
@@ -116,19 +117,19 @@ class Tree:
             run_id=self.run_id, cwd=folder, output=writing, die_with_parent=False,
         )  # fmt: skip
         os.close(writing)
-        self.run = self._make_run(folder, argv)
+        self.server = self._make_members(folder, argv)
 
-    def _make_run(self, folder: Path, argv: tuple[str, ...]) -> Run:
-        """A run as it is between start and end; what it starts and waits for is left out."""
+    def _make_members(self, folder: Path, argv: tuple[str, ...]) -> Members:
+        """The members of a run between start and end; what it starts and waits for is left out."""
         store = RunStore("tree", root=folder)
         store.create()
         record = make_record(folder, run_id=self.run_id, server=self.leader.identity)
         # Nobody listens on port 1, so nothing is waited for.
         launch = Launch(make_config(port=1), Command(argv, {}), {}, {}, detached=False)
         journal = Journal(store, lambda _: None, Notifier.from_environment({}))
-        run = Run(launch, store, journal, Mailbox(), Seams(), adopted=record)
         journal.begin(record)
-        return run
+        context = RunContext(launch, store, journal, Mailbox(), Dependencies(), self.run_id)
+        return Members(context, self.leader.identity, ())
 
     def await_growth(self) -> None:
         assert os.read(self._grown, 100) == b"grown\n"
@@ -141,7 +142,7 @@ class Tree:
 
     def end(self) -> list[str]:
         """End it as every run ends; returns what is left."""
-        self.run._clean_up(self.leader)
+        self.server.end()
         self.leader.wait()
         os.close(self._grown)
         return self._processes_left() + self._segments()
@@ -197,7 +198,7 @@ def test_a_tree_whose_processes_are_killed_by_somebody_else_leaves_nothing(
         tree = Tree(tmp_path)
         tree.await_growth()
         # As a supervisor does every few seconds: what the dead shared can be told by nobody.
-        tree.run._remember_segments(tree.members())
+        tree.server.look()
         # The leader more often than any other: its end is how a run mostly ends.
         more = chance.choice(([], [tree.leader.identity]))
         for victim in chance.sample(tree.members(), chance.randrange(1, 4)) + more:

@@ -19,7 +19,7 @@ import pytest
 
 from launcher import nano
 from launcher.cli import main
-from launcher.cli.display.starting import How, run_detached, run_in_foreground
+from launcher.cli.display.starting import StartOptions, run_detached, run_in_foreground
 from launcher.engines.launch import Launch
 from launcher.errors import (
     AlreadyRunningError,
@@ -51,7 +51,7 @@ def store() -> Iterator[RunStore]:
 
 def start(store: RunStore, *behaviour: str, **fields: Any) -> Launch:
     launch = make_launch(*behaviour, **fields)
-    run_detached(launch.config, store, lambda _report: launch, How(as_json=True))
+    run_detached(launch.config, store, lambda _report: launch, StartOptions(as_json=True))
     return launch
 
 
@@ -108,9 +108,9 @@ def test_a_failed_check_starts_and_writes_nothing(store: RunStore) -> None:
 
     config = make_launch("serve").config
     with pytest.raises(StateError):
-        run_detached(config, store, check, How(as_json=True))
+        run_detached(config, store, check, StartOptions(as_json=True))
     with pytest.raises(StateError):
-        run_in_foreground(config, store, check, How(as_json=True))
+        run_in_foreground(config, store, check, StartOptions(as_json=True))
     assert not store.folder.exists()
 
 
@@ -316,7 +316,7 @@ def in_foreground(
     threading.Thread(target=watch).start()
     try:
         ended_well = run_in_foreground(
-            launch.config, store, lambda _report: launch, How(as_json=True)
+            launch.config, store, lambda _report: launch, StartOptions(as_json=True)
         )
     finally:
         for number, handler in handlers.items():

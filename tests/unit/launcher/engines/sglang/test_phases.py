@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher.engines.phases import ORDER, Phase, Progress
-from launcher.engines.sglang.phases import _MARKERS, FIRED_UP, StartLog
+from launcher.engines.sglang.phases import _MARKERS, FIRED_UP, SGLangStartLog
 
 STAMP = "[2026-11-23 10:30:05 TP0] "
 FACTS = (
@@ -41,7 +41,7 @@ A_START = [
 
 
 def test_a_start_goes_through_its_phases_in_order() -> None:
-    log = StartLog()
+    log = SGLangStartLog()
 
     changes = [change for line in A_START if (change := log.feed(line)) is not None]
 
@@ -61,7 +61,7 @@ def test_a_start_goes_through_its_phases_in_order() -> None:
 
 
 def test_the_facts_of_the_target_model_are_kept() -> None:
-    log = StartLog()
+    log = SGLangStartLog()
     for line in A_START:
         log.feed(line)
     log.feed("max_total_num_tokens=1, max_running_requests=1, context_len=1")
@@ -72,7 +72,7 @@ def test_the_facts_of_the_target_model_are_kept() -> None:
 
 
 def test_arguments_in_the_log_are_not_facts() -> None:
-    log = StartLog()
+    log = SGLangStartLog()
 
     log.feed(A_START[0])
 
@@ -81,7 +81,7 @@ def test_arguments_in_the_log_are_not_facts() -> None:
 
 
 def test_a_start_begins_with_imports_and_knows_nothing() -> None:
-    log = StartLog()
+    log = SGLangStartLog()
 
     assert log.progress == Progress(Phase.IMPORTING)
     assert log.kv_cache_tokens is None
@@ -89,7 +89,7 @@ def test_a_start_begins_with_imports_and_knows_nothing() -> None:
 
 
 def test_the_server_says_itself_when_it_is_up() -> None:
-    log = StartLog()
+    log = SGLangStartLog()
 
     for line in A_START[:-1]:
         log.feed(line)
@@ -100,7 +100,7 @@ def test_the_server_says_itself_when_it_is_up() -> None:
 
 
 def test_a_count_stays_while_lines_of_the_same_phase_pass_by() -> None:
-    log = StartLog()
+    log = SGLangStartLog()
     log.feed(A_START[2])
 
     assert log.feed(f"{STAMP}Load weight begin. avail mem=79.1 GB") is None
@@ -118,7 +118,7 @@ def test_a_count_stays_while_lines_of_the_same_phase_pass_by() -> None:
     ],
 )
 def test_other_lines_change_nothing(line: str) -> None:
-    log = StartLog()
+    log = SGLangStartLog()
 
     assert log.feed(line) is None
     assert log.progress == Progress(Phase.IMPORTING)
@@ -130,7 +130,7 @@ def test_the_order_of_the_phases_is_the_order_in_which_they_are_listed() -> None
 
 @given(st.lists(st.sampled_from(A_START) | st.text(max_size=60), max_size=40))
 def test_a_phase_never_goes_back_whatever_the_ranks_print(lines: list[str]) -> None:
-    log = StartLog()
+    log = SGLangStartLog()
     phases = [log.progress.phase]
     for line in lines:
         before = log.progress
@@ -144,7 +144,7 @@ def test_a_phase_never_goes_back_whatever_the_ranks_print(lines: list[str]) -> N
 
 @given(st.lists(st.sampled_from(A_START), max_size=40))
 def test_a_fact_once_known_does_not_change(lines: list[str]) -> None:
-    log = StartLog()
+    log = SGLangStartLog()
     for line in lines:
         log.feed(line)
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
+from launcher.engines.sglang.phases import shows_progress
 from launcher.supervision.watches.health import (
-    Advance,
     Health,
     HealthJudge,
     HealthWatch,
     ProbeResult,
+    RequestProgress,
 )
 
 
@@ -46,7 +47,7 @@ def test_requests_that_advance_are_never_taken_for_a_hang(starts: list[float]) -
 
 
 def test_batches_in_the_log_are_what_advances() -> None:
-    advance = Advance()
+    advance = RequestProgress(shows_progress)
     seen: list[float | None] = []
     for line in (
         "[2026-11-23 15:14:22] INFO: 127.0.0.1 - GET /health",
@@ -93,7 +94,7 @@ class Server:
         return True
 
 
-def watch(server: Server, advance: Advance, wanted: int) -> list[ProbeResult]:
+def watch(server: Server, advance: RequestProgress, wanted: int) -> list[ProbeResult]:
     results: list[ProbeResult] = []
     enough = threading.Event()
 
@@ -111,14 +112,14 @@ def watch(server: Server, advance: Advance, wanted: int) -> list[ProbeResult]:
 
 def test_one_probe_runs_at_a_time_and_its_refusal_is_told() -> None:
     server = Server(answers=False)
-    results = watch(server, Advance(), 5)
+    results = watch(server, RequestProgress(shows_progress), 5)
     assert {result.refusal for result in results} == {"status 503"}
     assert server.most_at_once == 1
 
 
 def test_a_server_whose_requests_advance_is_not_asked() -> None:
     server = Server()
-    advance = Advance()
+    advance = RequestProgress(shows_progress)
     advance.at = time.monotonic() + 3600
     one = HealthWatch(
         server, advance, interval_seconds=0.001, timeout_seconds=1, on_result=lambda _: None
@@ -131,7 +132,7 @@ def test_a_server_whose_requests_advance_is_not_asked() -> None:
 
 def test_a_server_that_was_taken_over_is_asked_once_however_busy_it_is() -> None:
     server = Server()
-    advance = Advance()
+    advance = RequestProgress(shows_progress)
     advance.at = time.monotonic() + 3600
     asked = threading.Event()
     one = HealthWatch(
@@ -147,7 +148,7 @@ def test_a_server_that_was_taken_over_is_asked_once_however_busy_it_is() -> None
 
 def test_after_a_probe_that_failed_it_is_asked_although_requests_advance() -> None:
     """Only a good answer says that the server is well again."""
-    advance = Advance()
+    advance = RequestProgress(shows_progress)
     results: list[ProbeResult] = []
     enough = threading.Event()
 

@@ -1,0 +1,92 @@
+"""What an engine is to the launcher: all in which one engine differs from another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from launcher.config.server_config import ServerConfig
+    from launcher.engines.launch import Command, CommandTarget
+    from launcher.engines.phases import Progress
+    from launcher.engines.prober import Prober
+    from launcher.system.activity import EngineChild
+    from launcher.system.process import ProcessIdentity
+
+
+class StartLog(Protocol):
+    """The output of one start, read line by line into phases and figures.
+
+    With several ranks, the first speaks for all. A phase never goes back.
+    """
+
+    progress: Progress
+    context_length_tokens: int | None
+    kv_cache_tokens: int | None
+    max_running_requests: int | None
+    fired_up: bool  # the engine says that it is ready
+
+    def feed(self, line: str) -> Progress | None:
+        """Take one line; returns the progress where it changed."""
+
+
+class Engine(Protocol):
+    """One engine. An implementation holds no state: each method is a fact or a function.
+
+    Attributes:
+        name: for people.
+        verified_version: the version with which this launcher is verified.
+    """
+
+    @property
+    def name(self) -> str:
+        """See above."""
+
+    @property
+    def verified_version(self) -> str:
+        """See above."""
+
+    # Before a start
+
+    def installed_version(self) -> str:
+        """The version beside the launcher, read without importing it.
+
+        Raises:
+            EngineMissingError: it is not installed.
+        """
+
+    def versions(self) -> dict[str, str]:
+        """Versions of all packages that decide what a run does, for the run record."""
+
+    def build_command(self, config: ServerConfig, target: CommandTarget) -> Command:
+        """The command that serves a configuration; never a key in it."""
+
+    def check_command(self, command: Command, config: ServerConfig, version: str) -> None:
+        """Compare a command with the command line of that version of the engine.
+
+        Raises:
+            UnknownFlagError: the engine would refuse it.
+            SecretInArgumentsError: the arguments of the user hold a key.
+            ConfigError: they repeat what a field of the configuration sets.
+            EngineBrokenError: the installed version cannot be asked.
+        """
+
+    def refuse_speculation(self, algorithm: str, draft_architecture: str | None) -> str | None:
+        """Why the engine cannot run a speculative algorithm on a CPU, or None where it can."""
+
+    # While it starts and serves
+
+    def start_log(self) -> StartLog:
+        """A reader for the output of a start."""
+
+    def make_prober(self, config: ServerConfig, keys: Mapping[str, str]) -> Prober:
+        """What asks a running server, with its keys."""
+
+    def children(self, members: Iterable[ProcessIdentity]) -> tuple[EngineChild, ...]:
+        """The processes without any of which the server is broken, with their titles."""
+
+    def shows_progress(self, line: str) -> bool:
+        """Whether a line of output shows that requests advance."""
+
+    def fallout_seconds(self, config: ServerConfig, *, served: bool) -> float:
+        """How long the engine may still explain itself after it lost a process."""

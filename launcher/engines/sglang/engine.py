@@ -1,0 +1,75 @@
+"""SGLang, as the launcher sees an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from launcher.config.server_config import ServerConfig
+from launcher.engines.launch import Command, CommandTarget
+from launcher.engines.sglang import processes, version
+from launcher.engines.sglang.command import build_command, check_arguments
+from launcher.engines.sglang.flags import load_flag_table
+from launcher.engines.sglang.phases import SGLangStartLog, shows_progress
+from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
+from launcher.engines.sglang.prober import HttpProber
+from launcher.system.activity import EngineChild
+from launcher.system.process import ProcessIdentity
+
+
+class SGLangEngine:
+    """See `launcher.engines.engine.Engine`, which says what each method is for."""
+
+    name = "SGLang"
+    verified_version = version.PINNED_SGLANG
+
+    def installed_version(self) -> str:
+        """Read from the installed distribution."""
+        return version.installed_sglang_version()
+
+    def versions(self) -> dict[str, str]:
+        """SGLang's, torch's, FlashInfer's and transformers', and our own."""
+        return version.installed_versions()
+
+    def build_command(self, config: ServerConfig, target: CommandTarget) -> Command:
+        """`python -m sglang.launch_server` with its flags; keys by its `--config` file."""
+        return build_command(
+            config,
+            python=target.python,
+            cpus=target.cpus,
+            upstream_cpu_kernels=cpu_settings.upstream_kernels_installed(),
+            python_path=target.python_path,
+            gpus=target.gpus,
+            secrets_file=target.secrets_file,
+        )
+
+    def check_command(self, command: Command, config: ServerConfig, version: str) -> None:
+        """By the parser of that version, as a table."""
+        check_arguments(command, config.extra_args, load_flag_table(version))
+
+    def refuse_speculation(self, algorithm: str, draft_architecture: str | None) -> str | None:
+        """By what was seen to run with our kernels."""
+        return cpu_settings.refuse_reason(algorithm, draft_architecture)
+
+    def start_log(self) -> SGLangStartLog:
+        """Follows the lines that the verified version prints."""
+        return SGLangStartLog()
+
+    def make_prober(self, config: ServerConfig, keys: Mapping[str, str]) -> HttpProber:
+        """Asks over HTTP, with the user's key, and the admin key for admin routes."""
+        return HttpProber(config.base_url, keys.get("api-key"), keys.get("admin-api-key"))
+
+    def children(self, members: Iterable[ProcessIdentity]) -> tuple[EngineChild, ...]:
+        """Those that SGLang gave a title."""
+        return processes.engine_children(members)
+
+    def shows_progress(self, line: str) -> bool:
+        """A batch that ran."""
+        return shows_progress(line)
+
+    def fallout_seconds(self, config: ServerConfig, *, served: bool) -> float:
+        """SGLang looks after its children once a second, and then ends itself."""
+        return processes.fallout_seconds(config, served=served)
+
+
+SGLANG: Final = SGLangEngine()

@@ -1,0 +1,76 @@
+"""What the parts of one run share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from launcher.config.server_config import ServerConfig
+from launcher.engines.engine import Engine
+from launcher.engines.launch import Launch
+from launcher.engines.prober import Prober
+from launcher.engines.select import engine_of
+from launcher.state.store import RunStore
+from launcher.supervision.journal import Journal
+from launcher.supervision.mailbox import Mailbox, Request
+from launcher.supervision.server.process import ServerProcess, spawn
+from launcher.supervision.watches.phase_history import PhaseHistory, history_file
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What a run reaches outside itself; tests put something else in their place."""
+
+    spawner: Callable[..., ServerProcess] = spawn
+    make_prober: Callable[[ServerConfig, dict[str, str]], Prober] = lambda config, keys: engine_of(
+        config
+    ).make_prober(config, keys)
+    history: PhaseHistory = field(default_factory=lambda: PhaseHistory(history_file()))
+
+
+@dataclass(slots=True)
+class RunContext:
+    """One run: what it was given, and what its parts tell each other.
+
+    Only the loop's thread writes.
+
+    Attributes:
+        launch: what to run.
+        store: its folder; the caller holds the lock.
+        journal: takes the record and the events.
+        mailbox: brings everything that happens.
+        dependencies: for tests.
+        run_id: in the environment of each of the server's processes.
+        engine: what is served by.
+        prober: asks the server.
+        ready_at: when it began to serve, in monotonic seconds; None before.
+        stopping: what was asked for, once somebody has asked.
+        last_words: what was found before the server was ended, or empty.
+    """
+
+    launch: Launch
+    store: RunStore
+    journal: Journal
+    mailbox: Mailbox
+    dependencies: Dependencies
+    run_id: str
+    engine: Engine = field(init=False)
+    prober: Prober = field(init=False)
+    ready_at: float | None = None
+    stopping: Request | None = None
+    last_words: str = ""
+
+    def __post_init__(self) -> None:
+        self.engine = engine_of(self.config)
+        self.prober = self.dependencies.make_prober(self.config, self.launch.keys)
+
+    @property
+    def config(self) -> ServerConfig:
+        """What is served."""
+        return self.launch.config
+
+    @property
+    def served_seconds(self) -> float:
+        """How long it has served; 0.0 where it never did."""
+        return 0.0 if self.ready_at is None else time.monotonic() - self.ready_at

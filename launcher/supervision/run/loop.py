@@ -1,0 +1,222 @@
+"""The loop of one run. Everything that happens arrives as a value in one mailbox.
+
+Threads and signal handlers only put something in; the loop routes it to the part that acts.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+
+from launcher.diagnosis import failures
+from launcher.diagnosis.conclusion import (
+    EndReason,
+    Failed,
+    FinalState,
+    Stopped,
+    conclude,
+    describe_end,
+)
+from launcher.engines.causes import Retry
+from launcher.engines.launch import Launch
+from launcher.errors import LauncherError
+from launcher.logs.output import Output
+from launcher.state.record import RunRecord
+from launcher.state.store import RunStore
+from launcher.supervision.journal import Journal
+from launcher.supervision.mailbox import Mailbox, Request, RunMessage, Timer
+from launcher.supervision.run import messages
+from launcher.supervision.run.context import Dependencies, RunContext
+from launcher.supervision.run.members import Members
+from launcher.supervision.run.serving import Serving
+from launcher.supervision.run.spawn import adopted_record, first_record, launch_server, take_over
+from launcher.supervision.run.starting import Starting
+from launcher.supervision.run.stopping import abort_requests, stop
+from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS
+from launcher.supervision.server.process import ServerProcess
+from launcher.system.oom import oom_kill_count
+
+
+class Run:
+    """One start of the server, from STARTING to an end.
+
+    Args:
+        launch: what to run.
+        store: its folder; the caller holds the lock.
+        journal: takes the record and the events.
+        mailbox: brings everything that happens.
+        dependencies: for tests.
+        adopted: the record of a server that already serves, and whose supervisor was killed.
+        restarts: how often this supervisor has started the server before.
+        last_failure: why it did the last time, where nobody asked for it.
+    """
+
+    def __init__(
+        self,
+        launch: Launch,
+        store: RunStore,
+        journal: Journal,
+        mailbox: Mailbox,
+        dependencies: Dependencies,
+        *,
+        adopted: RunRecord | None = None,
+        restarts: int = 0,
+        last_failure: str | None = None,
+    ) -> None:
+        run_id = adopted.run_id if adopted else secrets.token_hex(8)
+        self._context = RunContext(launch, store, journal, mailbox, dependencies, run_id)
+        self._adopted = adopted
+        self._restarts = restarts
+        self._last_failure = last_failure
+        self._starting = Starting(self._context)
+        self._serving = Serving(self._context, in_doubt=adopted is not None)
+        self._oom_kills = oom_kill_count() or 0
+
+    def supervise(self) -> Stopped | Failed:
+        """Start, or adopt, watch, end, and see that nothing is left.
+
+        Raises:
+            StateError: the first record cannot be written.
+        """
+        context = self._context
+        context.mailbox.clear()
+        context.journal.begin(self._first_record())
+        try:
+            begin = take_over if self._adopted else launch_server
+            process, output = begin(context, self._read)
+            segments = self._adopted.segments if self._adopted else ()
+            members = Members(context, process.identity, segments)
+            if self._adopted:
+                self._serving.begin(members)
+        except LauncherError as error:
+            context.store.remove_secrets()
+            return Failed(error, Retry.ONCE_SERVED)
+        try:
+            try:
+                reason = self._attend(process, members)
+            finally:
+                # Whatever happened, nothing of the server outlives its supervisor's care.
+                self._stop_watches(members)
+                try:
+                    members.end()
+                finally:
+                    output.join(KILL_TIMEOUT_SECONDS)
+            return self._conclude(reason, process.wait(), output)
+        except LauncherError as error:
+            return Failed(error, Retry.NEVER, served_seconds=context.served_seconds)
+        except (OSError, RuntimeError) as error:
+            # No descriptor, no thread: it was ended, and may do better next time.
+            failure = failures.out_of_means(error)
+            return Failed(failure, Retry.ONCE_SERVED, served_seconds=context.served_seconds)
+        finally:
+            context.store.remove_secrets()
+
+    def _first_record(self) -> RunRecord:
+        if self._adopted is not None:
+            return adopted_record(self._context, self._adopted)
+        return first_record(self._context, restarts=self._restarts, last_failure=self._last_failure)
+
+    def _read(self, line: str) -> None:
+        """Take a line of output, in the reader's thread."""
+        (self._starting if self._context.ready_at is None else self._serving).read(line)
+
+    def _attend(self, process: ServerProcess, members: Members) -> EndReason:
+        """Listen to everything that reports on the server, until it ends or has to."""
+        threading.Thread(target=self._await_end, args=(process,), daemon=True).start()
+        if self._adopted is None:
+            self._starting.begin()
+        while True:
+            item = self._context.mailbox.next()
+            if isinstance(item, Request):
+                if self._context.stopping is None:
+                    self._stop_watches(members)
+                reason = stop(self._context, process.identity, members, item)
+            elif isinstance(item, Timer):
+                reason = self._ring(item, members)
+            else:
+                reason = self._take(item, members)
+            if reason is not None:
+                return reason
+
+    def _take(self, message: RunMessage, members: Members) -> EndReason | None:
+        if message.run_id != self._context.run_id:
+            return None
+        match message:
+            case messages.Progressed(progress=progress):
+                self._starting.show(progress)
+            case messages.CollectorReplaced(collector=collector):
+                self._context.journal.update(collector=collector)
+            case messages.TokenGenerated(memory=memory) if self._context.stopping is None:
+                self._starting.finish(memory)
+                self._serving.begin(members)
+            case messages.ProcessEnded():
+                return EndReason.EXITED
+            case messages.MemberEnded():
+                members.lose(message)
+            case messages.Probed(result=result):
+                return self._serving.judge(result, members)
+        return None
+
+    def _ring(self, timer: Timer, members: Members) -> EndReason | None:
+        match timer:
+            case Timer.START:
+                return EndReason.TIMED_OUT
+            case Timer.FALLOUT:
+                return EndReason.PROCESS_LOST
+            case Timer.KILL:
+                return EndReason.KILLED
+            case Timer.DRAIN:
+                abort_requests(self._context)
+            case Timer.LOOK:
+                return self._look(members)
+            case Timer.RESTART:
+                pass
+        return None
+
+    def _look(self, members: Members) -> EndReason | None:
+        try:
+            if self._context.ready_at is None and self._context.stopping is None:
+                return self._starting.look(members)
+            self._serving.look(members)
+        except OSError:
+            # A server that serves is not ended since the system has no descriptor left.
+            self._serving.look_again()
+        return None
+
+    def _await_end(self, process: ServerProcess) -> None:
+        process.wait()
+        self._context.mailbox.put(messages.ProcessEnded(self._context.run_id))
+
+    def _stop_watches(self, members: Members) -> None:
+        self._starting.stop()
+        self._serving.stop()
+        members.stop_watch()
+
+    def _conclude(
+        self, reason: EndReason, returncode: int | None, output: Output
+    ) -> Stopped | Failed:
+        context = self._context
+        context.journal.update(exit=describe_end(returncode), dropped_lines=output.dropped_lines)
+        served = context.ready_at is not None
+        if context.stopping is not None:
+            return Stopped(
+                killed=reason is EndReason.KILLED,
+                restart=context.stopping is Request.RESTART,
+                served=served,
+            )
+        return conclude(
+            reason,
+            FinalState(
+                name=context.store.name,
+                config=context.config,
+                returncode=returncode,
+                phase=self._starting.phase,
+                seconds=context.journal.elapsed_seconds,
+                served_seconds=context.served_seconds if served else None,
+                lines=output.tail,
+                last_words=context.last_words,
+                oom_kills=max(0, (oom_kill_count() or 0) - self._oom_kills),
+                failures=self._serving.failures,
+                refusal=context.prober.last_refusal,
+            ),
+        )

@@ -1,0 +1,51 @@
+"""What the threads of a run put into the mailbox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from launcher.engines.phases import Progress
+from launcher.memory.report import ReportedMemory
+from launcher.supervision.mailbox import RunMessage
+from launcher.supervision.watches.health import ProbeResult
+from launcher.system.process import ProcessIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed(RunMessage):
+    """The start entered a phase, or counted on in it."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorReplaced(RunMessage):
+    """The log's collector ended, and another has taken its place."""
+
+    collector: ProcessIdentity
+
+
+class ProcessEnded(RunMessage):
+    """The server's first process ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenGenerated(RunMessage):
+    """The server has generated its first token."""
+
+    memory: ReportedMemory | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberEnded(RunMessage):
+    """A process ended without which the server is broken."""
+
+    identity: ProcessIdentity
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probed(RunMessage):
+    """A health probe came back, or did not."""
+
+    result: ProbeResult

@@ -1,0 +1,126 @@
+"""A run that serves: its health, by probes and by what its log shows."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Final
+
+from launcher.config.server_config import describe_speculation
+from launcher.diagnosis.conclusion import EndReason
+from launcher.state.events import ProbeFailed, ServerReady
+from launcher.state.states import SERVING_STATES, ServerState
+from launcher.supervision.mailbox import Timer
+from launcher.supervision.run.context import RunContext
+from launcher.supervision.run.members import Members
+from launcher.supervision.run.messages import Probed
+from launcher.supervision.run.starting import STACKS_SECONDS
+from launcher.supervision.watches.health import (
+    Health,
+    HealthJudge,
+    HealthWatch,
+    ProbeResult,
+    RequestProgress,
+)
+from launcher.system.activity import read_activity
+from launcher.system.members import dump_stacks
+
+LOOK_SECONDS: Final = 60.0
+
+
+class Serving:
+    """Watches a server from its first token on.
+
+    Args:
+        context: of the run.
+        in_doubt: begin with a probe, however busy the server looks: it was taken over.
+    """
+
+    def __init__(self, context: RunContext, *, in_doubt: bool) -> None:
+        self._context = context
+        self._progress = RequestProgress(context.engine.shows_progress)
+        self._judge = HealthJudge(context.config.health_failures)
+        self._watch = HealthWatch(
+            context.prober,
+            self._progress,
+            interval_seconds=context.config.health_interval_seconds,
+            timeout_seconds=context.config.health_timeout_seconds,
+            on_result=lambda result: context.mailbox.put(Probed(context.run_id, result)),
+            in_doubt=in_doubt,
+        )
+
+    @property
+    def failures(self) -> int:
+        """Health probes that failed in a row."""
+        return self._judge.failures
+
+    def begin(self, members: Members) -> None:
+        """Watch from now on, and say that the server is ready."""
+        self._context.ready_at = time.monotonic()
+        members.watch(members.look())
+        # A server that serves is not ended since the system has no thread left.
+        with contextlib.suppress(RuntimeError):
+            self._watch.start()
+        self.look_again()
+        self._tell_ready()
+
+    def look_again(self) -> None:
+        """Look at the processes a minute from now."""
+        self._context.mailbox.set(Timer.LOOK, LOOK_SECONDS)
+
+    def read(self, line: str) -> None:
+        """Take a line of output, in the reader's thread."""
+        self._progress.see(line)
+
+    def look(self, members: Members) -> None:
+        """Remember which shared memory the processes hold."""
+        members.look()
+        self.look_again()
+
+    def judge(self, result: ProbeResult, members: Members) -> EndReason | None:
+        """Take a probe's result; a server that hangs is ended."""
+        context, journal = self._context, self._context.journal
+        state = journal.record.state
+        if state not in SERVING_STATES:
+            return None
+        health = self._judge.take(result, advanced_at=self._progress.at)
+        if health is Health.HEALTHY:
+            if state is ServerState.UNHEALTHY:
+                journal.move(ServerState.READY)
+            return None
+        context.last_words = f"health probe: {result.refusal}"
+        journal.tell(
+            ProbeFailed,
+            failures=self._judge.failures,
+            allowed=context.config.health_failures,
+            reason=result.refusal or "",
+        )
+        if state is ServerState.READY:
+            journal.move(ServerState.UNHEALTHY)
+        if health is Health.UNHEALTHY:
+            return None
+        found = members.find()
+        stopped = read_activity(found, now=time.monotonic()).stopped
+        if stopped:
+            pids = ", ".join(map(str, stopped))
+            context.last_words += f"; stopped by a signal (SIGSTOP): process {pids}"
+        dump_stacks(found, wait_seconds=STACKS_SECONDS)
+        return EndReason.HUNG
+
+    def stop(self) -> None:
+        """Probe no more."""
+        self._watch.stop()
+
+    def _tell_ready(self) -> None:
+        record = self._context.journal.record
+        planned = record.memory.planned
+        self._context.journal.tell(
+            ServerReady,
+            base_url=record.base_url,
+            served_model_name=record.served_model_name,
+            context_length_tokens=record.context_length_tokens,
+            kv_cache_tokens=record.kv_cache_tokens,
+            max_running_requests=record.max_running_requests,
+            speculation=describe_speculation(self._context.config),
+            planned_kv_cache_tokens=planned.kv_cache_tokens if planned else None,
+        )

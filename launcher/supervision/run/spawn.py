@@ -1,0 +1,113 @@
+"""How a run begins: the first record, and a server that is started or taken over."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from launcher.diagnosis import failures
+from launcher.logs import files as log_files
+from launcher.logs.output import AdoptedOutput, Output, ServerOutput
+from launcher.memory.report import MemoryRecord
+from launcher.state.events import ServerAdopted
+from launcher.state.record import RunRecord
+from launcher.state.states import ServerState
+from launcher.supervision.run.context import RunContext
+from launcher.supervision.run.messages import CollectorReplaced
+from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS
+from launcher.supervision.server.process import AdoptedProcess, ServerProcess
+from launcher.system.hardware import MIB
+from launcher.system.ports import check_port_is_free
+from launcher.system.process import ProcessIdentity
+
+
+def first_record(context: RunContext, *, restarts: int, last_failure: str | None) -> RunRecord:
+    """The record of a server that is about to be started."""
+    launch, config, store = context.launch, context.config, context.store
+    return RunRecord(
+        name=store.name,
+        run_id=context.run_id,
+        state=ServerState.STARTING,
+        detached=launch.detached,
+        base_url=config.base_url,
+        served_model_name=config.served_model_name,
+        model_path=config.model_path,
+        model_commit=launch.model_commit,
+        api_key_file=config.api_key_file,
+        started_at=datetime.now(UTC),
+        restarts=restarts,
+        last_failure=last_failure,
+        memory=MemoryRecord(planned=launch.planned),
+        supervisor=ProcessIdentity.of(os.getpid()),
+        command=launch.command.argv,
+        environment=dict(launch.command.environment),
+        versions=launch.versions,
+        config=config.model_dump(mode="json"),
+        log_file=store.log_file,
+        events_file=store.events_file,
+    )
+
+
+def adopted_record(context: RunContext, adopted: RunRecord) -> RunRecord:
+    """The record of a server that runs, with this process as its supervisor."""
+    own = ProcessIdentity.of(os.getpid())
+    return adopted.model_copy(update={"supervisor": own, "detached": context.launch.detached})
+
+
+def launch_server(
+    context: RunContext, on_line: Callable[[str], None]
+) -> tuple[ServerProcess, Output]:
+    """Start the server and the collector of its output.
+
+    Raises:
+        PortInUseError: somebody took the port during a pause.
+        SpawnError: the system does not start one of them.
+        StateError: the keys or the log cannot be written.
+    """
+    config, store, mailbox = context.config, context.store, context.mailbox
+    # Whoever has taken the port would be asked with our key.
+    check_port_is_free(config.host, config.port)
+    store.write_secrets(context.launch.keys)
+    log_files.begin(store.log_file, config.log_keep_files)
+    try:
+        output = ServerOutput.start(
+            log_file=store.log_file,
+            secrets=context.launch.keys.values(),
+            on_line=on_line,
+            on_restart=lambda new: mailbox.put(CollectorReplaced(context.run_id, new)),
+            rotate_bytes=config.log_rotate_mib * MIB,
+            keep_files=config.log_keep_files,
+        )
+    except OSError as error:
+        raise failures.not_spawned(error) from error
+    wanted = config.die_with_launcher
+    try:
+        process = context.dependencies.spawner(
+            context.launch.command,
+            run_id=context.run_id,
+            cwd=store.folder,
+            output=output.write_end,
+            die_with_parent=not context.launch.detached if wanted is None else wanted,
+        )
+    except OSError as error:
+        output.close_write_end()
+        output.join(KILL_TIMEOUT_SECONDS)
+        raise failures.not_spawned(error) from error
+    output.close_write_end()
+    context.journal.update(server=process.identity, collector=output.collector)
+    return process, output
+
+
+def take_over(context: RunContext, on_line: Callable[[str], None]) -> tuple[ServerProcess, Output]:
+    """Follow a server whose supervisor was killed."""
+    record = context.journal.record
+    assert record.server is not None  # noqa: S101  # it is alive, so it has been recorded
+    output = AdoptedOutput(
+        record.log_file,
+        record.collector,
+        on_line=on_line,
+        began_at=record.started_at.timestamp(),
+    )
+    context.journal.tell(ServerAdopted, pid=record.server.pid)
+    return AdoptedProcess(record.server), output
