@@ -1,11 +1,11 @@
 # The one list of commands. CI calls the same ones: see .ci/run.
 
-.PHONY: help check lint types lock lock-check test test-fast coverage flags nano clean
+.PHONY: help check lint types docs docs-check lock lock-check test test-fast coverage flags nano clean
 
 help:                ## what there is
 	@grep -E '^[a-z-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/: *.*## */\t/' | expand -t 16
 
-check: lint types lock-check   ## everything but the tests
+check: lint types docs-check lock-check   ## everything but the tests
 
 lint:                ## ruff: rules and format; import-linter: who imports whom
 	uv run ruff check .
@@ -14,6 +14,12 @@ lint:                ## ruff: rules and format; import-linter: who imports whom
 
 types:               ## mypy, strict, on all folders
 	uv run mypy
+
+docs:                ## write the tables of the documents that the code knows
+	uv run python -m tools.docs
+
+docs-check:          ## those tables are up to date
+	uv run python -m tools.docs --check
 
 # An old uv.lock steers how uv splits a package by platform, so both begin without one.
 lock:                ## resolve anew and write requirements.lock

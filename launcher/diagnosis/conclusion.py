@@ -13,7 +13,9 @@ from launcher.config.server_config import ServerConfig
 from launcher.diagnosis import failures as diagnosis
 from launcher.diagnosis import search
 from launcher.diagnosis.search import Retry
+from launcher.engines.causes import ServerEnd
 from launcher.engines.phases import Phase
+from launcher.engines.sglang.causes.table import CAUSES
 from launcher.errors import LauncherError
 from launcher.system.process import describe_exit
 
@@ -88,7 +90,7 @@ def conclude(reason: EndReason, seen: FinalState) -> Failed:
     served = seen.served_seconds is not None
     served_seconds = seen.served_seconds or 0.0
     cause = search.find_cause(
-        search.Ending(
+        ServerEnd(
             # What we killed ourselves tells nothing by its exit.
             returncode=seen.returncode if reason is EndReason.EXITED else None,
             phase=seen.phase,
@@ -96,7 +98,8 @@ def conclude(reason: EndReason, seen: FinalState) -> Failed:
             lines=seen.lines,
             oom_kills=seen.oom_kills,
             config=seen.config,
-        )
+        ),
+        CAUSES,
     )
     facts = diagnosis.Facts(
         name=seen.name,

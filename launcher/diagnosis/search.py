@@ -1,54 +1,32 @@
-"""Why a server ended: from its last lines to a cause and to the exact change. Pure.
-
-The table has three parts, asked in this order:
-
-1. what is an error by itself. The *first line* that fits counts, since of several ranks the first
-   that fails takes the others with it; for one line, the first entry that fits;
-2. what is only the echo of another failure, such as "crashed with exit code -9";
-3. the way a silent server ended.
-"""
+"""Why a server ended: from its last lines to a cause and to the exact change. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
-from launcher.engines.causes import Cause, Ending, Entry, Retry, SilentEntry
-from launcher.engines.sglang.causes import gpu, host, model
+from launcher.engines.causes import Cause, CauseTable, Retry, ServerEnd
 
-__all__ = ["Cause", "Ending", "Retry", "find_cause", "table"]
-
-# GPUs before the host: "shared memory" is a GPU's there, and a machine's here.
-ERRORS: Final[tuple[Entry, ...]] = (
-    *gpu.ENTRIES,
-    *model.ENTRIES,
-    *host.ENTRIES,
-)
-# The end of a child before what its neighbours said of it.
-ECHOES: Final[tuple[Entry, ...]] = (*host.FALLOUT, *gpu.FALLOUT)
-SILENT: Final[tuple[SilentEntry, ...]] = host.SILENT
+__all__ = ["Cause", "Retry", "find_cause"]
 
 
-def find_cause(ending: Ending) -> Cause | None:
+def find_cause(end: ServerEnd, causes: CauseTable) -> Cause | None:
     """Why a server ended, or None where nothing known fits. Never raises."""
-    return next(_causes(ending), None)
+    return next(_causes(end, causes), None)
 
 
-def _causes(ending: Ending) -> Iterator[Cause]:
+def _causes(end: ServerEnd, known: CauseTable) -> Iterator[Cause]:
     """Every cause that fits, the best first."""
-    for index in range(len(ending.lines)):
-        for entry in ERRORS:
-            if (cause := entry.find_in(ending, index)) is not None:
+    numbers = range(len(end.lines))
+    # The *first line* that fits counts, since of several ranks the first that fails takes the
+    # others with it; for one line, the first entry of the table.
+    for index in numbers:
+        for name, error in known.errors.items():
+            if (cause := error.find_in(name, end, index)) is not None:
                 yield cause
-    for entry in ECHOES:
-        for index in range(len(ending.lines)):
-            if (cause := entry.find_in(ending, index)) is not None:
+    for name, echo in known.echoes.items():
+        for index in numbers:
+            if (cause := echo.find_in(name, end, index)) is not None:
                 yield cause
-    for silent in SILENT:
-        if (cause := silent.find_in(ending)) is not None:
+    for name, silent in known.silent.items():
+        if (cause := silent.conclude(name, end)) is not None:
             yield cause
-
-
-def table() -> tuple[Entry | SilentEntry, ...]:
-    """Every entry in the order of the search; a name may stand in two parts of it."""
-    return (*ERRORS, *ECHOES, *SILENT)

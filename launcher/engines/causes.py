@@ -1,17 +1,17 @@
-"""What a diagnosis is made of: an ending goes in, an entry of the table fits, a cause comes out."""
+"""What a cause is to any engine: each one brings a table of what it prints, and what that means."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from launcher.config.server_config import ServerConfig
 from launcher.engines.phases import Phase
 
-# More of one line is neither searched nor quoted: SGLang prints its whole table of models in one.
+# More of one line is neither searched nor quoted: an engine may print its whole table of models.
 LONGEST_LINE_CHARACTERS: Final = 2_000
 LONGEST_EVIDENCE_CHARACTERS: Final = 400
 # A traceback longer than this has lost its head anyway: only the last lines are known.
@@ -29,7 +29,7 @@ class Retry(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ServerEnd:
     """What is known of a server that ended by itself or was ended.
 
     Args:
@@ -48,6 +48,48 @@ class Ending:
     lines: tuple[str, ...]
     oom_kills: int
     config: ServerConfig
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What a sentence may name in braces."""
+        return {"end": self, "config": self.config}
+
+
+@dataclass(frozen=True, slots=True)
+class LogMatch:
+    """A line of the output that a pattern fits, with all that is around it."""
+
+    end: ServerEnd
+    found: re.Match[str]
+    index: int
+
+    def __getitem__(self, group: str) -> str:
+        """What a named group of the pattern holds, or '' where it took no part."""
+        return self.found[group] or ""
+
+    @property
+    def config(self) -> ServerConfig:
+        """What was served."""
+        return self.end.config
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What a sentence may name in braces: the pattern's groups too."""
+        return self.end.fields | self.found.groupdict("")
+
+    def frames(self) -> Iterator[tuple[str, str]]:
+        """File and function of each frame of the traceback that the line ends, outermost first."""
+        first = max(0, self.index - _LONGEST_TRACEBACK_LINES)
+        above = self.end.lines[first : self.index]
+        starts = [number for number, line in enumerate(above) if _TRACEBACK in line]
+        for line in above[starts[-1] :] if starts else ():
+            frame = _FRAME.match(line)
+            if frame is not None:
+                yield frame["place"], frame["function"]
+
+    def came_through(self, file: str, function: str = "") -> bool:
+        """Whether a frame lies in a file and function whose names hold these texts."""
+        return any(file in place and function in name for place, name in self.frames())
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,122 +112,87 @@ class Cause:
     retry: Retry
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A line that fits an entry, with all that is around it."""
-
-    ending: Ending
-    match: re.Match[str]
-    index: int
-
-    def __getitem__(self, group: str) -> str:
-        """What a named group of the pattern holds, or '' where it took no part."""
-        return self.match[group] or ""
-
-    @property
-    def config(self) -> ServerConfig:
-        """What was served."""
-        return self.ending.config
-
-    def frames(self) -> Iterator[tuple[str, str]]:
-        """File and function of each frame of the traceback that the line ends, outermost first."""
-        first = max(0, self.index - _LONGEST_TRACEBACK_LINES)
-        above = self.ending.lines[first : self.index]
-        starts = [number for number, line in enumerate(above) if _TRACEBACK in line]
-        for line in above[starts[-1] :] if starts else ():
-            frame = _FRAME.match(line)
-            if frame is not None:
-                yield frame["place"], frame["function"]
-
-    def came_through(self, file: str, function: str = "") -> bool:
-        """Whether a frame lies in a file and function whose names hold these texts."""
-        return any(file in place and function in name for place, name in self.frames())
+Sign = TypeVar("Sign", LogMatch, ServerEnd)
+# A text that names `fields` in braces, or a function where that is not enough.
+Sentence: TypeAlias = str | Callable[[Sign], str]
 
 
-class Words(NamedTuple):
-    """What an entry says of its finding."""
-
-    summary: str
-    action: str
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One row of the table.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownCause(Generic[Sign]):
+    """All that is known of one cause, but its name, which is its key in the table.
 
     Args:
-        name: becomes the cause's.
+        summary: becomes the cause's.
+        action: becomes the cause's.
         retry: becomes the cause's.
-        looks: the sign in the output, for the documentation.
-        remedy: what to do, for the documentation.
+        applies: a condition on the sign.
+        looks: the sign, for the documentation, where a sample does not show it.
+        remedy: what to do, for the documentation, where `action` is a function.
+    """
+
+    summary: Sentence[Sign]
+    action: Sentence[Sign]
+    retry: Retry = Retry.NEVER
+    applies: Callable[[Sign], bool] = lambda _: True
+    looks: str = ""
+    remedy: str = ""
+
+    def conclude(self, name: str, sign: Sign, *evidence: str) -> Cause | None:
+        """The cause of that name, where the sign is one of it."""
+        if not self.applies(sign):
+            return None
+        summary, action = (
+            sentence.format(**sign.fields) if isinstance(sentence, str) else sentence(sign)
+            for sentence in (self.summary, self.action)
+        )
+        return Cause(name, summary, action, evidence, self.retry)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogCause(KnownCause[LogMatch]):
+    """A cause that a line of the output tells.
+
+    Args:
         pattern: searched in each line.
-        explain: the cause's summary and action.
-        applies: a further condition on what is around the line.
+        sample: lines of which each tells it, or one traceback; empty where lines are not enough.
     """
 
-    name: str
-    retry: Retry
-    looks: str
-    remedy: str
-    pattern: re.Pattern[str]
-    explain: Callable[[Finding], Words]
-    applies: Callable[[Finding], bool] = lambda _: True
+    pattern: str
+    sample: str = ""
 
-    def find_in(self, ending: Ending, index: int) -> Cause | None:
-        """The cause, where the line with this number fits."""
-        match = self.pattern.search(ending.lines[index][:LONGEST_LINE_CHARACTERS])
-        if match is None:
+    def find_in(self, name: str, end: ServerEnd, index: int) -> Cause | None:
+        """The cause of that name, where the line with this number fits."""
+        line = end.lines[index]
+        found = re.search(self.pattern, line[:LONGEST_LINE_CHARACTERS])
+        if found is None:
             return None
-        finding = Finding(ending, match, index)
-        if not self.applies(finding):
-            return None
-        words = self.explain(finding)
-        return Cause(self.name, *words, (quote(ending.lines[index]),), self.retry)
+        evidence = line[:LONGEST_EVIDENCE_CHARACTERS].strip()
+        return self.conclude(name, LogMatch(end, found, index), evidence)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SilentCause(KnownCause[ServerEnd]):
+    """A cause of a server that said nothing: the way it ended is all there is, and no evidence."""
 
 
 @dataclass(frozen=True, slots=True)
-class SilentEntry:
-    """One row of the table for a server that said nothing: the way it ended is all there is.
+class CauseTable:
+    """Every cause that one engine has, by name, in the order of the search.
 
     Args:
-        name: becomes the cause's.
-        retry: becomes the cause's.
-        looks: the sign, for the documentation.
-        remedy: what to do, for the documentation.
-        applies: whether it ended that way.
-        explain: the cause's summary and action.
+        errors: what is an error by itself.
+        echoes: what only follows another failure, such as "crashed with exit code -9".
+        silent: the way a server ended that said nothing.
     """
 
-    name: str
-    retry: Retry
-    looks: str
-    remedy: str
-    applies: Callable[[Ending], bool]
-    explain: Callable[[Ending], Words]
-
-    def find_in(self, ending: Ending) -> Cause | None:
-        """The cause, where it ended that way; no line is evidence of it."""
-        if not self.applies(ending):
-            return None
-        return Cause(self.name, *self.explain(ending), (), self.retry)
+    errors: Mapping[str, LogCause]
+    echoes: Mapping[str, LogCause]
+    silent: Mapping[str, SilentCause]
 
 
-def quote(line: str) -> str:
-    """As much of a line as one quotes."""
-    return line[:LONGEST_EVIDENCE_CHARACTERS].strip()
+def raised(texts: str) -> str:
+    """A pattern for the line that ends a traceback: an exception's class, then one of the texts.
 
-
-def sglang_option(config: ServerConfig, flag: str) -> str | None:
-    """The value that `extra_args` give to one of SGLang's own flags; the last one counts."""
-    value = None
-    for position, argument in enumerate(config.extra_args):
-        name, equals, attached = argument.partition("=")
-        if name == flag:
-            following = config.extra_args[position + 1 : position + 2]
-            value = attached if equals else "".join(following)
-    return value
-
-
-def more_gpus(config: ServerConfig) -> str:
-    """The clause that spreads the model over twice the GPUs."""
-    return f"raise --tp-size from {config.tp_size} to {2 * config.tp_size}"
+    Anchored there since libraries mention like words in passing.
+    """
+    return rf"^[\w.]*(?:Error|Exception|NotFound): (?:{texts})"

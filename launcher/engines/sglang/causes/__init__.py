@@ -1,4 +1,5 @@
-"""Why SGLang ends: one entry for each cause, with pattern, words, remedy and retry.
+"""Why SGLang ends: each module holds the causes of one kind, `table` their order.
 
-`gpu`, `model` and `host` say what the cause lies in.
+A cause's pattern, sentences, remedy and a sample line stand together. May import `engines.causes`
+and what lies below it.
 """

@@ -6,11 +6,13 @@ from.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import pkgutil
 import re
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +21,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher.config.server_config import ServerConfig
-from launcher.diagnosis.search import ECHOES, ERRORS, Cause, Ending, Retry, find_cause, table
-from launcher.engines.causes import LONGEST_EVIDENCE_CHARACTERS, sglang_option
+from launcher.diagnosis.search import find_cause as find_cause_in
+from launcher.engines.causes import (
+    LONGEST_EVIDENCE_CHARACTERS,
+    Cause,
+    LogCause,
+    Retry,
+    ServerEnd,
+    SilentCause,
+)
 from launcher.engines.phases import Phase
+from launcher.engines.sglang.causes.advice import sglang_option
+from launcher.engines.sglang.causes.table import CAUSES
 from launcher.engines.sglang.flags import load_flag_table
 from tests.unit.launcher.examples import make_config
 
 HERE = Path(__file__).parent
 OUTPUTS = HERE / "outputs"
-DOCUMENT = HERE.parents[2] / "docs" / "diagnoses.md"
 ORIGIN = "# origin: "
 OF_OTHER_PROGRAMS = {"--no-speculation", "--gpus", "--shm-size", "--reinstall-package"}
 
@@ -62,8 +72,8 @@ class Case:
         assert origin.startswith(ORIGIN)
         return tuple(lines)
 
-    def ending(self) -> Ending:
-        return Ending(
+    def ending(self) -> ServerEnd:
+        return ServerEnd(
             returncode=self.returncode,
             phase=self.phase,
             served=self.served,
@@ -328,7 +338,17 @@ CASES = (
     ),
 )
 
-BY_NAME = {entry.name: entry for entry in table()}
+# A name may stand in two parts of the table.
+ENTRIES: tuple[tuple[str, LogCause | SilentCause], ...] = (
+    *CAUSES.errors.items(),
+    *CAUSES.echoes.items(),
+    *CAUSES.silent.items(),
+)
+BY_NAME = dict(ENTRIES)
+
+
+def find_cause(end: ServerEnd) -> Cause | None:
+    return find_cause_in(end, CAUSES)
 
 
 def found(case: Case) -> Cause:
@@ -358,13 +378,50 @@ def test_a_cause_is_told_in_two_sentences_with_its_evidence(case: Case) -> None:
         assert 0 < len(line) <= LONGEST_EVIDENCE_CHARACTERS
         assert any(line in printed for printed in case.lines())
     # Only a server that said nothing leaves no evidence.
-    assert bool(cause.evidence) == any(entry.name == cause.name for entry in (*ERRORS, *ECHOES))
+    assert bool(cause.evidence) == (cause.name in {*CAUSES.errors, *CAUSES.echoes})
 
 
 def test_every_output_is_a_case_and_every_cause_has_an_output() -> None:
     assert {case.output for case in CASES} == {file.stem for file in OUTPUTS.glob("*.txt")}
     assert {case.cause for case in CASES} == BY_NAME.keys()
     assert len(BY_NAME) >= 24
+
+
+LOG_CAUSES = {**CAUSES.echoes, **CAUSES.errors}
+
+
+@pytest.mark.parametrize("name", [name for name, cause in LOG_CAUSES.items() if cause.sample])
+def test_the_sample_of_a_cause_is_found_as_that_cause(name: str) -> None:
+    lines = tuple(LOG_CAUSES[name].sample.split("\n"))
+
+    # One traceback, or lines of which each tells it.
+    for output in [lines] if lines[0].startswith("Traceback") else [(line,) for line in lines]:
+        cause = find_cause(replace(ending_with(output), phase=Phase.WARM_UP))
+        assert cause is not None, output
+        assert (cause.name, cause.evidence) == (name, (output[-1].strip(),))
+
+
+def test_every_cause_has_an_output_or_a_sample_and_the_document_what_it_shows() -> None:
+    told = {case.cause for case in CASES} | {name for name, one in LOG_CAUSES.items() if one.sample}
+    assert {name for name, _ in ENTRIES} == told
+    for name, cause in ENTRIES:
+        assert cause.looks or (isinstance(cause, LogCause) and cause.sample), name
+        # Where the action is a text, the document shows it; one of the two, not both.
+        assert bool(cause.remedy) == callable(cause.action), name
+
+
+def test_no_name_stands_twice_in_one_part_of_the_table() -> None:
+    folder = importlib.import_module("launcher.engines.sglang.causes").__path__
+    modules = [
+        importlib.import_module(f"launcher.engines.sglang.causes.{module.name}")
+        for module in pkgutil.iter_modules(folder)
+    ]
+    for part, causes in (
+        ("ERRORS", CAUSES.errors),
+        ("ECHOES", CAUSES.echoes),
+        ("SILENT", CAUSES.silent),
+    ):
+        assert sum(len(getattr(module, part, ())) for module in modules) == len(causes)
 
 
 def test_every_output_says_where_it_is_from_and_nothing_of_a_machine() -> None:
@@ -383,8 +440,8 @@ def test_the_order_of_the_lines_and_of_the_table_both_count(case: Case) -> None:
     earlier = [
         cause
         for index in range(len(ending.lines))
-        for entry in ERRORS
-        if (cause := entry.find_in(ending, index)) is not None
+        for name, entry in CAUSES.errors.items()
+        if (cause := entry.find_in(name, ending, index)) is not None
     ]
 
     # Where an error stands in the output, no echo and no signal is the cause.
@@ -396,7 +453,7 @@ def test_one_line_may_fit_several_entries_and_the_narrowest_is_first() -> None:
     ending = case.ending()
     index = next(n for n, line in enumerate(ending.lines) if line.startswith("torch.OutOfMemory"))
 
-    fitting = [entry.name for entry in ERRORS if entry.find_in(ending, index) is not None]
+    fitting = [name for name, entry in CAUSES.errors.items() if entry.find_in(name, ending, index)]
 
     assert fitting == ["gpu-memory-graphs", "gpu-memory-run-time"]
 
@@ -412,8 +469,10 @@ def test_a_failing_rank_takes_the_others_with_it_and_is_the_cause() -> None:
         assert cause.name == "gpu-memory-weights"
 
 
-def ending_with(lines: tuple[str, ...], returncode: int | None = -9, oom_kills: int = 0) -> Ending:
-    return Ending(
+def ending_with(
+    lines: tuple[str, ...], returncode: int | None = -9, oom_kills: int = 0
+) -> ServerEnd:
+    return ServerEnd(
         returncode=returncode,
         phase=Phase.WEIGHTS,
         served=False,
@@ -572,7 +631,7 @@ def texts() -> st.SearchStrategy[str]:
 
 
 ENDINGS = st.builds(
-    Ending,
+    ServerEnd,
     returncode=st.none() | st.integers(-64, 255),
     phase=st.sampled_from(Phase),
     served=st.booleans(),
@@ -588,7 +647,7 @@ ENDINGS = st.builds(
 
 
 @given(ENDINGS)
-def test_no_output_whatever_makes_the_search_fail(ending: Ending) -> None:
+def test_no_output_whatever_makes_the_search_fail(ending: ServerEnd) -> None:
     cause = find_cause(ending)
 
     assert cause is None or cause.name in BY_NAME
@@ -611,29 +670,10 @@ def test_the_search_takes_no_longer_for_lines_made_to_hold_it_up(text: str) -> N
     assert time.monotonic() - began < 20
 
 
-def as_markdown() -> str:
-    """The table as the document shows it."""
-    looks: dict[str, list[str]] = {}
-    for entry in table():
-        looks.setdefault(entry.name, []).append(entry.looks)
-    rows = ["| Cause | What it looks like | What to do | Started again |", "|---|---|---|---|"]
-    for name, signs in looks.items():
-        first = next(entry for entry in table() if entry.name == name)
-        rows.append(f"| `{name}` | {'; or '.join(signs)} | {first.remedy} | {first.retry.value} |")
-    return "\n".join(rows)
-
-
 def test_one_name_has_one_retry() -> None:
-    assert {(entry.name, entry.retry) for entry in table()} == {
+    assert {(name, entry.retry) for name, entry in ENTRIES} == {
         (name, entry.retry) for name, entry in BY_NAME.items()
     }
-
-
-def test_the_document_has_the_table_as_it_is() -> None:
-    text = DOCUMENT.read_text(encoding="utf-8")
-    start = text.index("| Cause |")
-
-    assert text[start : text.index("\n\n", start)] == as_markdown()
 
 
 @pytest.mark.parametrize(

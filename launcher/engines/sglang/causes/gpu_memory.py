@@ -1,0 +1,203 @@
+"""Memory of the GPU that runs out: for weights, KV cache, graphs or activations.
+
+Advice has two directions. What is *planned* too small wants a larger static fraction; what runs out
+*besides* the static part (graphs, activations) wants a smaller one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+from launcher.engines.causes import LogCause, LogMatch, Retry
+from launcher.engines.phases import Phase
+from launcher.engines.sglang.causes.advice import sglang_option
+
+# mem_cache/kv_cache_configurator.py and model_executor/pool_configurator.py print it; so does the
+# line `server_args=` at the start, where it is not our choice but SGLang's.
+_FRACTION: Final = re.compile(r"\bmem[_-]fraction[_-]static'?[=:] ?(?P<value>0\.\d+)")
+_LARGEST_FRACTION: Final = 0.95
+_SMALLEST_FRACTION: Final = 0.3
+_RAISE_BY: Final = 0.1
+_LOWER_BY: Final = 0.08
+_ABOVE_MINIMUM: Final = 0.03
+_GRAPH_FLAG: Final = "--cuda-graph-max-bs-decode"
+_SMALL_GRAPH_BATCH: Final = 8
+_USEFUL_TOKENS: Final = 8_192
+
+_OUT_OF_MEMORY: Final = (
+    r"^(?:[\w.]+: |\s*what\(\):\s+)?(?:Capture [\w ]+ failed: )?CUDA (?:error: )?out of memory"
+    r"(?:.*?Tried to allocate (?P<wanted>[\d.]+ \w+))?"
+    r"(?:.*?GPU (?P<gpu>\d+) has a total capacity of (?P<total>[\d.]+ \w+)"
+    r" of which (?P<free>[\d.]+ \w+) is free)?"
+)
+
+
+def _fraction(match: LogMatch) -> float | None:
+    """The static fraction in force, where it is known."""
+    if match.config.mem_fraction_static is not None:
+        return match.config.mem_fraction_static
+    for line in reversed(match.end.lines):
+        found = _FRACTION.search(line)
+        if found is not None:
+            return float(found["value"])
+    return None
+
+
+def _raise_fraction(match: LogMatch, minimum: float = 0.0) -> str:
+    """The clause that makes the static part larger, or what to do where it cannot be."""
+    current = _fraction(match)
+    target = max((current or 0.0) + _RAISE_BY, minimum + _ABOVE_MINIMUM)
+    target = math.ceil(round(target * 100, 6)) / 100
+    if target > _LARGEST_FRACTION:
+        return f"{_more_gpus(match).capitalize()}: no fraction is large enough here."
+    change = "" if current is None else f"from {current:g} "
+    return f"Raise --mem-fraction-static {change}to {target:g}."
+
+
+def _lower_fraction(match: LogMatch) -> str:
+    """The clause that makes the static part smaller."""
+    current = _fraction(match)
+    if current is None:
+        return "Set --mem-fraction-static to 0.7, below what SGLang chose"
+    target = max(_SMALLEST_FRACTION, round(current - _LOWER_BY, 2))
+    return f"Lower --mem-fraction-static from {current:g} to {target:g}"
+
+
+def _more_gpus(match: LogMatch) -> str:
+    """The clause that spreads the model over twice the GPUs."""
+    return f"raise --tp-size from {match.config.tp_size} to {2 * match.config.tp_size}"
+
+
+def _smaller_graphs(match: LogMatch) -> str:
+    """The clause that captures graphs for fewer requests at once."""
+    given = sglang_option(match.config, _GRAPH_FLAG) or ""
+    current = int(given) if given.isdecimal() else match.config.max_running_requests
+    batch = min(_SMALL_GRAPH_BATCH, max(1, (current or 2 * _SMALL_GRAPH_BATCH) // 2))
+    return f"shrink the graphs with `-- {_GRAPH_FLAG} {batch}`"
+
+
+def _smaller_prefill(match: LogMatch) -> str:
+    """The clause that computes fewer tokens of a prompt at once."""
+    given = sglang_option(match.config, "--chunked-prefill-size") or ""
+    # 8192 is what SGLang takes on cards of 60 to 90 GB: arg_groups/memory_hook.py.
+    chunk = int(given) if given.isdecimal() and int(given) > 1 else 8192
+    return f"halve the prefill chunks with `-- --chunked-prefill-size {chunk // 2}`"
+
+
+def _larger_pool(match: LogMatch) -> str:
+    """The sentence that makes room for a request of a useful length."""
+    tokens = match.config.max_total_tokens
+    if tokens is None:
+        return _raise_fraction(match)
+    target = max(2 * tokens, match.config.context_length or _USEFUL_TOKENS)
+    return f"Raise --max-total-tokens from {tokens} to {target}, or leave it out."
+
+
+def _tokens_given(match: LogMatch) -> str:
+    tokens = match.config.max_total_tokens
+    given = "" if tokens is None else f": --max-total-tokens is {tokens}"
+    return f"The KV cache is too small for a single request{given}."
+
+
+def _no_room_for_pool(match: LogMatch) -> str:
+    minimum, current = float(match["minimum"] or 0), _fraction(match)
+    least = f" at least {minimum:g} is needed" if minimum else " no token fits"
+    share = "the static fraction" if current is None else f"the static fraction {current:g}"
+    return f"The weights leave no room for the KV cache within {share}:{least}."
+
+
+def _short_of(match: LogMatch, doing: str) -> str:
+    """The sentence with the allocator's own numbers."""
+    if not match["free"]:
+        asked = f": {match['wanted']} were asked for" if match["wanted"] else ""
+        return f"A GPU ran out of memory {doing}{asked}."
+    return (
+        f"GPU {match['gpu']} ran out of memory {doing}: {match['wanted']} were asked for, "
+        f"{match['free']} of {match['total']} were free."
+    )
+
+
+def _in_graph_capture(match: LogMatch) -> bool:
+    if "Capture " in match.found[0] or match.came_through("graph_runner", "capture"):
+        return True
+    return not any(match.frames()) and match.end.phase is Phase.GRAPHS
+
+
+def _in_loading(match: LogMatch) -> bool:
+    if any(match.frames()):
+        return match.came_through("", "load_model")
+    return match.end.phase in {Phase.WEIGHTS, Phase.DRAFT_WEIGHTS}
+
+
+def _in_pool(match: LogMatch) -> bool:
+    if any(match.frames()):
+        return match.came_through("memory_pool") or match.came_through("kv_cache_configurator")
+    return match.end.phase is Phase.KV_CACHE
+
+
+ERRORS: Final = {
+    "gpu-memory-pool-init": LogCause(
+        pattern=r"Not enough memory\. Please try to increase --mem-fraction-static"
+        r"|Loaded weights leave no GPU memory for the KV cache"
+        r"(?:.*?Raise --mem-fraction-static above (?P<minimum>0\.\d+))?",
+        sample="Not enough memory. Please try to increase --mem-fraction-static.\n"
+        "ValueError: Loaded weights leave no GPU memory for the KV cache",
+        summary=_no_room_for_pool,
+        action=lambda match: _raise_fraction(match, float(match["minimum"] or 0)),
+        remedy="**Raise** `--mem-fraction-static`; if that is not enough, take more GPUs.",
+    ),
+    "kv-cache-too-small": LogCause(
+        pattern=r"^AssertionError: max_running_request is zero",
+        sample="AssertionError: max_running_request is zero",
+        summary=_tokens_given,
+        action=_larger_pool,
+        remedy="**Raise** `--max-total-tokens` or `--mem-fraction-static`.",
+    ),
+    "gpu-memory-graphs": LogCause(
+        pattern=_OUT_OF_MEMORY,
+        applies=_in_graph_capture,
+        sample="Exception: Capture cuda graph failed: CUDA out of memory.",
+        summary=lambda match: _short_of(match, "while graphs were captured"),
+        action=lambda match: f"{_lower_fraction(match)}, or {_smaller_graphs(match)}.",
+        looks="`CUDA out of memory` during capture, `Capture cuda graph failed`",
+        remedy=f"**Lower** `--mem-fraction-static` or `{_GRAPH_FLAG}`.",
+    ),
+    "gpu-memory-pool-allocation": LogCause(
+        pattern=_OUT_OF_MEMORY,
+        applies=_in_pool,
+        sample="Traceback (most recent call last):\n"
+        '  File "mem_cache/memory_pool.py", line 1020, in _create_buffers\n'
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.61 GiB.",
+        summary=lambda match: _short_of(match, "while the KV cache was allocated"),
+        action=lambda match: (
+            f"{_lower_fraction(match)}, or free that GPU: somebody else took memory meanwhile."
+        ),
+        looks="`CUDA out of memory` below `memory_pool.py`",
+        remedy="**Lower** `--mem-fraction-static`, or free the GPU.",
+    ),
+    "gpu-memory-weights": LogCause(
+        pattern=_OUT_OF_MEMORY,
+        applies=_in_loading,
+        sample="Traceback (most recent call last):\n"
+        '  File "model_executor/model_runner.py", line 1312, in load_model\n'
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.38 GiB.",
+        summary=lambda match: _short_of(match, "while weights were loaded"),
+        action=lambda match: (
+            f"Free that GPU (`nvidia-smi` shows who uses it), {_more_gpus(match)}, or serve a "
+            "checkpoint with fewer bits: --mem-fraction-static does not help here."
+        ),
+        looks="`CUDA out of memory` below `load_model`",
+        remedy="Take more GPUs, or fewer bits; `--mem-fraction-static` does not matter.",
+    ),
+    "gpu-memory-run-time": LogCause(
+        retry=Retry.ONCE_SERVED,
+        pattern=_OUT_OF_MEMORY,
+        sample="torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.31 GiB.",
+        summary=lambda match: _short_of(match, "while it worked on requests"),
+        action=lambda match: f"{_lower_fraction(match)}, or {_smaller_prefill(match)}.",
+        looks="`CUDA out of memory` anywhere else",
+        remedy="**Lower** `--mem-fraction-static` or `--chunked-prefill-size`.",
+    ),
+}

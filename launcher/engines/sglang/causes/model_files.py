@@ -1,0 +1,103 @@
+"""What is wrong with the model's files: missing, damaged, or of a kind that SGLang does not know.
+
+The texts are those of SGLang, transformers and safetensors.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from launcher.engines.causes import LogCause, LogMatch, raised
+
+
+def _unknown_architecture(match: LogMatch) -> str:
+    name = match["name"] or match["other"] or match["type"]
+    return f"This SGLang does not know the architecture {name}."
+
+
+ERRORS: Final = {
+    "damaged-shard": LogCause(
+        pattern=r"SafetensorError: Error while deserializing(?: header)?: (?P<why>.+)",
+        sample="SafetensorError: Error while deserializing header: header too large",
+        summary=lambda match: (
+            f"A weight file of {match.config.model_path} is damaged or cut short: "
+            f"{match['why'].strip()}."
+        ),
+        action="Fetch the *.safetensors again whose size or checksum is not the published one.",
+    ),
+    "missing-shard": LogCause(
+        pattern=raised(
+            r".* references (?P<count>\d+) shard file\(s\) missing from (?P<folder>\S+) "
+            r"\(incomplete download\?\): \[(?P<names>[^\]]*)"
+        ),
+        sample="RuntimeError: model.safetensors.index.json references 1 shard file(s) missing from "
+        "/models/nano (incomplete download?): ['model-00002-of-00002.safetensors']",
+        summary="Of the weight files that the index names, {count} are missing from {folder}: "
+        "{names}.",
+        action="Fetch those files again; the download is incomplete.",
+    ),
+    "no-weights": LogCause(
+        pattern=raised(
+            r"(?:Cannot find any model weights with|No model weights found in:) "
+            r"`(?P<folder>[^`]*)`"
+        ),
+        sample="RuntimeError: Cannot find any model weights with `/models/nano`",
+        summary="There are no weight files in {folder}.",
+        action="Check --model-path; safetensors files are looked for.",
+    ),
+    "config-malformed": LogCause(
+        pattern=raised(r"It looks like the config file at '(?P<file>[^']*)' is not a valid JSON"),
+        sample="OSError: It looks like the config file at '/nano/config.json' is not a valid JSON",
+        summary="The file {file} is not valid JSON.",
+        action="Fetch that file again.",
+    ),
+    "config-missing": LogCause(
+        pattern=raised(
+            r"Unrecognized model in (?P<folder>\S+?)\. Should have a `model_type` key"
+            r"|.* does not appear to have a file named config\.json"
+        ),
+        sample="ValueError: Unrecognized model in /models/nano. Should have a `model_type` key",
+        summary=lambda match: (
+            f"The model {match['folder'] or match.config.model_path} has no config.json that names "
+            "its type."
+        ),
+        action="Check --model-path, or fetch config.json again.",
+    ),
+    "unknown-architecture": LogCause(
+        pattern=raised(
+            r"Model architectures \[?'?(?P<name>\w+).* (?:are not supported|failed to be inspected)"
+            r"|Cannot find model module\. '(?P<other>\w+)' is not a registered model"
+            r"|The checkpoint you are trying to load has model type `(?P<type>\w+)` but"
+        ),
+        sample="ValueError: Model architectures ['Glm9Moe'] are not supported for now.\n"
+        "ValueError: Cannot find model module. 'Glm9Moe' is not a registered model\n"
+        "ValueError: The checkpoint you are trying to load has model type `glm9_moe` but",
+        summary=_unknown_architecture,
+        action="Serve a model of a known architecture (GLM-4.5-Air is Glm4MoeForCausalLM), or a "
+        "newer SGLang.",
+    ),
+    "code-not-trusted": LogCause(
+        pattern=raised(r".*(?:contains custom code which must be executed|trust_remote_code=True)"),
+        sample="ValueError: example/model contains custom code which must be executed\n"
+        "ValueError: Please pass the argument `trust_remote_code=True`",
+        summary="The model {config.model_path} brings untrusted Python code of its own.",
+        action="Read that code first; then `-- --trust-remote-code` runs it.",
+    ),
+    "weights-do-not-fit-config": LogCause(
+        pattern=r"^\w*Error: .*(?:size mismatch|must match the size of tensor)"
+        r"|^\s+assert .*\.(?:shape|size\(\)) == loaded_weight\.(?:shape|size\(\))"
+        r"|^\w*Error: Attempted to load weight \(",
+        applies=lambda match: not match.end.served,
+        sample="RuntimeError: The size of tensor a (256) must match the size of tensor b (192)\n"
+        "    assert param.shape == loaded_weight.shape",
+        summary="The weights of {config.model_path} do not have the shapes that its config.json "
+        "says.",
+        action="Fetch config.json and the weights from the same revision.",
+    ),
+    "tokenizer-missing": LogCause(
+        pattern=raised(r"Couldn't instantiate the backend tokenizer|Can't load tokenizer for"),
+        sample="ValueError: Couldn't instantiate the backend tokenizer from one of:",
+        summary="The tokenizer of {config.model_path} cannot be loaded.",
+        action="Fetch tokenizer.json and tokenizer_config.json again.",
+    ),
+}

@@ -1,0 +1,214 @@
+"""Ends of the server's processes: ports, time limits, crashes, and signals from outside."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Final
+
+from launcher.engines.causes import LogCause, LogMatch, Retry, ServerEnd, SilentCause
+from launcher.engines.sglang.causes.advice import fewer_tokens, sglang_option
+
+# entrypoints/engine.py, managers/tokenizer_manager.py and utils/common.py.
+_OWN_END: Final = (
+    "include_parent=True",
+    "Received sigquit",
+    "SIGQUIT received",
+    "hit an exception",
+)
+_SERVER_ERROR: Final = r"^(?:[\w.]*(?:Error|Exception)|\s*what\(\)): "
+_CHILD_ENDED: Final = (
+    r"(?:Subprocess (?P<name>\w+) \(pid=\d+\) crashed with exit code "
+    r"|Rank (?P<rank>\d+) scheduler died during initialization \(exit code: )"
+)
+_NOT_OURS: Final = "Nothing in the configuration is to blame; `dmesg -T` may tell who it was."
+
+
+def _internal_port(match: LogMatch) -> str:
+    port = match["port"] or match["derived"] or match["zmq"]
+    which = f"Port {port}" if port else "A port"
+    return f"{which}, where the server's processes meet, is taken by another one."
+
+
+def _another_internal_port(match: LogMatch) -> str:
+    for flag in ("--nccl-port", "--dist-init-addr"):
+        if sglang_option(match.config, flag) is not None:
+            return f"Choose another {flag}, or leave it out."
+    if match["derived"]:
+        return "Choose another --port: SGLang counts its own ports from it."
+    return "Start again: SGLang looks for a free port each time."
+
+
+def _watchdog(match: LogMatch) -> str:
+    who = (match["who"] or "scheduler").strip().lower()
+    return (
+        f"SGLang's own watchdog saw no progress of the {who} for {float(match['seconds']):g} s and "
+        "ended the server."
+    )
+
+
+def _longer_watchdog(match: LogMatch) -> str:
+    doubled = max(600, round(2 * float(match["seconds"])))
+    return (
+        f"If kernels were being compiled then, `-- --watchdog-timeout {doubled}`; else the server "
+        "hung, and the stacks above say where."
+    )
+
+
+def _process(match: LogMatch) -> str:
+    """The 'scheduler of rank 1' that ended."""
+    name = match["name"] or f"scheduler_{match['rank'] or 0}"
+    kind, _, rank = name.partition("_")
+    return f"{kind} of rank {rank}" if rank else kind
+
+
+def _more_memory(sign: LogMatch | ServerEnd) -> str:
+    return (
+        "Raise the memory limit of the container or service, stop other programs, or lower "
+        f"{fewer_tokens(sign.config)}."
+    )
+
+
+def _signal_name(end: ServerEnd) -> str:
+    return signal.Signals(-(end.returncode or 0)).name
+
+
+def _ended_by(*numbers: signal.Signals) -> Callable[[ServerEnd], bool]:
+    return lambda end: end.returncode in {-number for number in numbers}
+
+
+def _killed_from_outside(end: ServerEnd) -> bool:
+    """Whether it was a SIGKILL, and not SGLang's own one for its tree, which looks the same."""
+    ended_itself = any(sign in line for line in end.lines for sign in _OWN_END)
+    return end.returncode == -signal.SIGKILL and not ended_itself
+
+
+ERRORS: Final = {
+    "http-port-taken": LogCause(
+        retry=Retry.ALWAYS,
+        pattern=r"error while attempting to bind on address \('[^']*', (?P<port>\d+)",
+        sample="error while attempting to bind on address ('::1', 21001): address already in use",
+        summary="Somebody else took port {port} while the model was loaded.",
+        action="Stop that process (`ss -ltnp 'sport = :{port}'`), or choose another --port.",
+    ),
+    "internal-port-taken": LogCause(
+        retry=Retry.ALWAYS,
+        pattern=r"port: (?P<port>\d+), .*EADDRINUSE|EADDRINUSE"
+        rf"|{_SERVER_ERROR}\w+ at (?P<derived>\d+) is not available in \d+ seconds"
+        r"|ZMQError: Address already in use(?: \(addr='[^']*:(?P<zmq>\d+)'\))?",
+        sample="ValueError: dist_init_port at 21234 is not available in 13 seconds.\n"
+        "DistNetworkError: port: 21100, code: -98, name: EADDRINUSE\n"
+        "zmq.error.ZMQError: Address already in use (addr='tcp://127.0.0.1:21101')",
+        summary=_internal_port,
+        action=_another_internal_port,
+        remedy="Start again, or choose another `--nccl-port`.",
+    ),
+    "rendezvous-timeout": LogCause(
+        retry=Retry.ONCE_SERVED,
+        pattern=r"(?:DistStoreError|DistNetworkError|TimeoutError|RuntimeError): .*"
+        r"(?:[Tt]imed out after \d+ seconds|client socket has timed out|Timed out waiting)"
+        r"|wait timeout after \d+ms",
+        sample="DistStoreError: Timed out after 9 seconds waiting for clients. 1/2 clients joined.",
+        summary="The ranks did not find each other in time.",
+        action="Look for a rank that ended or hangs further up; `-- --dist-timeout 1800` waits "
+        "longer.",
+    ),
+    "watchdog-timeout": LogCause(
+        retry=Retry.ONCE_SERVED,
+        pattern=r"(?P<who>\b\w{1,40} |)[Ww]atchdog timeout "
+        r"\(self\.watchdog_timeout=(?P<seconds>[\d.]+), self\.soft=False\)",
+        sample="Scheduler watchdog timeout (self.watchdog_timeout=300, self.soft=False)",
+        summary=_watchdog,
+        action=_longer_watchdog,
+        remedy="**Raise** `--watchdog-timeout` if kernels were compiling.",
+    ),
+    "crashed-natively": LogCause(
+        retry=Retry.ONCE_SERVED,
+        pattern=r"Fatal Python error: (?P<what>Segmentation fault|Aborted|Illegal instruction"
+        r"|Floating[ -]point exception)",
+        sample="Fatal Python error: Segmentation fault",
+        summary="The server crashed in native code: {what}.",
+        action="Read the stack under that line; should it repeat, decode without a draft model, "
+        "--no-speculation.",
+    ),
+}
+
+# What the server's first process says of a child that said nothing itself.
+ECHOES: Final = {
+    "host-memory-kill": LogCause(
+        retry=Retry.ONCE_SERVED,
+        pattern=rf"{_CHILD_ENDED}-9\b",
+        applies=lambda match: match.end.oom_kills > 0,
+        summary=lambda match: f"The kernel killed the {_process(match)} for want of memory.",
+        action=_more_memory,
+        looks="a child's `exit code -9`, and the kernel's count of kills grew",
+        remedy="Take more memory, or **lower** `--max-total-tokens`.",
+    ),
+    "worker-killed": LogCause(
+        retry=Retry.ALWAYS,
+        pattern=rf"{_CHILD_ENDED}-(?:9|15)\b",
+        sample="Subprocess scheduler_0 (pid=14999) crashed with exit code -9. Triggering SIGQUIT",
+        summary=lambda match: f"Somebody outside killed the {_process(match)}.",
+        action=_NOT_OURS,
+        looks="`Subprocess scheduler_0 … crashed with exit code -9`, and no other word",
+    ),
+    "worker-crashed": LogCause(
+        retry=Retry.ONCE_SERVED,
+        pattern=rf"{_CHILD_ENDED}-(?P<signal>\d+)\b",
+        sample="Subprocess scheduler_0 (pid=6610) crashed with exit code -11. Triggering SIGQUIT",
+        summary=lambda match: (
+            f"The {_process(match)} crashed in native code (signal {match['signal']})."
+        ),
+        action="Look for `Fatal Python error` and its stack further up; should it repeat, decode "
+        "without a draft model, --no-speculation.",
+    ),
+    "rank-lost": LogCause(
+        retry=Retry.ONCE_SERVED,
+        pattern=r"^[\w.]*Error: .*(?:Connection (?:closed|reset) by peer"
+        r"|remote process exited or there was a network error)",
+        sample="RuntimeError: Connection closed by peer [127.0.0.1]:14261.\n"
+        "DistBackendError: remote process exited or there was a network error",
+        summary="One of the ranks ended without a word, and the others lost their connection to "
+        "it.",
+        action="Look for it in `dmesg -T`; a rank that the kernel kills for want of memory says "
+        "nothing.",
+    ),
+}
+
+# Concluded from the way it ended alone.
+SILENT: Final = {
+    "host-memory-kill": SilentCause(
+        retry=Retry.ONCE_SERVED,
+        # A rank that lost another may have said something first, and its tree be killed for it.
+        applies=lambda end: end.oom_kills > 0 and end.returncode in {None, -signal.SIGKILL},
+        summary="The kernel killed {end.oom_kills} of the processes here for want of memory.",
+        action=_more_memory,
+        looks="SIGKILL, and the kernel's count of kills grew",
+        remedy="Take more memory, or **lower** `--max-total-tokens`.",
+    ),
+    "killed-from-outside": SilentCause(
+        retry=Retry.ALWAYS,
+        applies=_killed_from_outside,
+        summary="Somebody outside killed the server with SIGKILL.",
+        action=_NOT_OURS,
+        looks="SIGKILL, and no error in the output",
+    ),
+    "stopped-from-outside": SilentCause(
+        retry=Retry.ALWAYS,
+        applies=_ended_by(signal.SIGTERM, signal.SIGINT, signal.SIGHUP),
+        summary=lambda end: f"Somebody outside stopped the server with {_signal_name(end)}.",
+        action="Stop it with `python -m launcher down`, which it is not started again after.",
+        looks="SIGTERM, SIGINT or SIGHUP that the launcher did not send",
+    ),
+    "crashed-natively": SilentCause(
+        retry=Retry.ONCE_SERVED,
+        applies=_ended_by(
+            signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE
+        ),
+        summary=lambda end: (
+            f"The server's first process crashed in native code ({_signal_name(end)})."
+        ),
+        action="Should it repeat, decode without a draft model, --no-speculation.",
+        looks="SIGSEGV, SIGABRT, SIGBUS, SIGILL or SIGFPE",
+    ),
+}

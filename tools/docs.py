@@ -1,0 +1,99 @@
+"""Write the parts of the documents that the code knows, or check that they are up to date.
+
+Such a part stands between the lines `BEGIN` and `END` of its document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from launcher.engines.causes import LogCause, SilentCause
+from launcher.engines.sglang.causes.table import CAUSES
+
+PROJECT: Final = Path(__file__).parent.parent
+BEGIN: Final = "<!-- generated: make docs -->"
+END: Final = "<!-- end -->"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = (header, ["---"] * len(header), *rows)
+    escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in escaped)
+
+
+def known_causes() -> str:
+    """The table of docs/diagnoses.md; a cause that stands in two parts of the search is one row."""
+    parts = (CAUSES.errors, CAUSES.echoes, CAUSES.silent)
+    rows = []
+    for name in dict.fromkeys(name for part in parts for name in part):
+        found = [part[name] for part in parts if name in part]
+        signs = "; or ".join(map(_sign, found))
+        rows.append((f"`{name}`", signs, _remedy(found[0]), found[0].retry.value))
+    return table(("Cause", "What it looks like", "What to do", "Started again"), rows)
+
+
+def _sign(cause: LogCause | SilentCause) -> str:
+    if cause.looks or not isinstance(cause, LogCause):
+        return cause.looks
+    return ", ".join(_code(line.strip()) for line in cause.sample.split("\n"))
+
+
+def _remedy(cause: LogCause | SilentCause) -> str:
+    """What to do; what an action takes from the log or the configuration is left open."""
+    spans = (cause.remedy or re.sub(r"\{[^}]*\}", "…", str(cause.action))).split("`")
+    # Every other one is in backticks already; in the rest, flags are put there.
+    spans[::2] = [re.sub(r"--[a-z][\w-]*", r"`\g<0>`", span) for span in spans[::2]]
+    return "`".join(spans)
+
+
+def _code(text: str) -> str:
+    """A span of code, whatever backticks the text has."""
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
+
+
+# Document, from the root of the project -> what stands in its generated part.
+DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {"docs/diagnoses.md": known_causes}
+
+
+def generate(text: str, part: str) -> str:
+    """A document's text with its generated part as given.
+
+    Raises:
+        ValueError: the document has no such part.
+    """
+    head, begin, rest = text.partition(f"{BEGIN}\n")
+    _, end, tail = rest.partition(f"{END}\n")
+    if not end:
+        raise ValueError(f"no lines {BEGIN!r} and {END!r} in this order")
+    return f"{head}{begin}\n{part}\n\n{end}{tail}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 1 where `--check` finds a document that is not up to date."""
+    parser = argparse.ArgumentParser(prog="python -m tools.docs", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, name stale documents")
+    check = parser.parse_args(arguments).check
+    stale = []
+    for name, render in DOCUMENTS.items():
+        file = PROJECT / name
+        text = file.read_text(encoding="utf-8")
+        generated = generate(text, render())
+        if generated == text:
+            continue
+        stale.append(name)
+        if not check:
+            file.write_text(generated, encoding="utf-8")
+    for name in stale:
+        what = "not up to date, run `make docs`" if check else "written"
+        sys.stdout.write(f"{name}: {what}\n")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
