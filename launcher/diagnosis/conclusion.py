@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from launcher.config.server_config import ServerConfig
-from launcher.diagnosis import failures as diagnosis
-from launcher.diagnosis import search
-from launcher.diagnosis.search import Retry
-from launcher.engines.causes import ServerEnd
+from launcher.diagnosis import failures
+from launcher.diagnosis.search import find_cause
+from launcher.engines.causes import CauseTable, Retry, ServerEnd
 from launcher.engines.phases import Phase
-from launcher.engines.sglang.causes.table import CAUSES
 from launcher.errors import LauncherError
 from launcher.system.process import describe_exit
 
@@ -85,11 +83,11 @@ class FinalState:
     refusal: str | None
 
 
-def conclude(reason: EndReason, seen: FinalState) -> Failed:
-    """The failure of a run that nobody asked to end."""
+def conclude(reason: EndReason, seen: FinalState, causes: CauseTable) -> Failed:
+    """The failure of a run that nobody asked to end; `causes` are the engine's."""
     served = seen.served_seconds is not None
     served_seconds = seen.served_seconds or 0.0
-    cause = search.find_cause(
+    cause = find_cause(
         ServerEnd(
             # What we killed ourselves tells nothing by its exit.
             returncode=seen.returncode if reason is EndReason.EXITED else None,
@@ -99,35 +97,35 @@ def conclude(reason: EndReason, seen: FinalState) -> Failed:
             oom_kills=seen.oom_kills,
             config=seen.config,
         ),
-        CAUSES,
+        causes,
     )
-    facts = diagnosis.Facts(
+    facts = failures.Facts(
         name=seen.name,
         how=describe_end(seen.returncode),
         phase=seen.phase,
         served=served,
         seconds=seen.seconds,
-        evidence=seen.lines[-diagnosis.EVIDENCE_LINES :],
+        evidence=seen.lines[-failures.EVIDENCE_LINES :],
         last_words=seen.last_words,
     )
     match reason:
         case EndReason.TIMED_OUT:
-            error: LauncherError = diagnosis.timed_out(
+            error: LauncherError = failures.timed_out(
                 facts, allowed_seconds=seen.config.start_timeout_seconds, refusal=seen.refusal
             )
             return Failed(error, Retry.ONCE_SERVED, "start-timeout")
         case EndReason.START_HUNG:
-            error = diagnosis.start_hung(facts, allowed_seconds=seen.config.hang_timeout_seconds)
+            error = failures.start_hung(facts, allowed_seconds=seen.config.hang_timeout_seconds)
             return Failed(error, Retry.ONCE_SERVED, "start-hung")
         case EndReason.HUNG:
-            error = diagnosis.hung(facts, failures=seen.failures)
+            error = failures.hung(facts, failures=seen.failures)
             return Failed(error, Retry.ALWAYS, "hung", served_seconds=served_seconds)
         case EndReason.PROCESS_LOST if cause is None:
-            error = diagnosis.lost(facts)
+            error = failures.lost(facts)
             retry = Retry.ALWAYS if served else Retry.ONCE_SERVED
             return Failed(error, retry, "process-lost", served_seconds=served_seconds)
     return Failed(
-        diagnosis.exited(facts, cause),
+        failures.exited(facts, cause),
         cause.retry if cause else Retry.ONCE_SERVED,
         cause.name if cause else None,
         clean=served and seen.returncode in {0, -signal.SIGTERM},

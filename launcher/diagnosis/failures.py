@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from launcher.diagnosis.search import Cause
+from launcher.engines.causes import Cause
 from launcher.engines.phases import Phase
 from launcher.errors import (
     CrashLoopError,
@@ -21,10 +21,6 @@ from launcher.errors import (
 from launcher.text import human_seconds
 
 EVIDENCE_LINES: Final = 12
-# Causes that say that the installed SGLang itself does not work.
-ENGINE_BROKEN: Final = frozenset(
-    {"import-failed", "kernels-unloadable", "libcuda-missing", "package-too-old"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +84,7 @@ def exited(facts: Facts, cause: Cause | None) -> LauncherError:
             action=f"Read the whole output: `python -m launcher logs --name {facts.name}`.",
             evidence=facts.all_evidence,
         )
-    kind = EngineBrokenError if cause.name in ENGINE_BROKEN else ServerExitedError
+    kind = EngineBrokenError if cause.broken_engine else ServerExitedError
     evidence = cause.evidence or facts.evidence
     if facts.last_words:
         evidence = (*evidence, facts.last_words)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from launcher.engines.causes import Cause, CauseTable, Retry, ServerEnd
-
-__all__ = ["Cause", "Retry", "find_cause"]
+from launcher.engines.causes import Cause, CauseTable, ServerEnd
 
 
 def find_cause(end: ServerEnd, causes: CauseTable) -> Cause | None:

@@ -103,6 +103,7 @@ class Cause:
         evidence: the lines it was concluded from, each cut at `LONGEST_EVIDENCE_CHARACTERS`; none
             where the way it ended is all there is.
         retry: whether another start makes sense.
+        broken_engine: the installed engine itself does not work.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Cause:
     action: str
     evidence: tuple[str, ...]
     retry: Retry
+    broken_engine: bool = False
 
 
 Sign = TypeVar("Sign", LogMatch, ServerEnd)
@@ -126,6 +128,7 @@ class KnownCause(Generic[Sign]):
         action: becomes the cause's.
         retry: becomes the cause's.
         applies: a condition on the sign.
+        broken_engine: becomes the cause's.
         looks: the sign, for the documentation, where a sample does not show it.
         remedy: what to do, for the documentation, where `action` is a function.
     """
@@ -134,6 +137,7 @@ class KnownCause(Generic[Sign]):
     action: Sentence[Sign]
     retry: Retry = Retry.NEVER
     applies: Callable[[Sign], bool] = lambda _: True
+    broken_engine: bool = False
     looks: str = ""
     remedy: str = ""
 
@@ -145,7 +149,7 @@ class KnownCause(Generic[Sign]):
             sentence.format(**sign.fields) if isinstance(sentence, str) else sentence(sign)
             for sentence in (self.summary, self.action)
         )
-        return Cause(name, summary, action, evidence, self.retry)
+        return Cause(name, summary, action, evidence, self.retry, self.broken_engine)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from launcher.config.server_config import ServerConfig
+    from launcher.engines.causes import CauseTable
     from launcher.engines.launch import Command, CommandTarget
     from launcher.engines.phases import Progress
     from launcher.engines.prober import Prober
@@ -36,6 +37,7 @@ class Engine(Protocol):
     Attributes:
         name: for people.
         verified_version: the version with which this launcher is verified.
+        causes: why it ends, in the order of the search.
     """
 
     @property
@@ -44,6 +46,10 @@ class Engine(Protocol):
 
     @property
     def verified_version(self) -> str:
+        """See above."""
+
+    @property
+    def causes(self) -> CauseTable:
         """See above."""
 
     # Before a start

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from launcher.diagnosis import failures as diagnosis
 from launcher.diagnosis.conclusion import Failed, Stopped
-from launcher.diagnosis.search import Retry
+from launcher.engines.causes import Retry
 from launcher.engines.launch import Launch
 from launcher.errors import LauncherError, StopError
 from launcher.state.events import Event, ServerCrashed, ServerFailed, ServerStopped

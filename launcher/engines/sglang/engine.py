@@ -8,6 +8,7 @@ from typing import Final
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Command, CommandTarget
 from launcher.engines.sglang import processes, version
+from launcher.engines.sglang.causes.table import CAUSES
 from launcher.engines.sglang.command import build_command, check_arguments
 from launcher.engines.sglang.flags import load_flag_table
 from launcher.engines.sglang.phases import SGLangStartLog, shows_progress
@@ -22,6 +23,7 @@ class SGLangEngine:
 
     name = "SGLang"
     verified_version = version.PINNED_SGLANG
+    causes = CAUSES
 
     def installed_version(self) -> str:
         """Read from the installed distribution."""

@@ -219,4 +219,5 @@ class Run:
                 failures=self._serving.failures,
                 refusal=context.prober.last_refusal,
             ),
+            context.engine.causes,
         )

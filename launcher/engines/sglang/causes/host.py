@@ -21,6 +21,7 @@ def _memory_allocation(match: LogMatch) -> str:
 
 ERRORS: Final = {
     "import-failed": LogCause(
+        broken_engine=True,
         pattern=r"^(?:ImportError|ModuleNotFoundError): (?P<what>.+)"
         r"|^OSError: (?P<library>lib\S+): ",
         applies=lambda match: not match.end.served,
@@ -30,6 +31,7 @@ ERRORS: Final = {
         action="Reinstall the engine: `uv sync --reinstall-package sglang`.",
     ),
     "package-too-old": LogCause(
+        broken_engine=True,
         pattern=r"^Exception: (?P<package>\S+) (?:is installed with version .* minimum required "
         r"version|with minimum required version) (?P<least>[\w.]*\w)",
         sample="Exception: sglang-kernel is installed with version 0.3.21, which is less than the "
@@ -95,6 +97,7 @@ ERRORS: Final = {
 # Below that line the kernels say why, which may be a cause of its own.
 ECHOES: Final = {
     "kernels-unloadable": LogCause(
+        broken_engine=True,
         pattern=r"\[sgl_kernel\] CRITICAL: Could not load any common_ops library",
         sample="[sgl_kernel] CRITICAL: Could not load any common_ops library!",
         summary="The engine's kernels (sgl_kernel) cannot be loaded.",
