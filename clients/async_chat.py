@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 import openai
 
 from clients.errors import ClientError
-from clients.flow.effects import Effect, Flow, Pause, ReadOn, RunCalls, SendChat
+from clients.flow.effects import Effect, Flow, ReadOn, RunCalls, SendChat, Sleep
 from clients.flow.flows import HEALTH_TIMEOUT_SECONDS
 from clients.flow.sending import call_arguments, failure_of, make_flows, sdk_arguments
 from clients.http.stream import AsyncChatStream
-from clients.tools.loop import run_call_async
+from clients.tools.calls import run_call_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from clients.http.timeouts import Timeouts
     from clients.reply import ChatReply
     from clients.request import AskOptions, ChatOptions, EmptyAnswer, Messages
-    from clients.tools.loop import ToolRun
+    from clients.tools.calls import ToolRun
     from clients.tools.tool import Tool
 
 A = TypeVar("A")
@@ -202,7 +202,7 @@ class AsyncChatClient:
             return result
 
     async def _perform(self, effect: Effect) -> Any:
-        if isinstance(effect, Pause):
+        if isinstance(effect, Sleep):
             return await asyncio.sleep(effect.seconds)
         if isinstance(effect, RunCalls):
             calls = (run_call_async(call, effect.tools) for call in effect.calls)

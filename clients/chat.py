@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 import openai
 
 from clients.errors import ClientError, ConfigurationError
-from clients.flow.effects import Effect, Flow, Pause, ReadOn, RunCalls, SendChat
+from clients.flow.effects import Effect, Flow, ReadOn, RunCalls, SendChat, Sleep
 from clients.flow.flows import HEALTH_TIMEOUT_SECONDS
 from clients.flow.sending import call_arguments, failure_of, make_flows, sdk_arguments
 from clients.http.stream import ChatStream
-from clients.tools.loop import run_call
+from clients.tools.calls import run_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from clients.http.timeouts import Timeouts
     from clients.reply import ChatReply
     from clients.request import AskOptions, ChatOptions, EmptyAnswer, Messages
-    from clients.tools.loop import ToolRun
+    from clients.tools.calls import ToolRun
     from clients.tools.tool import Tool
 
 A = TypeVar("A")
@@ -279,7 +279,7 @@ class ChatClient:
             return result
 
     def _perform(self, effect: Effect) -> Any:
-        if isinstance(effect, Pause):
+        if isinstance(effect, Sleep):
             return time.sleep(effect.seconds)
         if isinstance(effect, RunCalls):
             return tuple(run_call(call, effect.tools) for call in effect.calls)

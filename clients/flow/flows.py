@@ -25,7 +25,7 @@ from clients.errors import (
     StructuredOutputError,
     TransportError,
 )
-from clients.flow.effects import Flow, Pause, ReadOn, RunCalls, RunEvent, Send, SendChat
+from clients.flow.effects import Flow, ReadOn, RunCalls, RunEvent, Send, SendChat, Sleep
 from clients.flow.structured import T, asked_again, read_answer, response_format
 from clients.http.endpoint import Endpoint
 from clients.http.retry import RetryPolicy, retry_pause_seconds
@@ -36,7 +36,7 @@ from clients.http.wire import AnswerFold
 from clients.reply import ChatReply, ReplyBuilder
 from clients.request import EmptyAnswer, Messages, conversation, request_arguments
 from clients.tools.arguments import are_lost
-from clients.tools.loop import (
+from clients.tools.calls import (
     ArgumentsLost,
     ToolResult,
     ToolRoundsError,
@@ -282,7 +282,7 @@ class Flows:
             else:
                 return response, deadline_ns
             attempt += 1
-            yield Pause(pause)
+            yield Sleep(pause)
 
     def _arguments(self, messages: Messages, options: Mapping[str, Any]) -> Flow[dict[str, Any]]:
         named = dict(options)
