@@ -1,14 +1,11 @@
 """What SGLang sends, turned into our events: one fold over decoded JSON. Pure: no I/O.
 
 The JSON is read once, and no object of the openai SDK is built from it: that is most of what the
-SDK spends on a chunk.
-
-Sources: `entrypoints/openai/serving_chat.py`, `sse_utils.py` and `protocol.py` of SGLang 0.5.23.
+SDK spends on a chunk. Where its parts stand is known to `chunk`.
 """
 
 from __future__ import annotations
 
-import json
 import reprlib
 from typing import Any
 
@@ -25,6 +22,15 @@ from clients.events import (
     ToolCallDone,
     ToolCallStarted,
     Usage,
+)
+from clients.http.chunk import (
+    END_MARK,
+    cached_tokens_in,
+    parts_of_calls,
+    reasoning_in,
+    reasoning_tokens_in,
+    speculation_in,
+    text_of,
 )
 from clients.http.sse import EventDecoder
 
@@ -134,7 +140,7 @@ class AnswerFold:
     def _payload(self, payload: bytes, events: list[StreamEvent]) -> None:
         if self.whole:
             return
-        if payload.startswith(b"[DONE]"):
+        if payload.startswith(END_MARK):
             self._close(events)
             return
         chunk = from_json(payload)
@@ -162,8 +168,7 @@ class AnswerFold:
             if choice.get("index"):
                 continue
             delta = choice["delta"]
-            # The first that holds text: some gateways send the same text under both names.
-            if reasoning := delta.get("reasoning_content") or delta.get("reasoning"):
+            if reasoning := reasoning_in(delta):
                 if text := reasoning if self._thinks else reasoning.removeprefix("\n"):
                     events.append(ReasoningDelta(text))
                 self._thinks = True
@@ -178,15 +183,11 @@ class AnswerFold:
                 self._finish_calls(events)
         if usage := chunk.get("usage"):
             events.append(_usage(usage))
-        if extension := chunk.get("sglext"):
-            _add_acceptance(extension.get("spec_tokens_details"), events)
+        if chunk.get("sglext"):
+            _add_acceptance(speculation_in(chunk), events)
 
     def _add_calls(self, calls: list[dict[str, Any]], events: list[StreamEvent]) -> None:
-        for position, part in enumerate(calls):
-            index = part.get("index")
-            # SGLang declares the index optional; without one the place in the list stands in.
-            key = position if index is None else index
-            function = part.get("function") or {}
+        for key, part, function in parts_of_calls(calls):
             call_id = part.get("id") or ""
             call = self._calls.get(key)
             # A new id under an index already in use is another call: a parser that loses count
@@ -200,7 +201,7 @@ class AnswerFold:
                 self._calls[key] = call
                 self._count += 1
                 events.append(ToolCallStarted(call.index, call.id, call.name))
-            if text := _arguments(function.get("arguments")):
+            if text := text_of(function.get("arguments")):
                 call.arguments.append(text)
                 events.append(ToolArgumentsDelta(call.index, text))
 
@@ -212,13 +213,6 @@ class AnswerFold:
 
 def _finish_call(call: _OpenCall, events: list[StreamEvent]) -> None:
     events.append(ToolCallDone(call.index, call.id, call.name, "".join(call.arguments)))
-
-
-def _arguments(value: object) -> str:
-    # SGLang declares `arguments` as text or an object, and null in a delta that has only a name.
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _without_opening(message: dict[str, Any]) -> dict[str, Any]:
@@ -234,8 +228,8 @@ def _without_opening(message: dict[str, Any]) -> dict[str, Any]:
     return {**message, "reasoning_content": text.replace(_OPENING, "", 1)}
 
 
-def _add_acceptance(details: Any, events: list[StreamEvent]) -> None:
-    if isinstance(details, dict) and details.get("spec_verify_ct"):
+def _add_acceptance(details: dict[str, Any], events: list[StreamEvent]) -> None:
+    if details.get("spec_verify_ct"):
         events.append(
             Acceptance(
                 length=details["spec_accept_length"],
@@ -246,14 +240,10 @@ def _add_acceptance(details: Any, events: list[StreamEvent]) -> None:
 
 
 def _usage(usage: dict[str, Any]) -> Usage:
-    # SGLang counts reasoning tokens beside the other counts, OpenAI inside the details.
-    reasoning_tokens = usage.get("reasoning_tokens")
-    if reasoning_tokens is None:
-        reasoning_tokens = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
     return Usage(
         prompt_tokens=usage["prompt_tokens"],
         completion_tokens=usage["completion_tokens"],
         total_tokens=usage["total_tokens"],
-        reasoning_tokens=reasoning_tokens,
-        cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
+        reasoning_tokens=reasoning_tokens_in(usage),
+        cached_tokens=cached_tokens_in(usage),
     )
