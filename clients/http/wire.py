@@ -219,8 +219,8 @@ def _without_opening(message: dict[str, Any]) -> dict[str, Any]:
     """Take `<think>` off the reasoning, as SGLang's parser does in a stream.
 
     GLM-4.5 begins its answer with a line break. Where the answer comes in one piece, the parser
-    takes the mark off at the very start only, and so leaves it (0.5.23,
-    srt/parser/reasoning_parser.py, `_detect_and_parse_impl`).
+    takes the mark off at the very start only, and so leaves it (`_detect_and_parse_impl`
+    in sglang/srt/parser/reasoning_parser.py).
     """
     text = message.get("reasoning_content")
     if not isinstance(text, str) or not text.lstrip().startswith(_OPENING):

@@ -1,7 +1,7 @@
 """Registration of the attention functions as ``torch.ops.sgl_kernel.*``.
 
 SGLang's CPU attention backend takes them from there, not from the Python package.
-Source: sglang 0.5.23, srt/layers/attention/intel_amx_backend.py.
+Source: sglang/srt/layers/attention/intel_amx_backend.py.
 """
 
 from typing import Final
