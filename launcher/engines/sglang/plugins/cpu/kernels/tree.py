@@ -57,7 +57,8 @@ def build_tree_kernel_efficient_cpu(
 ) -> None:
     """Build the verify step's attention mask, positions and child links.
 
-    Source: ``sgl_build_tree_kernel_efficient_triton`` in sglang/kernels/ops/speculative/spec_tree.py.
+    Source: sglang/kernels/ops/speculative/spec_tree.py
+    (``sgl_build_tree_kernel_efficient_triton``).
 
     Args:
         parent_list: ``[batch, picks expanded]`` int64.
@@ -92,15 +93,9 @@ def build_tree_kernel_efficient_cpu(
     parent = _parents(parents, selected_index, topk)
 
     ancestor, level = _ancestors(parent, depth)
-
-    # Children of one node are linked in ascending order.
-    node = torch.arange(nodes)
-    linked = torch.cat([parent.new_full((batch, 1), -2), parent], dim=1)
-    later = node[:, None] < node
-    is_child = linked[:, None, :] == node[:, None]
-    is_sibling = (linked[:, None, :] == linked[:, :, None]) & (linked[:, :, None] >= 0) & later
-    retrieve_next_token.copy_(_first_true(is_child))
-    retrieve_next_sibling.copy_(_first_true(is_sibling))
+    child, sibling = _links(parent)
+    retrieve_next_token.copy_(child)
+    retrieve_next_sibling.copy_(sibling)
     retrieve_index.copy_(torch.arange(batch * nodes).view(batch, nodes))
     positions.copy_((level + verified_seq_len.to(torch.int64)[:, None]).flatten())
     _write_mask(tree_mask, ancestor, verified_seq_len, mode)
@@ -123,6 +118,18 @@ def _ancestors(parent: torch.Tensor, depth: int) -> tuple[torch.Tensor, torch.Te
         level += current > 0
         current = up.gather(1, current)
     return ancestor, level
+
+
+def _links(parent: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return first child and next sibling of each node, ``[batch, n]``, -1 for none.
+
+    Children of one node are linked in ascending order.
+    """
+    node = torch.arange(parent.shape[1] + 1)
+    linked = torch.cat([parent.new_full((parent.shape[0], 1), -2), parent], dim=1)
+    is_child = linked[:, None, :] == node[:, None]
+    is_sibling = (linked[:, None, :] == linked[:, :, None]) & (linked[:, :, None] >= 0)
+    return _first_true(is_child), _first_true(is_sibling & (node[:, None] < node))
 
 
 def _first_true(flags: torch.Tensor) -> torch.Tensor:
