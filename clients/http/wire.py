@@ -7,6 +7,7 @@ SDK spends on a chunk. Where its parts stand is known to `chunk`.
 from __future__ import annotations
 
 import reprlib
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import from_json
@@ -46,16 +47,14 @@ class ServerEventError(Exception):
         self.body = body
 
 
+@dataclass(slots=True)
 class _OpenCall:
     """A tool call while its parts arrive."""
 
-    __slots__ = ("arguments", "id", "index", "name")
-
-    def __init__(self, index: int, call_id: str, name: str) -> None:
-        self.index = index
-        self.id = call_id
-        self.name = name
-        self.arguments: list[str] = []
+    index: int
+    id: str
+    name: str
+    arguments: list[str] = field(default_factory=list)
 
 
 class AnswerFold:
@@ -102,17 +101,11 @@ class AnswerFold:
             ServerEventError: an error event stands in the stream.
             ValueError: it is not a stream of chat completion chunks.
         """
-        events: list[StreamEvent] = []
-        for payload in self._decoder.feed(data):
-            self._payload(payload, events)
-        return events
+        return self._read(self._decoder.feed(data))
 
     def end(self) -> list[StreamEvent]:
         """Read what the decoder still holds once the body has ended. Raises as `feed` does."""
-        events: list[StreamEvent] = []
-        for payload in self._decoder.end():
-            self._payload(payload, events)
-        return events
+        return self._read(self._decoder.end())
 
     def message(self, body: bytes) -> list[StreamEvent]:
         """Read an answer that came in one piece as the events a stream would have had.
@@ -137,18 +130,21 @@ class AnswerFold:
         self._close(events)
         return events
 
-    def _payload(self, payload: bytes, events: list[StreamEvent]) -> None:
-        if self.whole:
-            return
-        if payload.startswith(END_MARK):
-            self._close(events)
-            return
-        chunk = from_json(payload)
-        try:
-            self._chunk(chunk, events)
-        except _SHAPE_ERRORS as error:
-            message = f"not a chunk of a chat completion: {reprlib.repr(chunk)}"
-            raise ValueError(message) from error
+    def _read(self, payloads: list[bytes]) -> list[StreamEvent]:
+        events: list[StreamEvent] = []
+        for payload in payloads:
+            if self.whole:
+                break
+            if payload.startswith(END_MARK):
+                self._close(events)
+                continue
+            chunk = from_json(payload)
+            try:
+                self._chunk(chunk, events)
+            except _SHAPE_ERRORS as error:
+                message = f"not a chunk of a chat completion: {reprlib.repr(chunk)}"
+                raise ValueError(message) from error
+        return events
 
     def _close(self, events: list[StreamEvent]) -> None:
         # Without a finish reason nothing says that the answer is whole.
