@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 import httpx
 
@@ -93,26 +93,27 @@ class StreamState:
             )
         return events
 
-    def fail(self, error: Exception) -> ClientError:
-        """Name what broke the stream.
+    def fail(self, error: Exception) -> NoReturn:
+        """Keep and raise what broke the stream.
 
         Args:
             error: one of httpx's, or one that `receive` or `finish` raised.
 
-        Returns:
-            The error to raise from it.
+        Raises:
+            ClientError: the cause, from the error.
         """
         self.end()
         if isinstance(error, ClientError):
             self.failure = error
-        elif isinstance(error, httpx.TimeoutException) and self._clock_ns() > self._deadline_ns:
+            raise error
+        if isinstance(error, httpx.TimeoutException) and self._clock_ns() > self._deadline_ns:
             self.failure = self._too_long()
         else:
             assert isinstance(error, _FAILURES)  # noqa: S101 - the streams catch no other
             self.failure = stream_failure(
                 error, url=self.url, partial=self.partial(), started=self._fold.started
             )
-        return self.failure
+        raise self.failure from error
 
     def end(self) -> None:
         """Note the time of the end, once."""
@@ -218,10 +219,7 @@ class ChatStream:
             else:
                 yield from state.finish()
         except (*_FAILURES, ClientError) as error:
-            failure = state.fail(error)
-            if failure is error:
-                raise
-            raise failure from error
+            state.fail(error)
         finally:
             self._response.close()
             state.end()
@@ -278,10 +276,7 @@ class AsyncChatStream:
                 for event in state.finish():
                     yield event
         except (*_FAILURES, ClientError) as error:
-            failure = state.fail(error)
-            if failure is error:
-                raise
-            raise failure from error
+            state.fail(error)
         finally:
             await self._response.aclose()
             state.end()

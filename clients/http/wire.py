@@ -68,10 +68,6 @@ class AnswerFold:
         whole: whether the answer has come to its end.
     """
 
-    __slots__ = (
-        "_calls", "_count", "_decoder", "_finish_reason", "_speaks", "_thinks", "started", "whole",
-    )  # fmt: skip
-
     def __init__(self) -> None:
         self.started = False
         self.whole = False
