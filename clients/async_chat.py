@@ -168,8 +168,7 @@ class AsyncChatClient:
         if isinstance(effect, ReadOn):
             async with AsyncChatStream(effect.response, effect.state) as stream:
                 async for event in stream:
-                    if effect.on_event is not None:
-                        effect.on_event(event)
+                    effect.on_event(event)
                 return await stream.reply()
         try:
             if isinstance(effect, SendChat):

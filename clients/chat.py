@@ -267,8 +267,7 @@ class ChatClient:
         if isinstance(effect, ReadOn):
             with ChatStream(effect.response, effect.state) as stream:
                 for event in stream:
-                    if effect.on_event is not None:
-                        effect.on_event(event)
+                    effect.on_event(event)
                 return stream.reply()
         try:
             if isinstance(effect, SendChat):

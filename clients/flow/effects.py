@@ -51,7 +51,7 @@ class ReadOn:
 
     response: httpx.Response
     state: StreamState
-    on_event: Callable[[RunEvent], None] | None
+    on_event: Callable[[RunEvent], None]
 
 
 @dataclass(frozen=True, slots=True)

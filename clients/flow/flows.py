@@ -141,15 +141,19 @@ class Flows:
     ) -> Flow[ToolRun]:
         """Ask, call tools, and ask again until an answer calls none; see `ChatClient.run_tools`."""
         named = by_name(tools)
+        tell = on_event or (lambda _: None)
         talk = conversation(messages)
         asked = {**options, "tools": tools}
         results: list[tuple[ToolResult, ...]] = []
         repeated = 0
         for _ in range(max_rounds + 1):
-            reply = yield from self._ask(talk, asked, stream=stream, on_event=on_event)
+            if stream:
+                response, state = yield from self.open_stream(talk, asked)
+                reply: ChatReply = yield ReadOn(response, state, tell)
+            else:
+                reply = yield from self._chat(talk, asked)
             if lost := _lost(reply, named):
-                if on_event is not None:
-                    on_event(ArgumentsLost(reply, lost))
+                tell(ArgumentsLost(reply, lost))
                 repeated += 1
                 # In one piece: the parser that loses arguments is that of streams.
                 reply = yield from self._chat(talk, asked)
@@ -162,8 +166,7 @@ class Flows:
             results.append(done)
             for result in done:
                 talk.append(result_message(result))
-                if on_event is not None:
-                    on_event(result)
+                tell(result)
         run = ToolRun(reply, tuple(talk), tuple(results), repeated)
         called = ", ".join(call.name for call in reply.tool_calls)
         raise ToolRoundsError(
@@ -213,20 +216,6 @@ class Flows:
         except ValueError as error:
             raise self._malformed(error) from error
         return builder.build(started_ns=started_ns, first_token_ns=None, ended_ns=self.clock_ns())
-
-    def _ask(
-        self,
-        messages: Messages,
-        options: Mapping[str, Any],
-        *,
-        stream: bool,
-        on_event: Callable[[RunEvent], None] | None,
-    ) -> Flow[ChatReply]:
-        if not stream:
-            return (yield from self._chat(messages, options))
-        response, state = yield from self.open_stream(messages, options)
-        reply: ChatReply = yield ReadOn(response, state, on_event)
-        return reply
 
     def _get(self, path: str, read: Callable[[httpx.Response], A]) -> Flow[A]:
         response, _ = yield from self._exchange(
