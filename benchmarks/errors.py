@@ -17,76 +17,44 @@ a failure is kept in every case, and the error names the folder.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from launcher.errors import SpecserveError
 
 
-class BenchmarkError(Exception):
-    """A failure with what went wrong, what to do, and the evidence.
-
-    Args:
-        problem: one sentence with the measured value against the allowed one.
-        action: one sentence on what to do next.
-        evidence: the lines it was concluded from, the newest last.
-    """
-
-    exit_code: ClassVar[int] = 1
-
-    def __init__(self, problem: str, *, action: str, evidence: tuple[str, ...] = ()) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.action = action
-        self.evidence = evidence
+class BenchmarkError(SpecserveError):
+    """What a benchmark fails with."""
 
 
-class PlanError(BenchmarkError):
+class PlanError(BenchmarkError, exit_code=70):
     """What was asked for makes no sense."""
 
-    exit_code = 70
 
-
-class WorkloadError(PlanError):
+class WorkloadError(PlanError, exit_code=71):
     """A file of prompts cannot be used."""
 
-    exit_code = 71
 
-
-class TargetError(BenchmarkError):
+class TargetError(BenchmarkError, exit_code=72):
     """A server cannot be measured."""
 
-    exit_code = 72
 
-
-class UnreachableError(TargetError):
+class UnreachableError(TargetError, exit_code=73):
     """Nothing answers at a URL."""
 
-    exit_code = 73
 
-
-class ArmFailedError(TargetError):
+class ArmFailedError(TargetError, exit_code=74):
     """A server did not start, or ended while it was measured."""
 
-    exit_code = 74
 
-
-class StorageError(BenchmarkError):
+class StorageError(BenchmarkError, exit_code=75):
     """The results cannot be written."""
 
-    exit_code = 75
 
-
-class ReportError(BenchmarkError):
+class ReportError(BenchmarkError, exit_code=76):
     """A report cannot be read, or two cannot be compared."""
 
-    exit_code = 76
 
-
-class RegressionError(BenchmarkError):
+class RegressionError(BenchmarkError, exit_code=77):
     """A report is worse than another by more than the threshold."""
 
-    exit_code = 77
 
-
-class PeerError(BenchmarkError):
+class PeerError(BenchmarkError, exit_code=78):
     """Another benchmark failed, or printed what cannot be read."""
-
-    exit_code = 78

@@ -72,7 +72,7 @@ from clients.http.timeouts import Timeouts
 from clients.reply import ChatReply, ReplyBuilder, Timings, ToolCall
 from clients.request import AskOptions, ChatOptions, EmptyAnswer, Messages
 from clients.tools.arguments import Repair
-from clients.tools.loop import ArgumentsLost, ToolResult, ToolRoundsError, ToolRun
+from clients.tools.calls import ArgumentsLost, ToolResult, ToolRoundsError, ToolRun
 from clients.tools.tool import Tool, tool
 
 __all__ = [

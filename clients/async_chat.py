@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 import openai
 
 from clients.errors import ClientError
-from clients.flow.effects import Effect, Flow, Pause, ReadOn, RunCalls, SendChat
+from clients.flow.effects import Effect, Flow, ReadOn, RunCalls, SendChat, Sleep
 from clients.flow.flows import HEALTH_TIMEOUT_SECONDS
-from clients.flow.sending import call_arguments, failure_of, make_flows, sdk_arguments
+from clients.flow.sending import (
+    ClientOptions,
+    call_arguments,
+    failure_of,
+    make_flows,
+    sdk_arguments,
+)
 from clients.http.stream import AsyncChatStream
-from clients.tools.loop import run_call_async
+from clients.tools.calls import run_call_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     import httpx
 
     from clients.flow.effects import RunEvent
     from clients.flow.structured import T
-    from clients.http.retry import RetryPolicy
     from clients.http.server_side import Health, ServerInfo, ServerMetrics
-    from clients.http.timeouts import Timeouts
     from clients.reply import ChatReply
     from clients.request import AskOptions, ChatOptions, EmptyAnswer, Messages
-    from clients.tools.loop import ToolRun
+    from clients.tools.calls import ToolRun
     from clients.tools.tool import Tool
 
 A = TypeVar("A")
@@ -48,27 +50,10 @@ class AsyncChatClient:
         self,
         base_url: str | None = None,
         *,
-        api_key: str | None = None,
-        admin_key: str | None = None,
-        model: str | None = None,
-        server: str = "default",
-        timeouts: Timeouts | None = None,
-        retry: RetryPolicy | None = None,
-        report_acceptance: bool = True,
         http_client: httpx.AsyncClient | None = None,
-        clock_ns: Callable[[], int] = time.monotonic_ns,
+        **options: Unpack[ClientOptions],
     ) -> None:
-        self._flows = make_flows(
-            base_url,
-            api_key=api_key,
-            admin_key=admin_key,
-            model=model,
-            server=server,
-            timeouts=timeouts,
-            retry=retry,
-            report_acceptance=report_acceptance,
-            clock_ns=clock_ns,
-        )
+        self._flows = make_flows(base_url, **options)
         endpoint = self._flows.endpoint
         self.base_url = endpoint.base_url
         self._owns_http = http_client is None
@@ -87,12 +72,7 @@ class AsyncChatClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -103,24 +83,7 @@ class AsyncChatClient:
     async def chat(
         self, messages: Messages, *, on_empty: EmptyAnswer = "keep", **options: Unpack[ChatOptions]
     ) -> ChatReply:
-        """Ask and wait for the whole answer.
-
-        Args:
-            messages: a conversation, or the text of one user message.
-            on_empty: what to do with an answer that came wholly as reasoning, its content empty:
-                keep it (`reply.answer_in_reasoning` says so), ask again once without thinking
-                and then raise, or raise at once.
-            **options: see `ChatOptions`.
-
-        Returns:
-            The answer. There is no time to first token: only a stream shows it.
-
-        Raises:
-            ConfigurationError: the options contradict each other.
-            EmptyAnswerError: see `on_empty`.
-            TransportError: no whole answer came back.
-            StatusError: the server said no.
-        """
+        """Ask and wait for the whole answer; see `ChatClient.chat`."""
         return await self._run(self._flows.chat(messages, options, on_empty))
 
     async def stream(self, messages: Messages, **options: Unpack[ChatOptions]) -> AsyncChatStream:
@@ -156,12 +119,7 @@ class AsyncChatClient:
         )
 
     async def models(self) -> tuple[str, ...]:
-        """Ask for the names of the models, the served one first; adapters follow their model.
-
-        Raises:
-            TransportError: no answer came back.
-            StatusError: the server said no.
-        """
+        """Ask for the names of the models; see `ChatClient.models`."""
         return await self._run(self._flows.models())
 
     async def health(self, *, timeout_seconds: float = HEALTH_TIMEOUT_SECONDS) -> Health:
@@ -202,7 +160,7 @@ class AsyncChatClient:
             return result
 
     async def _perform(self, effect: Effect) -> Any:
-        if isinstance(effect, Pause):
+        if isinstance(effect, Sleep):
             return await asyncio.sleep(effect.seconds)
         if isinstance(effect, RunCalls):
             calls = (run_call_async(call, effect.tools) for call in effect.calls)
@@ -210,8 +168,7 @@ class AsyncChatClient:
         if isinstance(effect, ReadOn):
             async with AsyncChatStream(effect.response, effect.state) as stream:
                 async for event in stream:
-                    if effect.on_event is not None:
-                        effect.on_event(event)
+                    effect.on_event(event)
                 return await stream.reply()
         try:
             if isinstance(effect, SendChat):

@@ -8,26 +8,29 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 import openai
 
 from clients.errors import ClientError, ConfigurationError
-from clients.flow.effects import Effect, Flow, Pause, ReadOn, RunCalls, SendChat
+from clients.flow.effects import Effect, Flow, ReadOn, RunCalls, SendChat, Sleep
 from clients.flow.flows import HEALTH_TIMEOUT_SECONDS
-from clients.flow.sending import call_arguments, failure_of, make_flows, sdk_arguments
+from clients.flow.sending import (
+    ClientOptions,
+    call_arguments,
+    failure_of,
+    make_flows,
+    sdk_arguments,
+)
 from clients.http.stream import ChatStream
-from clients.tools.loop import run_call
+from clients.tools.calls import run_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     import httpx
 
     from clients.flow.effects import RunEvent
     from clients.flow.structured import T
-    from clients.http.retry import RetryPolicy
     from clients.http.server_side import Health, ServerInfo, ServerMetrics
-    from clients.http.timeouts import Timeouts
     from clients.reply import ChatReply
     from clients.request import AskOptions, ChatOptions, EmptyAnswer, Messages
-    from clients.tools.loop import ToolRun
+    from clients.tools.calls import ToolRun
     from clients.tools.tool import Tool
 
 A = TypeVar("A")
@@ -59,27 +62,10 @@ class ChatClient:
         self,
         base_url: str | None = None,
         *,
-        api_key: str | None = None,
-        admin_key: str | None = None,
-        model: str | None = None,
-        server: str = "default",
-        timeouts: Timeouts | None = None,
-        retry: RetryPolicy | None = None,
-        report_acceptance: bool = True,
         http_client: httpx.Client | None = None,
-        clock_ns: Callable[[], int] = time.monotonic_ns,
+        **options: Unpack[ClientOptions],
     ) -> None:
-        self._flows = make_flows(
-            base_url,
-            api_key=api_key,
-            admin_key=admin_key,
-            model=model,
-            server=server,
-            timeouts=timeouts,
-            retry=retry,
-            report_acceptance=report_acceptance,
-            clock_ns=clock_ns,
-        )
+        self._flows = make_flows(base_url, **options)
         endpoint = self._flows.endpoint
         self.base_url = endpoint.base_url
         self._owns_http = http_client is None
@@ -96,12 +82,7 @@ class ChatClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -279,15 +260,14 @@ class ChatClient:
             return result
 
     def _perform(self, effect: Effect) -> Any:
-        if isinstance(effect, Pause):
+        if isinstance(effect, Sleep):
             return time.sleep(effect.seconds)
         if isinstance(effect, RunCalls):
             return tuple(run_call(call, effect.tools) for call in effect.calls)
         if isinstance(effect, ReadOn):
             with ChatStream(effect.response, effect.state) as stream:
                 for event in stream:
-                    if effect.on_event is not None:
-                        effect.on_event(event)
+                    effect.on_event(event)
                 return stream.reply()
         try:
             if isinstance(effect, SendChat):

@@ -30,7 +30,7 @@ ClientError
 ├── AnswerError                   a whole answer came, and cannot be used; keeps the reply
 │   ├── EmptyAnswerError            all of it as reasoning, no content
 │   ├── StructuredOutputError       it does not fit the asked-for model, try after try
-│   └── ToolRoundsError             the model still calls tools after the last round
+│   └── ToolRoundsError             the model still calls tools after the last round (`tools.calls`)
 └── StreamClosedError             a stream was left early, then asked for its whole reply
 """
 

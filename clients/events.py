@@ -86,7 +86,7 @@ class Usage:
         completion_tokens: tokens generated, reasoning included.
         total_tokens: the sum of both.
         reasoning_tokens: how many of the generated ones were reasoning, if the server says.
-            Under speculation SGLang 0.5.23 may count one or more beyond `completion_tokens`.
+            Under speculation SGLang may count one or more beyond `completion_tokens`.
         cached_tokens: how many of the prompt's came from the prefix cache; SGLang says so only
             when it was started with `--enable-cache-report`.
     """
@@ -106,7 +106,7 @@ class Acceptance:
         length: tokens per verify round, the bonus token included.
 
             Formula: completion tokens / verify rounds
-            Source: `spec_accept_length` of SGLang 0.5.23.
+            Source: `spec_accept_length` of SGLang.
         rate: accepted drafts / proposed drafts, 0 to 1.
         verify_rounds: passes of the target model.
     """

@@ -130,17 +130,6 @@ class ChatReply:
 class ReplyBuilder:
     """Adds up the events of one answer. The same events give the same reply, however split."""
 
-    __slots__ = (
-        "_acceptance",
-        "_arguments",
-        "_calls",
-        "_content",
-        "_finish_reason",
-        "_reasoning",
-        "_started",
-        "_usage",
-    )
-
     def __init__(self) -> None:
         self._started: Started | None = None
         self._content: list[str] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, Unpack
 
 from clients.errors import ConfigurationError
 from clients.tools.tool import Tool
@@ -60,64 +60,35 @@ class ChatOptions(AskOptions, total=False):
 
 
 def request_arguments(
-    messages: Messages,
-    *,
-    model: str,
-    max_tokens: int | None = None,
-    temperature: float | None = None,
-    top_p: float | None = None,
-    seed: int | None = None,
-    stop: str | Sequence[str] | None = None,
-    thinking: bool | None = None,
-    tools: Sequence[Tool[..., Any] | Mapping[str, object]] | None = None,
-    tool_choice: str | Mapping[str, object] | None = None,
-    parallel_tool_calls: bool | None = None,
-    response_format: Mapping[str, object] | None = None,
-    extra: Mapping[str, object] | None = None,
-    report_acceptance: bool = False,
+    messages: Messages, *, report_acceptance: bool = False, **options: Unpack[ChatOptions]
 ) -> dict[str, Any]:
     """Build the keyword arguments of `chat.completions.create`.
 
     Args:
         messages: a conversation, or one user message.
-        model: name of the model.
-        max_tokens: see `ChatOptions`, as for all that follow.
-        temperature: see there.
-        top_p: see there.
-        seed: see there.
-        stop: see there.
-        thinking: see there; it wins over the same switch in `extra`.
-        tools: see there.
-        tool_choice: see there.
-        parallel_tool_calls: see there.
-        response_format: see there.
-        extra: see there.
         report_acceptance: whether to ask SGLang how speculation went.
+        **options: see `ChatOptions`; `thinking` wins over the same switch in `extra`.
 
     Returns:
         The arguments, without those that are `None`.
 
     Raises:
         ConfigurationError: `extra` holds a field that would change how the answer must be read.
+        TypeError: there is no such option.
     """
-    arguments: dict[str, Any] = {
-        "messages": conversation(messages),
-        "model": model,
-        # Not `max_tokens`, which OpenAI and SGLang call deprecated.
-        "max_completion_tokens": max_tokens,
-        "temperature": temperature,
-        "top_p": top_p,
-        "seed": seed,
-        "stop": stop,
-        "tools": None if tools is None else [_definition(each) for each in tools],
-        "tool_choice": tool_choice,
-        "parallel_tool_calls": parallel_tool_calls,
-        "response_format": response_format,
-        "extra_body": _extra_body(
-            extra or {}, thinking=thinking, report_acceptance=report_acceptance
-        )
-        or None,
-    }
+    if unknown := options.keys() - ChatOptions.__optional_keys__:
+        raise TypeError(f"There is no option {', '.join(sorted(unknown))}.")
+    arguments: dict[str, Any] = {"messages": conversation(messages), **options}
+    # Not `max_tokens`, which OpenAI and SGLang call deprecated.
+    arguments["max_completion_tokens"] = arguments.pop("max_tokens", None)
+    if (tools := options.get("tools")) is not None:
+        arguments["tools"] = [_definition(each) for each in tools]
+    extra = _extra_body(
+        arguments.pop("extra", None) or {},
+        thinking=arguments.pop("thinking", None),
+        report_acceptance=report_acceptance,
+    )
+    arguments["extra_body"] = extra or None
     return {name: value for name, value in arguments.items() if value is not None}
 
 

@@ -50,8 +50,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 
-class LauncherError(Exception):
+class SpecserveError(Exception):
     """A failure with what went wrong, what to do, and the evidence.
+
+    A subclass gets its exit code in its head, or inherits its parent's.
 
     Args:
         problem: one sentence with the measured value against the allowed one.
@@ -61,6 +63,11 @@ class LauncherError(Exception):
 
     exit_code: ClassVar[int] = 1
 
+    def __init_subclass__(cls, *, exit_code: int | None = None) -> None:
+        super().__init_subclass__()
+        if exit_code is not None:
+            cls.exit_code = exit_code
+
     def __init__(self, problem: str, *, action: str, evidence: tuple[str, ...] = ()) -> None:
         super().__init__(problem)
         self.problem = problem
@@ -68,238 +75,164 @@ class LauncherError(Exception):
         self.evidence = evidence
 
 
-class ConfigError(LauncherError):
+class LauncherError(SpecserveError):
+    """What the launcher fails with."""
+
+
+class ConfigError(LauncherError, exit_code=10):
     """What was asked for makes no sense."""
 
-    exit_code = 10
 
-
-class UnknownPresetError(ConfigError):
+class UnknownPresetError(ConfigError, exit_code=11):
     """No preset has this name."""
 
-    exit_code = 11
 
-
-class UnknownKeyError(ConfigError):
+class UnknownKeyError(ConfigError, exit_code=12):
     """A config file or the environment sets a field that does not exist."""
 
-    exit_code = 12
 
-
-class InvalidValueError(ConfigError):
+class InvalidValueError(ConfigError, exit_code=13):
     """A field has a value of the wrong type or outside its range."""
 
-    exit_code = 13
 
-
-class ConfigFileError(ConfigError):
+class ConfigFileError(ConfigError, exit_code=14):
     """A config file is missing, unreadable or malformed."""
 
-    exit_code = 14
 
-
-class UnknownFlagError(ConfigError):
+class UnknownFlagError(ConfigError, exit_code=15):
     """SGLang's own parser does not take one of the arguments."""
 
-    exit_code = 15
 
-
-class SecretInArgumentsError(ConfigError):
+class SecretInArgumentsError(ConfigError, exit_code=16):
     """A key would be readable by every user of the machine in the process list."""
 
-    exit_code = 16
 
-
-class UnknownShapeError(ConfigError):
+class UnknownShapeError(ConfigError, exit_code=17):
     """The memory of this model cannot be planned: its config.json says too little, or too much."""
 
-    exit_code = 17
 
-
-class PreflightError(LauncherError):
+class PreflightError(LauncherError, exit_code=20):
     """This machine cannot serve the configuration now."""
 
-    exit_code = 20
 
-
-class PortInUseError(PreflightError):
+class PortInUseError(PreflightError, exit_code=21):
     """Another process listens on the port."""
 
-    exit_code = 21
 
-
-class ModelNotFoundError(PreflightError):
+class ModelNotFoundError(PreflightError, exit_code=22):
     """The model folder does not exist or is not a model folder."""
 
-    exit_code = 22
 
-
-class ModelIncompleteError(PreflightError):
+class ModelIncompleteError(PreflightError, exit_code=23):
     """A file that the model needs is missing, shorter than it says it is, or another."""
 
-    exit_code = 23
 
-
-class InsufficientDiskError(PreflightError):
+class InsufficientDiskError(PreflightError, exit_code=24):
     """The download does not fit on the disk."""
 
-    exit_code = 24
 
-
-class InsufficientMemoryError(PreflightError):
+class InsufficientMemoryError(PreflightError, exit_code=25):
     """The server does not fit in the host's memory."""
 
-    exit_code = 25
 
-
-class NoGpuError(PreflightError):
+class NoGpuError(PreflightError, exit_code=26):
     """The preset needs GPUs that are not here, or not free."""
 
-    exit_code = 26
 
-
-class EngineMissingError(PreflightError):
+class EngineMissingError(PreflightError, exit_code=27):
     """SGLang is not installed beside the launcher."""
 
-    exit_code = 27
 
-
-class EngineBrokenError(PreflightError):
+class EngineBrokenError(PreflightError, exit_code=28):
     """SGLang is installed and cannot be imported."""
 
-    exit_code = 28
 
-
-class UnsupportedSystemError(PreflightError):
+class UnsupportedSystemError(PreflightError, exit_code=29):
     """The engine runs on Linux only."""
 
-    exit_code = 29
 
-
-class SpeculationError(PreflightError):
+class SpeculationError(PreflightError, exit_code=30):
     """The speculative algorithm does not run on this device."""
 
-    exit_code = 30
 
-
-class UnfitMachineError(LauncherError):
+class UnfitMachineError(LauncherError, exit_code=39):
     """Something is red: what was asked for cannot be served until it is mended.
 
     Never raised: `doctor` shows its rows and ends with this code.
     """
 
-    exit_code = 39
 
-
-class ServerError(LauncherError):
+class ServerError(LauncherError, exit_code=40):
     """Something is wrong with a server, running or expected to run."""
 
-    exit_code = 40
 
-
-class AlreadyRunningError(ServerError):
+class AlreadyRunningError(ServerError, exit_code=41):
     """A server of this name is running."""
 
-    exit_code = 41
 
-
-class NotRunningError(ServerError):
+class NotRunningError(ServerError, exit_code=42):
     """No server of this name is running."""
 
-    exit_code = 42
 
-
-class ServerExitedError(ServerError):
+class ServerExitedError(ServerError, exit_code=43):
     """The server's process ended by itself."""
 
-    exit_code = 43
 
-
-class StartTimeoutError(ServerError):
+class StartTimeoutError(ServerError, exit_code=44):
     """The server was not ready within its deadline."""
 
-    exit_code = 44
 
-
-class StopError(ServerError):
+class StopError(ServerError, exit_code=45):
     """A process or a port of the server is still there after it was stopped."""
 
-    exit_code = 45
 
-
-class SpawnError(ServerError):
+class SpawnError(ServerError, exit_code=46):
     """The system refuses to start another process."""
 
-    exit_code = 46
 
-
-class ServerHungError(ServerError):
+class ServerHungError(ServerError, exit_code=47):
     """The server lives, and nothing moves in it."""
 
-    exit_code = 47
 
-
-class CrashLoopError(ServerError):
+class CrashLoopError(ServerError, exit_code=48):
     """The server failed so often in a row that it is given up."""
 
-    exit_code = 48
 
-
-class ModelInUseError(ServerError):
+class ModelInUseError(ServerError, exit_code=49):
     """The model is served, or downloaded, by another process."""
 
-    exit_code = 49
 
-
-class StateError(LauncherError):
+class StateError(LauncherError, exit_code=50):
     """The state folder cannot be read or written."""
 
-    exit_code = 50
 
-
-class HubError(LauncherError):
+class HubError(LauncherError, exit_code=60):
     """The model hub, or the way to it."""
 
-    exit_code = 60
 
-
-class HubUnreachableError(HubError):
+class HubUnreachableError(HubError, exit_code=61):
     """The hub does not answer, or answers with errors of its own only."""
 
-    exit_code = 61
 
-
-class UnknownRepositoryError(HubError):
+class UnknownRepositoryError(HubError, exit_code=62):
     """The hub has no such repository, or hides it from this token."""
 
-    exit_code = 62
 
-
-class UnknownRevisionError(HubError):
+class UnknownRevisionError(HubError, exit_code=63):
     """The repository has no such branch, tag or commit."""
 
-    exit_code = 63
 
-
-class GatedRepositoryError(HubError):
+class GatedRepositoryError(HubError, exit_code=64):
     """The repository's licence has to be accepted before its files are given out."""
 
-    exit_code = 64
 
-
-class HubTokenError(HubError):
+class HubTokenError(HubError, exit_code=65):
     """The hub refuses the token, or wants one."""
 
-    exit_code = 65
 
-
-class HubBusyError(HubError):
+class HubBusyError(HubError, exit_code=66):
     """The hub answers that there were too many requests."""
 
-    exit_code = 66
 
-
-class NoSafetensorsError(HubError):
+class NoSafetensorsError(HubError, exit_code=67):
     """The repository has no weights in the safetensors format."""
-
-    exit_code = 67

@@ -1,15 +1,22 @@
-"""From the bytes of an answer to a record. Runs after the answer has ended. Pure: no I/O.
-
-Sources: `entrypoints/openai/serving_chat.py` and `protocol.py` of SGLang 0.5.23.
-"""
+"""From the bytes of an answer to a record. Runs after the answer has ended. Pure: no I/O."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from benchmarks.records import RequestRecord
+from clients.http.chunk import (
+    END_MARK,
+    cached_tokens_in,
+    inner,
+    parts_of_calls,
+    reasoning_in,
+    reasoning_tokens_in,
+    speculation_in,
+    text_of,
+)
 from clients.http.sse import EventDecoder
 
 if TYPE_CHECKING:
@@ -74,7 +81,7 @@ class AnswerReader:
         for payload in payloads:
             if self.failure is not None or self.has_done_mark:
                 return
-            if payload == b"[DONE]":
+            if payload == END_MARK:
                 self.has_done_mark = True
                 return
             try:
@@ -97,34 +104,28 @@ class AnswerReader:
             has_text |= self._add(choice.get("delta") or {})
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
         self.began = True
-        self.usage = _inner(chunk, "usage") or self.usage
-        self.speculation = _inner(_inner(chunk, "sglext"), "spec_tokens_details") or (
-            self.speculation
-        )
+        self.usage = inner(chunk, "usage") or self.usage
+        self.speculation = speculation_in(chunk) or self.speculation
         return has_text
 
     def _add(self, delta: dict[str, Any]) -> bool:
-        # The first that holds text: some gateways send the same text under both names.
-        reasoning = _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))
-        content = _text(delta.get("content"))
-        if reasoning:
+        if reasoning := text_of(reasoning_in(delta)):
             self._reasoning.append(reasoning)
-        if content:
+        if content := text_of(delta.get("content")):
             self._content.append(content)
-        calls = delta.get("tool_calls") or ()
-        has_call = [self._add_call(place, part) for place, part in enumerate(calls)]
-        return bool(reasoning or content or any(has_call))
+        calls = delta.get("tool_calls")
+        return bool((calls and self._add_calls(calls)) or reasoning or content)
 
-    def _add_call(self, place: int, part: dict[str, Any]) -> bool:
-        # SGLang declares the index optional; without one the place in the list stands in.
-        index = place if part.get("index") is None else int(part["index"])
-        function = part.get("function") or {}
-        call = self._calls.setdefault(index, [])
-        if name := _text(function.get("name")):
-            call.append(f"{name}\n")
-        if arguments := _text(function.get("arguments")):
-            call.append(arguments)
-        return bool(name or arguments)
+    def _add_calls(self, calls: list[dict[str, Any]]) -> bool:
+        has_text = False
+        for index, _, function in parts_of_calls(calls):
+            call = self._calls.setdefault(int(index), [])
+            if name := text_of(function.get("name")):
+                call.append(f"{name}\n")
+            if arguments := text_of(function.get("arguments")):
+                call.append(arguments)
+            has_text = has_text or bool(name or arguments)
+        return has_text
 
 
 def to_record(
@@ -169,8 +170,8 @@ def to_record(
         ended_ns=ended_ns,
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
-        reasoning_tokens=_reasoning_tokens(usage),
-        cached_tokens=_count(_inner(usage, "prompt_tokens_details").get("cached_tokens")),
+        reasoning_tokens=_count(reasoning_tokens_in(usage)),
+        cached_tokens=_count(cached_tokens_in(usage)),
         verify_rounds=_count(counts.get("spec_verify_ct")) or None,
         proposed_draft_tokens=_count(counts.get("spec_num_proposed_drafts")),
         correct_draft_tokens=_count(counts.get("spec_num_correct_drafts")),
@@ -234,28 +235,6 @@ def _why(answer: Answer, reader: AnswerReader) -> str:
 def _shorten(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    # SGLang declares the arguments of a call as text or an object.
-    return to_json(value).decode()
-
-
-def _inner(value: dict[str, Any], name: str) -> dict[str, Any]:
-    inner = value.get(name)
-    return inner if isinstance(inner, dict) else {}
-
-
-def _reasoning_tokens(usage: dict[str, Any]) -> int | None:
-    # SGLang counts them beside the other counts, OpenAI inside the details.
-    beside = _count(usage.get("reasoning_tokens"))
-    if beside is not None:
-        return beside
-    return _count(_inner(usage, "completion_tokens_details").get("reasoning_tokens"))
 
 
 def _count(value: object) -> int | None:

@@ -1,1 +1,4 @@
-"""`python -m clients ask`: one question from a terminal or a pipe."""
+"""`python -m clients`: one question for scripts, and a chat for people.
+
+May import all of `clients`.
+"""

@@ -11,7 +11,7 @@ import httpx
 from clients.events import StreamEvent
 from clients.http.stream import StreamState
 from clients.reply import ToolCall
-from clients.tools.loop import ArgumentsLost, ToolResult
+from clients.tools.calls import ArgumentsLost, ToolResult
 from clients.tools.tool import Tool
 
 RunEvent = StreamEvent | ToolResult | ArgumentsLost
@@ -39,7 +39,7 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class Sleep:
     """Wait. Answer: nothing."""
 
     seconds: float
@@ -51,7 +51,7 @@ class ReadOn:
 
     response: httpx.Response
     state: StreamState
-    on_event: Callable[[RunEvent], None] | None
+    on_event: Callable[[RunEvent], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,6 @@ class RunCalls:
     tools: Mapping[str, Tool[..., Any]]
 
 
-Effect = SendChat | Send | Pause | ReadOn | RunCalls
+Effect = SendChat | Send | Sleep | ReadOn | RunCalls
 A = TypeVar("A")
 Flow = Generator[Effect, Any, A]

@@ -25,7 +25,7 @@ from clients.errors import (
     StructuredOutputError,
     TransportError,
 )
-from clients.flow.effects import Flow, Pause, ReadOn, RunCalls, RunEvent, Send, SendChat
+from clients.flow.effects import A, Flow, ReadOn, RunCalls, RunEvent, Send, SendChat, Sleep
 from clients.flow.structured import T, asked_again, read_answer, response_format
 from clients.http.endpoint import Endpoint
 from clients.http.retry import RetryPolicy, retry_pause_seconds
@@ -36,7 +36,7 @@ from clients.http.wire import AnswerFold
 from clients.reply import ChatReply, ReplyBuilder
 from clients.request import EmptyAnswer, Messages, conversation, request_arguments
 from clients.tools.arguments import are_lost
-from clients.tools.loop import (
+from clients.tools.calls import (
     ArgumentsLost,
     ToolResult,
     ToolRoundsError,
@@ -90,12 +90,7 @@ class Flows:
         arguments["stream_options"] = {"include_usage": True}
         started_ns = self.clock_ns()
         response, deadline_ns = yield from self._exchange(
-            lambda left: SendChat(
-                arguments,
-                stream=True,
-                timeout=self.timeouts.of_request(stream=True, remaining_seconds=left),
-            ),
-            reads_only=False,
+            lambda timeout: SendChat(arguments, stream=True, timeout=timeout), stream=True
         )
         # httpcore reads the limit when the body's first bytes are asked for, from this very
         # dictionary: until then it was that of the first token.
@@ -146,15 +141,19 @@ class Flows:
     ) -> Flow[ToolRun]:
         """Ask, call tools, and ask again until an answer calls none; see `ChatClient.run_tools`."""
         named = by_name(tools)
+        tell = on_event or (lambda _: None)
         talk = conversation(messages)
         asked = {**options, "tools": tools}
         results: list[tuple[ToolResult, ...]] = []
         repeated = 0
         for _ in range(max_rounds + 1):
-            reply = yield from self._ask(talk, asked, stream=stream, on_event=on_event)
+            if stream:
+                response, state = yield from self.open_stream(talk, asked)
+                reply: ChatReply = yield ReadOn(response, state, tell)
+            else:
+                reply = yield from self._chat(talk, asked)
             if lost := _lost(reply, named):
-                if on_event is not None:
-                    on_event(ArgumentsLost(reply, lost))
+                tell(ArgumentsLost(reply, lost))
                 repeated += 1
                 # In one piece: the parser that loses arguments is that of streams.
                 reply = yield from self._chat(talk, asked)
@@ -167,8 +166,7 @@ class Flows:
             results.append(done)
             for result in done:
                 talk.append(result_message(result))
-                if on_event is not None:
-                    on_event(result)
+                tell(result)
         run = ToolRun(reply, tuple(talk), tuple(results), repeated)
         called = ", ".join(call.name for call in reply.tool_calls)
         raise ToolRoundsError(
@@ -177,11 +175,7 @@ class Flows:
 
     def models(self) -> Flow[tuple[str, ...]]:
         """Ask for the names of the models."""
-        response = yield from self._get("/v1/models")
-        try:
-            return tuple(str(model["id"]) for model in from_json(response.content)["data"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise self._malformed(error) from error
+        return self._get("/v1/models", _model_names)
 
     def health(self, path: str, timeout_seconds: float) -> Flow[Health]:
         """Ask once whether the server generates, or takes requests."""
@@ -198,19 +192,11 @@ class Flows:
 
     def server_info(self) -> Flow[ServerInfo]:
         """Ask how the model is served."""
-        response = yield from self._get("/server_info")
-        try:
-            return ServerInfo.from_body(response.content)
-        except ValueError as error:
-            raise self._malformed(error) from error
+        return self._get("/server_info", lambda answer: ServerInfo.from_body(answer.content))
 
     def metrics(self) -> Flow[ServerMetrics]:
         """Ask for load and counters."""
-        response = yield from self._get("/metrics")
-        try:
-            return ServerMetrics.from_text(response.text)
-        except ValueError as error:
-            raise self._malformed(error) from error
+        return self._get("/metrics", lambda answer: ServerMetrics.from_text(answer.text))
 
     def abort(self, request_id: str) -> Flow[None]:
         """Ask the server to end a request."""
@@ -221,12 +207,7 @@ class Flows:
         arguments = yield from self._arguments(messages, options)
         started_ns = self.clock_ns()
         response, _ = yield from self._exchange(
-            lambda left: SendChat(
-                arguments,
-                stream=False,
-                timeout=self.timeouts.of_request(stream=False, remaining_seconds=left),
-            ),
-            reads_only=False,
+            lambda timeout: SendChat(arguments, stream=False, timeout=timeout), stream=False
         )
         builder = ReplyBuilder()
         try:
@@ -236,39 +217,30 @@ class Flows:
             raise self._malformed(error) from error
         return builder.build(started_ns=started_ns, first_token_ns=None, ended_ns=self.clock_ns())
 
-    def _ask(
-        self,
-        messages: Messages,
-        options: Mapping[str, Any],
-        *,
-        stream: bool,
-        on_event: Callable[[RunEvent], None] | None,
-    ) -> Flow[ChatReply]:
-        if not stream:
-            return (yield from self._chat(messages, options))
-        response, state = yield from self.open_stream(messages, options)
-        reply: ChatReply = yield ReadOn(response, state, on_event)
-        return reply
-
-    def _get(self, path: str) -> Flow[httpx.Response]:
+    def _get(self, path: str, read: Callable[[httpx.Response], A]) -> Flow[A]:
         response, _ = yield from self._exchange(
-            lambda left: Send(
-                "GET", path, self.timeouts.of_request(stream=True, remaining_seconds=left)
-            ),
-            reads_only=True,
+            lambda timeout: Send("GET", path, timeout), stream=True, reads_only=True
         )
-        return response
+        try:
+            return read(response)
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._malformed(error) from error
 
     def _exchange(
-        self, request: Callable[[float], SendChat | Send], *, reads_only: bool
+        self,
+        request: Callable[[httpx.Timeout], SendChat | Send],
+        *,
+        stream: bool,
+        reads_only: bool = False,
     ) -> Flow[tuple[httpx.Response, int]]:
         """Send, and send again what may be. Gives the response and the call's deadline."""
         deadline_ns = self.clock_ns() + int(self.timeouts.total_seconds * _NS_PER_SECOND)
         attempt = 0
         while True:
-            left = (deadline_ns - self.clock_ns()) / _NS_PER_SECOND
+            left = max((deadline_ns - self.clock_ns()) / _NS_PER_SECOND, 0.001)
+            timeout = self.timeouts.of_request(stream=stream, remaining_seconds=left)
             try:
-                response: httpx.Response = yield request(max(left, 0.001))
+                response: httpx.Response = yield request(timeout)
             except ClientError as error:
                 pause = retry_pause_seconds(
                     error,
@@ -282,20 +254,18 @@ class Flows:
             else:
                 return response, deadline_ns
             attempt += 1
-            yield Pause(pause)
+            yield Sleep(pause)
 
     def _arguments(self, messages: Messages, options: Mapping[str, Any]) -> Flow[dict[str, Any]]:
-        named = dict(options)
-        model = named.pop("model", None) or self.model
+        model = options.get("model") or self.model
         if model is None:
             names = yield from self.models()
             if not names:
                 raise self._malformed("it lists no model")
             # Threads that ask at the same time get the same answer.
             model = self.model = names[0]
-        return request_arguments(
-            messages, model=model, report_acceptance=self.report_acceptance, **named
-        )
+        asked: Any = {**options, "model": model}
+        return request_arguments(messages, report_acceptance=self.report_acceptance, **asked)
 
     def _malformed(self, detail: object) -> MalformedReplyError:
         url = self.endpoint.base_url
@@ -308,3 +278,7 @@ def _lost(reply: ChatReply, tools: Mapping[str, Tool[..., Any]]) -> tuple[str, .
         for call in reply.tool_calls
         if call.name in tools and are_lost(tools[call.name], call.arguments)
     )
+
+
+def _model_names(answer: httpx.Response) -> tuple[str, ...]:
+    return tuple(str(model["id"]) for model in from_json(answer.content)["data"])

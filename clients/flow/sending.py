@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import httpx
 import openai
@@ -19,22 +20,35 @@ from clients.http.timeouts import Timeouts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from clients.errors import ClientError
+    from clients.errors import ClientError, TimeoutKind
 
 ADMIN_KEY_VARIABLE = "SPECSERVE_ADMIN_KEY"
+
+
+class ClientOptions(TypedDict, total=False):
+    """What both clients are made with beside URL and transport; see `ChatClient`."""
+
+    api_key: str | None
+    admin_key: str | None
+    model: str | None
+    server: str
+    timeouts: Timeouts | None
+    retry: RetryPolicy | None
+    report_acceptance: bool
+    clock_ns: Callable[[], int]
 
 
 def make_flows(
     base_url: str | None,
     *,
-    api_key: str | None,
-    admin_key: str | None,
-    model: str | None,
-    server: str,
-    timeouts: Timeouts | None,
-    retry: RetryPolicy | None,
-    report_acceptance: bool,
-    clock_ns: Callable[[], int],
+    api_key: str | None = None,
+    admin_key: str | None = None,
+    model: str | None = None,
+    server: str = "default",
+    timeouts: Timeouts | None = None,
+    retry: RetryPolicy | None = None,
+    report_acceptance: bool = True,
+    clock_ns: Callable[[], int] = time.monotonic_ns,
 ) -> Flows:
     """Find the server and give the flows of a client; raises as `resolve_endpoint` does."""
     endpoint = resolve_endpoint(base_url, api_key, server=server, environ=os.environ)
@@ -74,5 +88,5 @@ def call_arguments(endpoint: Endpoint, send: Send) -> tuple[str, dict[str, Any]]
 def failure_of(error: openai.APIError, effect: Send | SendChat) -> ClientError:
     """Name the cause of what the SDK raised."""
     streams = isinstance(effect, SendChat) and effect.stream
-    kind = "first_token" if streams else "total"
-    return request_failure(error, read_kind=kind, now=datetime.now(UTC))  # type: ignore[arg-type]
+    kind: TimeoutKind = "first_token" if streams else "total"
+    return request_failure(error, read_kind=kind, now=datetime.now(UTC))

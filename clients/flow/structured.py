@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from clients.tools.arguments import described
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -37,10 +39,7 @@ def read_answer(reply: ChatReply, shape: type[T]) -> T | str:
     try:
         return shape.model_validate_json(reply.content)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in each['loc']) or 'the answer'}: {each['msg']}"
-            for each in error.errors(include_url=False, include_context=False)
-        )
+        problems = described(error, "the answer")
         return f"The answer does not fit: {problems}. Answer again with the whole JSON object."
 
 

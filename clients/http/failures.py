@@ -55,7 +55,7 @@ _TIMEOUT_KINDS: dict[type[object], TimeoutKind] = {
     httpx.WriteTimeout: "write",
     httpx.PoolTimeout: "pool",
 }
-# The words of `managers/tokenizer_manager.py`, SGLang 0.5.23, at its checks of lengths.
+# The words of `sglang/srt/managers/tokenizer_manager.py` at its checks of lengths.
 _TOO_LONG = re.compile(
     r"input \((?P<asked>\d+) tokens\) is longer than the model's context length "
     r"\((?P<limit>\d+) tokens\)"

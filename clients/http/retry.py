@@ -48,15 +48,11 @@ def is_repeatable(error: ClientError, *, reads_only: bool) -> bool:
     Returns:
         Whether to try again.
     """
-    match error:
-        case RequestTimeoutError(kind="connect"):
-            return True
-        case ServerUnreachableError() | RateLimitError() | ServiceUnavailableError():
-            return True
-        case ConnectionLostError():
-            return reads_only
-        case _:
-            return False
+    if isinstance(error, RequestTimeoutError):
+        return error.kind == "connect"
+    if isinstance(error, ConnectionLostError):
+        return reads_only
+    return isinstance(error, ServerUnreachableError | RateLimitError | ServiceUnavailableError)
 
 
 def retry_pause_seconds(

@@ -100,9 +100,10 @@ def read_run_record(name: str = _DEFAULT) -> RunRecord:
     try:
         return RunRecord.model_validate_json(path.read_bytes())
     except FileNotFoundError:
+        how = None if name == _DEFAULT else f"{ServerNotFoundError.default_action} --name {name}"
         # Nothing but the path was wrong, and the message has it.
         raise ServerNotFoundError(
-            f"No server named {name!r}: no {path}.", path=path, action=_how_to_start(name)
+            f"No server named {name!r}: no {path}.", path=path, action=how
         ) from None
     except OSError as error:
         raise RunRecordError(
@@ -139,10 +140,3 @@ def find_ready_server(name: str = _DEFAULT) -> RunRecord:
             state=record.state,
         )
     return record
-
-
-def _how_to_start(name: str) -> str | None:
-    """The action for a server that is not there; `None` leaves the error's own."""
-    if name == _DEFAULT:
-        return None
-    return f"{ServerNotFoundError.default_action} --name {name}"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from pydantic_core import from_json
 
 Health = Literal["healthy", "unhealthy", "unreachable"]
 """`unhealthy` is 503, or no answer in time: it starts, drains, or generates nothing."""
@@ -58,8 +56,6 @@ class ServerInfo(BaseModel):
         Raises:
             ValueError: it is none.
         """
-        from pydantic_core import from_json  # noqa: PLC0415 - beside its only use
-
         said: Any = from_json(body)
         if not isinstance(said, dict):
             raise ValueError("not a JSON object")  # noqa: TRY004 - one kind for the caller
@@ -123,18 +119,14 @@ class ServerMetrics(BaseModel):
         )
 
 
-def _sum(values: Iterable[float]) -> float:
-    return sum(values)
-
-
 _METRICS: dict[str, tuple[str, Any]] = {
-    "running_requests": ("num_running_reqs", _sum),
-    "queued_requests": ("num_queue_reqs", _sum),
+    "running_requests": ("num_running_reqs", sum),
+    "queued_requests": ("num_queue_reqs", sum),
     "kv_cache_used_fraction": ("token_usage", max),
-    "generation_tokens_per_second": ("gen_throughput", _sum),
-    "prompt_tokens": ("prompt_tokens_total", _sum),
-    "generation_tokens": ("generation_tokens_total", _sum),
-    "requests": ("num_requests_total", _sum),
+    "generation_tokens_per_second": ("gen_throughput", sum),
+    "prompt_tokens": ("prompt_tokens_total", sum),
+    "generation_tokens": ("generation_tokens_total", sum),
+    "requests": ("num_requests_total", sum),
     "acceptance_length": ("spec_accept_length", max),
     "acceptance_rate": ("spec_accept_rate", max),
 }

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 import httpx
 
@@ -16,7 +16,6 @@ from clients.reply import ChatReply, ReplyBuilder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
-    from types import TracebackType
 
     from clients.events import StreamEvent
 
@@ -94,26 +93,27 @@ class StreamState:
             )
         return events
 
-    def fail(self, error: Exception) -> ClientError:
-        """Name what broke the stream.
+    def fail(self, error: Exception) -> NoReturn:
+        """Keep and raise what broke the stream.
 
         Args:
             error: one of httpx's, or one that `receive` or `finish` raised.
 
-        Returns:
-            The error to raise from it.
+        Raises:
+            ClientError: the cause, from the error.
         """
         self.end()
         if isinstance(error, ClientError):
             self.failure = error
-        elif isinstance(error, httpx.TimeoutException) and self._clock_ns() > self._deadline_ns:
+            raise error
+        if isinstance(error, httpx.TimeoutException) and self._clock_ns() > self._deadline_ns:
             self.failure = self._too_long()
         else:
             assert isinstance(error, _FAILURES)  # noqa: S101 - the streams catch no other
             self.failure = stream_failure(
                 error, url=self.url, partial=self.partial(), started=self._fold.started
             )
-        return self.failure
+        raise self.failure from error
 
     def end(self) -> None:
         """Note the time of the end, once."""
@@ -182,12 +182,7 @@ class ChatStream:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -224,10 +219,7 @@ class ChatStream:
             else:
                 yield from state.finish()
         except (*_FAILURES, ClientError) as error:
-            failure = state.fail(error)
-            if failure is error:
-                raise
-            raise failure from error
+            state.fail(error)
         finally:
             self._response.close()
             state.end()
@@ -253,12 +245,7 @@ class AsyncChatStream:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
     async def close(self) -> None:
@@ -289,10 +276,7 @@ class AsyncChatStream:
                 for event in state.finish():
                     yield event
         except (*_FAILURES, ClientError) as error:
-            failure = state.fail(error)
-            if failure is error:
-                raise
-            raise failure from error
+            state.fail(error)
         finally:
             await self._response.aclose()
             state.end()

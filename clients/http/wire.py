@@ -1,15 +1,13 @@
 """What SGLang sends, turned into our events: one fold over decoded JSON. Pure: no I/O.
 
 The JSON is read once, and no object of the openai SDK is built from it: that is most of what the
-SDK spends on a chunk.
-
-Sources: `entrypoints/openai/serving_chat.py`, `sse_utils.py` and `protocol.py` of SGLang 0.5.23.
+SDK spends on a chunk. Where its parts stand is known to `chunk`.
 """
 
 from __future__ import annotations
 
-import json
 import reprlib
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_core import from_json
@@ -26,6 +24,15 @@ from clients.events import (
     ToolCallStarted,
     Usage,
 )
+from clients.http.chunk import (
+    END_MARK,
+    cached_tokens_in,
+    parts_of_calls,
+    reasoning_in,
+    reasoning_tokens_in,
+    speculation_in,
+    text_of,
+)
 from clients.http.sse import EventDecoder
 
 _OPENING = "<think>"
@@ -40,16 +47,14 @@ class ServerEventError(Exception):
         self.body = body
 
 
+@dataclass(slots=True)
 class _OpenCall:
     """A tool call while its parts arrive."""
 
-    __slots__ = ("arguments", "id", "index", "name")
-
-    def __init__(self, index: int, call_id: str, name: str) -> None:
-        self.index = index
-        self.id = call_id
-        self.name = name
-        self.arguments: list[str] = []
+    index: int
+    id: str
+    name: str
+    arguments: list[str] = field(default_factory=list)
 
 
 class AnswerFold:
@@ -62,10 +67,6 @@ class AnswerFold:
         started: whether anything of the answer has come.
         whole: whether the answer has come to its end.
     """
-
-    __slots__ = (
-        "_calls", "_count", "_decoder", "_finish_reason", "_speaks", "_thinks", "started", "whole",
-    )  # fmt: skip
 
     def __init__(self) -> None:
         self.started = False
@@ -96,17 +97,11 @@ class AnswerFold:
             ServerEventError: an error event stands in the stream.
             ValueError: it is not a stream of chat completion chunks.
         """
-        events: list[StreamEvent] = []
-        for payload in self._decoder.feed(data):
-            self._payload(payload, events)
-        return events
+        return self._read(self._decoder.feed(data))
 
     def end(self) -> list[StreamEvent]:
         """Read what the decoder still holds once the body has ended. Raises as `feed` does."""
-        events: list[StreamEvent] = []
-        for payload in self._decoder.end():
-            self._payload(payload, events)
-        return events
+        return self._read(self._decoder.end())
 
     def message(self, body: bytes) -> list[StreamEvent]:
         """Read an answer that came in one piece as the events a stream would have had.
@@ -131,18 +126,21 @@ class AnswerFold:
         self._close(events)
         return events
 
-    def _payload(self, payload: bytes, events: list[StreamEvent]) -> None:
-        if self.whole:
-            return
-        if payload.startswith(b"[DONE]"):
-            self._close(events)
-            return
-        chunk = from_json(payload)
-        try:
-            self._chunk(chunk, events)
-        except _SHAPE_ERRORS as error:
-            message = f"not a chunk of a chat completion: {reprlib.repr(chunk)}"
-            raise ValueError(message) from error
+    def _read(self, payloads: list[bytes]) -> list[StreamEvent]:
+        events: list[StreamEvent] = []
+        for payload in payloads:
+            if self.whole:
+                break
+            if payload.startswith(END_MARK):
+                self._close(events)
+                continue
+            chunk = from_json(payload)
+            try:
+                self._chunk(chunk, events)
+            except _SHAPE_ERRORS as error:
+                message = f"not a chunk of a chat completion: {reprlib.repr(chunk)}"
+                raise ValueError(message) from error
+        return events
 
     def _close(self, events: list[StreamEvent]) -> None:
         # Without a finish reason nothing says that the answer is whole.
@@ -162,8 +160,7 @@ class AnswerFold:
             if choice.get("index"):
                 continue
             delta = choice["delta"]
-            # The first that holds text: some gateways send the same text under both names.
-            if reasoning := delta.get("reasoning_content") or delta.get("reasoning"):
+            if reasoning := reasoning_in(delta):
                 if text := reasoning if self._thinks else reasoning.removeprefix("\n"):
                     events.append(ReasoningDelta(text))
                 self._thinks = True
@@ -178,15 +175,11 @@ class AnswerFold:
                 self._finish_calls(events)
         if usage := chunk.get("usage"):
             events.append(_usage(usage))
-        if extension := chunk.get("sglext"):
-            _add_acceptance(extension.get("spec_tokens_details"), events)
+        if chunk.get("sglext"):
+            _add_acceptance(speculation_in(chunk), events)
 
     def _add_calls(self, calls: list[dict[str, Any]], events: list[StreamEvent]) -> None:
-        for position, part in enumerate(calls):
-            index = part.get("index")
-            # SGLang declares the index optional; without one the place in the list stands in.
-            key = position if index is None else index
-            function = part.get("function") or {}
+        for key, part, function in parts_of_calls(calls):
             call_id = part.get("id") or ""
             call = self._calls.get(key)
             # A new id under an index already in use is another call: a parser that loses count
@@ -200,7 +193,7 @@ class AnswerFold:
                 self._calls[key] = call
                 self._count += 1
                 events.append(ToolCallStarted(call.index, call.id, call.name))
-            if text := _arguments(function.get("arguments")):
+            if text := text_of(function.get("arguments")):
                 call.arguments.append(text)
                 events.append(ToolArgumentsDelta(call.index, text))
 
@@ -214,19 +207,12 @@ def _finish_call(call: _OpenCall, events: list[StreamEvent]) -> None:
     events.append(ToolCallDone(call.index, call.id, call.name, "".join(call.arguments)))
 
 
-def _arguments(value: object) -> str:
-    # SGLang declares `arguments` as text or an object, and null in a delta that has only a name.
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def _without_opening(message: dict[str, Any]) -> dict[str, Any]:
     """Take `<think>` off the reasoning, as SGLang's parser does in a stream.
 
     GLM-4.5 begins its answer with a line break. Where the answer comes in one piece, the parser
-    takes the mark off at the very start only, and so leaves it (0.5.23,
-    srt/parser/reasoning_parser.py, `_detect_and_parse_impl`).
+    takes the mark off at the very start only, and so leaves it (`_detect_and_parse_impl`
+    in sglang/srt/parser/reasoning_parser.py).
     """
     text = message.get("reasoning_content")
     if not isinstance(text, str) or not text.lstrip().startswith(_OPENING):
@@ -234,8 +220,8 @@ def _without_opening(message: dict[str, Any]) -> dict[str, Any]:
     return {**message, "reasoning_content": text.replace(_OPENING, "", 1)}
 
 
-def _add_acceptance(details: Any, events: list[StreamEvent]) -> None:
-    if isinstance(details, dict) and details.get("spec_verify_ct"):
+def _add_acceptance(details: dict[str, Any], events: list[StreamEvent]) -> None:
+    if details.get("spec_verify_ct"):
         events.append(
             Acceptance(
                 length=details["spec_accept_length"],
@@ -246,14 +232,10 @@ def _add_acceptance(details: Any, events: list[StreamEvent]) -> None:
 
 
 def _usage(usage: dict[str, Any]) -> Usage:
-    # SGLang counts reasoning tokens beside the other counts, OpenAI inside the details.
-    reasoning_tokens = usage.get("reasoning_tokens")
-    if reasoning_tokens is None:
-        reasoning_tokens = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens")
     return Usage(
         prompt_tokens=usage["prompt_tokens"],
         completion_tokens=usage["completion_tokens"],
         total_tokens=usage["total_tokens"],
-        reasoning_tokens=reasoning_tokens,
-        cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens"),
+        reasoning_tokens=reasoning_tokens_in(usage),
+        cached_tokens=cached_tokens_in(usage),
     )

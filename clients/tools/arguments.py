@@ -146,11 +146,16 @@ def _lenient(tool: Tool[..., Any], given: dict[str, Any], strict: ValidationErro
             return tool.arguments.model_validate_json(to_json(candidate))
         except ValidationError as error:
             failure = error
-    problems = "; ".join(
-        f"{'.'.join(str(part) for part in each['loc']) or 'arguments'}: {each['msg']}"
-        for each in failure.errors(include_url=False, include_context=False, include_input=False)
-    )
+    problems = described(failure, "arguments")
     raise ArgumentsError("invalid", f"The arguments do not fit: {problems}.") from failure
+
+
+def described(error: ValidationError, whole: str) -> str:
+    """Say for the model what does not fit, and where; `whole` stands for all of it."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in each['loc']) or whole}: {each['msg']}"
+        for each in error.errors(include_url=False, include_context=False, include_input=False)
+    )
 
 
 def _text(value: object) -> str:

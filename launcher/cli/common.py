@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final
 
 import click
 
-from launcher.errors import NotRunningError
+from launcher.errors import NotRunningError, SpecserveError
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore, list_stores
-
-if TYPE_CHECKING:
-    from launcher.cli.display.start import Failure
-
-    class FailureWithCode(Failure, Protocol):
-        """An error of ours, or of the benchmarks."""
-
-        @property
-        def exit_code(self) -> int:
-            """Of the program."""
-
 
 EXIT_INTERRUPTED: Final = 130
 
@@ -62,7 +51,7 @@ def never_started(store: RunStore) -> NotRunningError:
     )
 
 
-def show_failure(error: FailureWithCode, *, as_json: bool) -> None:
+def show_failure(error: SpecserveError, *, as_json: bool) -> None:
     """Print an error: one line of JSON on standard output, or words on standard error."""
     if as_json:
         # One line, since it may follow events, which are one line each.

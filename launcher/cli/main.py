@@ -5,66 +5,32 @@ What is heavy is imported by the command that needs it, so that `status` answers
 
 from __future__ import annotations
 
-import importlib
-import json
-import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 import click
 
-from launcher.cli.common import (
-    EXIT_INTERRUPTED,
-    name_option,
-    show_failure,
-)
-from launcher.errors import LauncherError
+from launcher.cli.common import name_option
+from launcher.cli.shell import LazyGroup, run_command_line
 from launcher.state.store import RunStore
 
-SCRIPT_NAME: Final = "specserve"
-MODULE_NAME: Final = "python -m launcher"
-COMPLETION_VARIABLE: Final = "_SPECSERVE_COMPLETE"
 LAZY_COMMANDS: Final[Mapping[str, str]] = {
-    "down": "launcher.cli.servers",
-    "status": "launcher.cli.servers",
-    "restart": "launcher.cli.servers",
-    "up": "launcher.cli.up",
-    "config": "launcher.cli.up",
-    "plan": "launcher.cli.plan",
     "doctor": "launcher.cli.doctor",
-    "logs": "launcher.cli.logs",
-    "models": "launcher.cli.models",
+    "plan": "launcher.cli.plan",
     "pull": "launcher.cli.models",
+    "models": "launcher.cli.models",
+    "up": "launcher.cli.up",
+    "down": "launcher.cli.servers",
+    "restart": "launcher.cli.servers",
+    "status": "launcher.cli.servers",
+    "logs": "launcher.cli.logs",
+    "config": "launcher.cli.up",
     "service": "launcher.cli.service.command",
 }
 
 
-class LazyGroup(click.Group):
-    """Imports a command when it is called, not before."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names of all commands, for `--help` and completion."""
-        return [
-            *("doctor", "plan", "pull", "models", "up", "down", "restart", "status"),
-            *super().list_commands(ctx),
-            *("logs", "config", "service"),
-        ]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, imported where need be."""
-        if cmd_name in LAZY_COMMANDS:
-            command = getattr(importlib.import_module(LAZY_COMMANDS[cmd_name]), cmd_name)
-            assert isinstance(command, click.Command)  # noqa: S101  # our own table
-            return command
-        return super().get_command(ctx, cmd_name)
-
-
-@click.group(
-    cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+@click.group(cls=LazyGroup, modules=LAZY_COMMANDS)
 @click.version_option(package_name="specserve", prog_name="specserve")
 def cli() -> None:
     """Serve a large language model with SGLang and speculative decoding.
@@ -95,28 +61,4 @@ def supervise(*, name: str, adopt: bool) -> None:
 
 def main() -> None:
     """Run the command line; every failure becomes a message and an exit code."""
-    arguments = sys.argv[1:]
-    own_arguments = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    # Looked for here because an error may come before the flag was parsed.
-    as_json = "--json" in own_arguments
-    try:
-        code = cli.main(args=arguments, prog_name=_program_name(), standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
-    except click.ClickException as error:
-        if as_json:
-            usage = {"error": "UsageError", "exit_code": error.exit_code}
-            click.echo(json.dumps(usage | {"problem": error.format_message()}))
-        else:
-            error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(EXIT_INTERRUPTED)
-    except LauncherError as error:
-        show_failure(error, as_json=as_json)
-        sys.exit(error.exit_code)
-
-
-def _program_name() -> str:
-    """What people typed. Completion goes by the name of the installed script."""
-    installed = Path(sys.argv[0]).name == SCRIPT_NAME
-    return SCRIPT_NAME if installed or COMPLETION_VARIABLE in os.environ else MODULE_NAME
+    run_command_line(cli, script="specserve", module="python -m launcher")

@@ -11,7 +11,7 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console, RenderableType
 from rich.progress import (
@@ -28,6 +28,7 @@ from rich.text import Text
 
 from launcher.cli.display.download import download_note, pace
 from launcher.config.server_config import ServerConfig
+from launcher.errors import SpecserveError
 from launcher.models.download.events import PullEvent, PullProgress
 from launcher.state.events import (
     Event,
@@ -234,23 +235,7 @@ def show_ready(
     out.print(f"\n{hint}", highlight=False, markup=False)
 
 
-class Failure(Protocol):
-    """What an error has to say: ours, and the benchmarks' own."""
-
-    @property
-    def problem(self) -> str:
-        """What failed."""
-
-    @property
-    def action(self) -> str:
-        """What to do."""
-
-    @property
-    def evidence(self) -> tuple[str, ...]:
-        """The lines it was concluded from."""
-
-
-def show_error(err: Console, error: Failure) -> None:
+def show_error(err: Console, error: SpecserveError) -> None:
     """One sentence on what is wrong, the evidence, one on what to do."""
     err.print(Text.assemble(("error: ", "bold red"), error.problem), soft_wrap=True)
     for line in error.evidence:

@@ -39,8 +39,10 @@ def test_every_option_arrives() -> None:
 
 
 def test_typed_options_and_the_builder_name_the_same() -> None:
-    taken = set(request_arguments.__annotations__) - {"messages", "return", "report_acceptance"}
-    assert taken == set(get_type_hints(ChatOptions))
+    untold: dict[str, Any] = dict.fromkeys(get_type_hints(ChatOptions))
+    assert request_arguments("Hi", **untold) == request_arguments("Hi")
+    with pytest.raises(TypeError, match="max_token"):
+        request_arguments("Hi", max_token=3)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("thinking", [True, False])

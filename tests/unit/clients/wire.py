@@ -1,4 +1,4 @@
-"""Wire data as SGLang 0.5.23 sends it, and a transport that plays it back.
+"""Wire data as SGLang sends it, and a transport that plays it back.
 
 The shapes were printed by SGLang's own classes: `build_sse_content` for role, text and finish
 chunks (fields left out, `reasoning_content` always there), `ChatCompletionStreamResponse` for

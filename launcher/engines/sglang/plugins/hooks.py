@@ -1,7 +1,7 @@
 """Hooks on functions of SGLang, by its own registry, that are known to hold.
 
 For our two plugins, in a server's processes. SGLang logs a hook that it cannot apply and carries on
-(sglang 0.5.23, srt/plugins/hook_registry.py), and would then fail later and less clearly.
+(sglang/srt/plugins/hook_registry.py), and would then fail later and less clearly.
 """
 
 from __future__ import annotations

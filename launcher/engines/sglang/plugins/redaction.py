@@ -1,10 +1,10 @@
 """An SGLang plugin that keeps the keys out of `/server_info`.
 
 SGLang answers `/server_info` with all of its arguments, the API key and the admin key among them,
-to whoever holds the API key, and again with the state of each scheduler (sglang 0.5.23,
-srt/entrypoints/http_server.py, `server_info`; sglang issue 30166). With that, the user's key would
-open the admin routes after all. The hook is on the function through which SGLang itself takes
-another kind of secret out of that answer.
+to whoever holds the API key, and again with the state of each scheduler
+(sglang/srt/entrypoints/http_server.py, `server_info`; sglang issue 30166). With that, the user's
+key would open the admin routes after all. The hook is on the function through which SGLang itself
+takes another kind of secret out of that answer.
 
 SGLang calls `activate` early in every process (entry point group `sglang.srt.plugins`). It does
 nothing unless the launcher has started the server with keys.

@@ -1,6 +1,6 @@
 """Tools: schema, arguments as SGLang's glm45 parser garbles them, and the loop.
 
-`recorded/glm45_calls.json` holds what `Glm4MoeDetector` of SGLang 0.5.23 gave for the model's text
+`recorded/glm45_calls.json` holds what `Glm4MoeDetector` of SGLang gave for the model's text
 of one or two calls, streamed and whole: [index, name, arguments] for each part.
 """
 

@@ -1,7 +1,7 @@
 """The SGLang plugin that adapts each server process to a machine without a GPU.
 
 SGLang calls ``activate`` early in every process (entry point group
-``sglang.srt.plugins``; sglang 0.5.23, srt/plugins/__init__.py). Without
+``sglang.srt.plugins``; sglang/srt/plugins/__init__.py). Without
 ``SPECSERVE_CPU_ENGINE=1`` it returns at once and imports nothing.
 """
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from launcher.engines.sglang.plugins import hooks
 from launcher.engines.sglang.plugins.cpu.settings import ENVIRONMENT_SWITCH, parse_cores
+from launcher.engines.sglang.version import PINNED_SGLANG
 
 
 def activate() -> None:
@@ -29,7 +30,7 @@ def activate() -> None:
     except Exception as error:
         raise SystemExit(
             f"specserve: the CPU engine could not be set up in process {os.getpid()}: "
-            f"{type(error).__name__}: {error}. It is written for sglang 0.5.23; "
+            f"{type(error).__name__}: {error}. It is written for sglang {PINNED_SGLANG}; "
             "check the installed version."
         ) from error
 

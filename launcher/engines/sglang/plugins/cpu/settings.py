@@ -11,6 +11,8 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Final
 
+from launcher.engines.sglang.version import PINNED_SGLANG
+
 ENVIRONMENT_SWITCH: Final = "SPECSERVE_CPU_ENGINE"
 
 _CPU_FOLDER: Final = Path(__file__).resolve().parent
@@ -173,8 +175,8 @@ def refuse_reason(speculative_algorithm: str, draft_architecture: str | None = N
         return f"{algorithm} speculation was never seen to run without a GPU."
     if algorithm == "STANDALONE" and draft_architecture == "Glm4MoeForCausalLM":
         return (
-            "SGLang 0.5.23 loads a standalone draft model of class Glm4MoeForCausalLM as a "
-            "NextN layer, and its first prefill fails."
+            f"SGLang {PINNED_SGLANG} loads a standalone draft model of class Glm4MoeForCausalLM "
+            "as a NextN layer, and its first prefill fails."
         )
     missing = [tool for tool in ("c++", "ninja") if shutil.which(tool) is None]
     if algorithm == "NGRAM" and missing:

@@ -45,8 +45,8 @@ def decode_attention_cpu(
 ) -> None:
     """One new token per request: store its key and value, then attend to the sequence.
 
-    Source: sglang 0.5.23, srt/layers/attention/intel_amx_backend.py
-    (``forward_decode``), kernels/ops/attention/decode_attention.py.
+    Source: sglang/srt/layers/attention/intel_amx_backend.py
+    (``forward_decode``), sglang/kernels/ops/attention/decode_attention.py.
 
     Args:
         query: ``[batch, heads, head_dim]``.
@@ -135,8 +135,8 @@ def extend_attention_cpu(
 
     The prefix comes from the cache, the new tokens from ``k_extend`` and ``v_extend``.
 
-    Source: sglang 0.5.23, srt/layers/attention/intel_amx_backend.py
-    (``forward_extend``), kernels/ops/attention/extend_attention.py.
+    Source: sglang/srt/layers/attention/intel_amx_backend.py
+    (``forward_extend``), sglang/kernels/ops/attention/extend_attention.py.
 
     Args:
         q_extend: ``[tokens, heads, head_dim]``, one request after another.

@@ -44,7 +44,7 @@ def assign_req_to_token_pool_cpu(
 ) -> None:
     """Write freshly allocated slots into the table, request after request.
 
-    Source: sglang 0.5.23, srt/mem_cache/allocation.py (``assign_req_to_token_pool``).
+    Source: sglang/srt/mem_cache/allocation.py (``assign_req_to_token_pool``).
 
     Args:
         req_pool_indices: ``[batch]`` int64, table rows.
@@ -70,8 +70,7 @@ def assign_extend_cache_locs_cpu(
 ) -> None:
     """Read the slots of ``[start, end)`` of each request, request after request.
 
-    Source: sglang 0.5.23, kernels/ops/speculative/cache_locs.py
-    (``assign_extend_cache_locs``).
+    Source: sglang/kernels/ops/speculative/cache_locs.py (``assign_extend_cache_locs``).
 
     Args:
         req_pool_indices: ``[batch]`` int64, table rows.
@@ -97,8 +96,7 @@ def assign_draft_cache_locs_contiguous_cpu(
 ) -> None:
     """Read the slots in which the draft model will write its tokens.
 
-    Source: sglang 0.5.23, kernels/ops/speculative/cache_locs.py
-    (``assign_draft_cache_locs_contiguous``).
+    Source: sglang/kernels/ops/speculative/cache_locs.py (``assign_draft_cache_locs_contiguous``).
 
     Args:
         req_pool_indices: ``[batch]`` int64, table rows.
@@ -129,9 +127,8 @@ def build_draft_decode_metadata_cpu(
     ``seq_len + k * num_steps`` on (page size 1). Only as many columns are returned as
     the draft steps can read, since the pool is as wide as the model's context.
 
-    Source: sglang 0.5.23, kernels/ops/speculative/cache_locs.py
-    (``generate_draft_decode_kv_indices``) and
-    srt/layers/attention/intel_amx_backend.py (``IntelAMXMultiStepDraftBackend``).
+    Source: sglang/kernels/ops/speculative/cache_locs.py (``generate_draft_decode_kv_indices``) and
+    sglang/srt/layers/attention/intel_amx_backend.py (``IntelAMXMultiStepDraftBackend``).
 
     Args:
         req_to_token: ``[requests, pool_len]`` int32.
@@ -169,8 +166,7 @@ def copy_all_layer_kv_cache_cpu(
 ) -> None:
     """Move KV-cache slots in every layer, as if all were read before any is written.
 
-    Source: sglang 0.5.23, kernels/ops/kvcache/cache_move.py
-    (``copy_all_layer_kv_cache_tiled``).
+    Source: sglang/kernels/ops/kvcache/cache_move.py (``copy_all_layer_kv_cache_tiled``).
 
     Args:
         data_ptrs: ``[buffers]`` uint64, address of each layer's key or value buffer.

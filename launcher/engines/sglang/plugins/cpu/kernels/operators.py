@@ -1,7 +1,7 @@
 """Registration of the attention functions as ``torch.ops.sgl_kernel.*``.
 
 SGLang's CPU attention backend takes them from there, not from the Python package.
-Source: sglang 0.5.23, srt/layers/attention/intel_amx_backend.py.
+Source: sglang/srt/layers/attention/intel_amx_backend.py.
 """
 
 from typing import Final
@@ -43,8 +43,7 @@ def register() -> torch.library.Library:
     """
     # torch.library is untyped.
     library = torch.library.Library(_NAMESPACE, "FRAGMENT")  # type: ignore[no-untyped-call]
-    library.define(_DECODE)  # type: ignore[no-untyped-call]
-    library.define(_EXTEND)  # type: ignore[no-untyped-call]
-    library.impl("decode_attention_cpu", decode_attention_cpu, "CPU")  # type: ignore[no-untyped-call]
-    library.impl("extend_attention_cpu", extend_attention_cpu, "CPU")  # type: ignore[no-untyped-call]
+    for schema, function in ((_DECODE, decode_attention_cpu), (_EXTEND, extend_attention_cpu)):
+        library.define(schema)  # type: ignore[no-untyped-call]
+        library.impl(function.__name__, function, "CPU")  # type: ignore[no-untyped-call]
     return library

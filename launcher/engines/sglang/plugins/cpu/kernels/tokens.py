@@ -11,7 +11,7 @@ def fill_bonus_tokens_cpu(
 ) -> None:
     """Take the last accepted token of each request: the target model's own one.
 
-    Source: sglang 0.5.23, kernels/ops/speculative/eagle.py (``fill_bonus_tokens``).
+    Source: sglang/kernels/ops/speculative/eagle.py (``fill_bonus_tokens``).
 
     Args:
         accept_tokens: ``[batch * accept_stride]`` integer, accepted tokens, padded.
@@ -31,8 +31,7 @@ def fill_accept_out_cache_loc_cpu(
 ) -> None:
     """Pack the KV-cache slots of the accepted draft tokens, in order, without gaps.
 
-    Source: sglang 0.5.23, kernels/ops/speculative/eagle.py
-    (``fill_accept_out_cache_loc``).
+    Source: sglang/kernels/ops/speculative/eagle.py (``fill_accept_out_cache_loc``).
 
     Args:
         accept_index: ``[batch, width]`` or flat integer, indices into
@@ -56,8 +55,7 @@ def rotate_input_ids_cpu(
 
     A NextN layer predicts from (hidden state of token t, token t + 1).
 
-    Source: sglang 0.5.23, kernels/ops/speculative/multi_layer_eagle.py
-    (``rotate_input_ids_kernel``).
+    Source: sglang/kernels/ops/speculative/multi_layer_eagle.py (``rotate_input_ids_kernel``).
 
     Args:
         input_ids: ``[tokens]`` integer, the batch's tokens one request after another;

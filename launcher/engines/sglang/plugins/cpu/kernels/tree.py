@@ -11,7 +11,7 @@ from typing import Final
 
 import torch
 
-# sglang 0.5.23, kernels/ops/speculative/spec_tree.py (``TreeMaskMode``).
+# sglang/kernels/ops/speculative/spec_tree.py (``TreeMaskMode``).
 FULL_MASK: Final = 0
 QLEN_ONLY: Final = 1
 
@@ -57,7 +57,7 @@ def build_tree_kernel_efficient_cpu(
 ) -> None:
     """Build the verify step's attention mask, positions and child links.
 
-    Source: sglang 0.5.23, kernels/ops/speculative/spec_tree.py
+    Source: sglang/kernels/ops/speculative/spec_tree.py
     (``sgl_build_tree_kernel_efficient_triton``).
 
     Args:
@@ -92,8 +92,22 @@ def build_tree_kernel_efficient_cpu(
     parents = parent_list.reshape(batch, parent_list.numel() // batch)
     parent = _parents(parents, selected_index, topk)
 
-    # Walk all nodes towards the root at once. Node 0 is its own parent, so a finished
-    # walk stays there; -1 (outside the tree) is turned into the root as well.
+    ancestor, level = _ancestors(parent, depth)
+    child, sibling = _links(parent)
+    retrieve_next_token.copy_(child)
+    retrieve_next_sibling.copy_(sibling)
+    retrieve_index.copy_(torch.arange(batch * nodes).view(batch, nodes))
+    positions.copy_((level + verified_seq_len.to(torch.int64)[:, None]).flatten())
+    _write_mask(tree_mask, ancestor, verified_seq_len, mode)
+
+
+def _ancestors(parent: torch.Tensor, depth: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return which nodes are on each node's way to the root, ``[batch, n, n]``, and its depth.
+
+    All nodes walk at once. Node 0 is its own parent, so a finished walk stays there; -1
+    (outside the tree) is turned into the root as well.
+    """
+    batch, nodes = parent.shape[0], parent.shape[1] + 1
     up = torch.cat([parent.new_zeros(batch, 1), parent.clamp(min=0)], dim=1)
     node = torch.arange(nodes)
     ancestor = (node == 0).repeat(batch, nodes, 1)
@@ -103,17 +117,19 @@ def build_tree_kernel_efficient_cpu(
         ancestor.scatter_(2, current[:, :, None], value=True)
         level += current > 0
         current = up.gather(1, current)
+    return ancestor, level
 
-    # Children of one node are linked in ascending order.
-    linked = torch.cat([parent.new_full((batch, 1), -2), parent], dim=1)
-    later = node[:, None] < node
+
+def _links(parent: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return first child and next sibling of each node, ``[batch, n]``, -1 for none.
+
+    Children of one node are linked in ascending order.
+    """
+    node = torch.arange(parent.shape[1] + 1)
+    linked = torch.cat([parent.new_full((parent.shape[0], 1), -2), parent], dim=1)
     is_child = linked[:, None, :] == node[:, None]
-    is_sibling = (linked[:, None, :] == linked[:, :, None]) & (linked[:, :, None] >= 0) & later
-    retrieve_next_token.copy_(_first_true(is_child))
-    retrieve_next_sibling.copy_(_first_true(is_sibling))
-    retrieve_index.copy_(torch.arange(batch * nodes).view(batch, nodes))
-    positions.copy_((level + verified_seq_len.to(torch.int64)[:, None]).flatten())
-    _write_mask(tree_mask, ancestor, verified_seq_len, mode)
+    is_sibling = (linked[:, None, :] == linked[:, :, None]) & (linked[:, :, None] >= 0)
+    return _first_true(is_child), _first_true(is_sibling & (node[:, None] < node))
 
 
 def _first_true(flags: torch.Tensor) -> torch.Tensor:
@@ -153,7 +169,7 @@ def verify_tree_greedy_cpu(
     The walk depends on what it meets, step by step, and trees are small: plain lists
     are faster than tensor operations here.
 
-    Source: sglang 0.5.23, kernels/ops/speculative/spec_tree.py
+    Source: sglang/kernels/ops/speculative/spec_tree.py
     (``verify_tree_greedy_kernel_triton``); the spelling ``retrive`` is the operator's.
 
     Args:
@@ -169,7 +185,7 @@ def verify_tree_greedy_cpu(
         retrive_next_sibling: ``[batch, n]`` int64, next sibling or -1.
         target_predict: ``[batch, n]`` integer, the target model's choice behind a node.
     """
-    batch, width = accept_index.shape
+    width = accept_index.shape[1]
     target = target_predict.flatten().tolist()
     accepted_nodes: list[int] = []
     accepted_slots: list[int] = []
@@ -181,27 +197,38 @@ def verify_tree_greedy_cpu(
         retrive_next_sibling.tolist(),
         strict=True,
     )
-    for request, (tokens, flat, child, sibling) in enumerate(trees):
-        last, node, count = flat[0], 0, 0
-        accepted_nodes.append(last)
-        accepted_slots.append(request * width)
-        while count + 1 < width:
-            node = child[node]
-            while node != -1 and tokens[node] != target[last]:
-                node = sibling[node]
-            if node == -1:
-                break
-            last = flat[node]
-            count += 1
-            accepted_nodes.append(last)
-            accepted_slots.append(request * width + count)
-        accepted_counts.append(count)
+    for request, tree in enumerate(trees):
+        accepted = _walk(*tree, target=target, longest=width)
+        accepted_nodes += accepted
+        accepted_slots += range(request * width, request * width + len(accepted))
+        accepted_counts.append(len(accepted) - 1)
 
     nodes = torch.tensor(accepted_nodes, dtype=torch.int64)
     predicts[nodes] = target_predict.flatten()[nodes].to(predicts.dtype)
     slots = torch.tensor(accepted_slots, dtype=torch.int64)
     accept_index.view(-1)[slots] = nodes.to(accept_index.dtype)
-    accept_token_num.copy_(torch.tensor(accepted_counts[:batch]))
+    accept_token_num.copy_(torch.tensor(accepted_counts))
+
+
+def _walk(
+    tokens: list[int],
+    flat: list[int],
+    child: list[int],
+    sibling: list[int],
+    *,
+    target: list[int],
+    longest: int,
+) -> list[int]:
+    """Return the flat indices of one tree's accepted nodes, the root first."""
+    node, accepted = 0, [flat[0]]
+    while len(accepted) < longest:
+        node = child[node]
+        while node != -1 and tokens[node] != target[accepted[-1]]:
+            node = sibling[node]
+        if node == -1:
+            break
+        accepted.append(flat[node])
+    return accepted
 
 
 def reconstruct_indices_from_tree_mask(
@@ -216,7 +243,7 @@ def reconstruct_indices_from_tree_mask(
 ) -> None:
     """Recover positions and child links from a tree's mask (n-gram speculation).
 
-    Source: sglang 0.5.23, kernels/ops/speculative/reconstruct_tree.py.
+    Source: sglang/kernels/ops/speculative/reconstruct_tree.py.
 
     Args:
         tree_mask: Flat bool, ``[batch * n * n]``; ``[i, j]`` marks j as i's ancestor.

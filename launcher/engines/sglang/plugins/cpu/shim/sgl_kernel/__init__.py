@@ -2,7 +2,7 @@
 
 It re-exports ``launcher.engines.sglang.plugins.cpu.kernels`` and registers the attention operators.
 It must not define ``convert_weight_packed``: its absence makes SGLang keep its plain PyTorch layers
-(sglang 0.5.23, srt/utils/common.py, ``_is_intel_amx_backend_available``).
+(sglang/srt/utils/common.py, ``_is_intel_amx_backend_available``).
 """
 
 from launcher.engines.sglang.plugins.cpu.kernels.cache import (

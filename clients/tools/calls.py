@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from clients.reply import ChatReply
 import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -68,6 +64,16 @@ class ToolRun:
     messages: tuple[Mapping[str, object], ...]
     results: tuple[tuple[ToolResult, ...], ...]
     repeated: int = 0
+
+
+class ToolRoundsError(AnswerError):
+    """The model still called tools after the last round; `run` holds the conversation."""
+
+    default_action = "Allow more with max_rounds, or look why the model repeats itself."
+
+    def __init__(self, problem: str, *, run: ToolRun) -> None:
+        super().__init__(problem, reply=run.reply)
+        self.run = run
 
 
 def by_name(tools: Sequence[Tool[..., Any]]) -> dict[str, Tool[..., Any]]:
@@ -155,13 +161,3 @@ def _raised(call: ToolCall, error: Exception, checked: CheckedArguments) -> Tool
 
 def _as_text(value: object) -> str:
     return value if isinstance(value, str) else to_json(value, fallback=str).decode()
-
-
-class ToolRoundsError(AnswerError):
-    """The model still called tools after the last round; `run` holds the conversation."""
-
-    default_action = "Allow more with max_rounds, or look why the model repeats itself."
-
-    def __init__(self, problem: str, *, run: ToolRun) -> None:
-        super().__init__(problem, reply=run.reply)
-        self.run = run
