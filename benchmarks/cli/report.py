@@ -104,7 +104,8 @@ def compare(*, before: Path, after: Path, threshold: float, allow_other_prompts:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 def workloads(*, as_json: bool, name: str | None, prompts: int, seed: int) -> None:
     """List the built-in workloads, or print the prompts of one."""
-    from benchmarks.workloads import BUILT_IN, load_workload  # noqa: PLC0415
+    from benchmarks.workloads.builtin import BUILT_IN  # noqa: PLC0415
+    from benchmarks.workloads.loading import load_workload  # noqa: PLC0415
 
     if name is not None:
         click.echo(load_workload(name, prompts=prompts, seed=seed).to_jsonl().decode(), nl=False)

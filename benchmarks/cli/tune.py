@@ -24,7 +24,7 @@ from benchmarks.running.folder import ResultsFolder
 from benchmarks.running.runner import Runner
 from benchmarks.running.servers import configuration, open_arm
 from benchmarks.running.tuning import Search, Trial, candidates, search, trial_of, tuned_fields
-from benchmarks.workloads import load_workload
+from benchmarks.workloads.loading import load_workload
 from benchmarks.workloads.workload import Workload
 from launcher.cli.display import consoles
 

@@ -15,7 +15,7 @@ from benchmarks.report.document import Report
 from benchmarks.report.facts import arm_facts
 from benchmarks.report.wording import TPOT, TTFT, distribution
 
-Metric = Literal[
+ComparedMetric = Literal[
     "output tokens/s",
     "median time to first token",
     "median time per output token",
@@ -25,13 +25,13 @@ Metric = Literal[
 Judgement = Literal["regression", "improvement", "within the threshold", "within the intervals"]
 # 95 for 100 is -5 %, although 95 / 100 - 1 is a little less.
 ROUNDING: Final = 1e-9
-LOWER_IS_BETTER: Final[frozenset[Metric]] = frozenset(
+LOWER_IS_BETTER: Final[frozenset[ComparedMetric]] = frozenset(
     {"median time to first token", "median time per output token"}
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class FigureChange:
     """One figure of one arm, workload and load in both reports.
 
     Formula: change = b / a - 1. Source: the reports' own figures; none is computed anew.
@@ -49,7 +49,7 @@ class Change:
     arm: str
     workload: str
     load: Load
-    metric: Metric
+    metric: ComparedMetric
     a: Estimate
     b: Estimate
     change: float
@@ -72,7 +72,7 @@ class ReportComparison:
     """
 
     threshold: float
-    changes: tuple[Change, ...]
+    changes: tuple[FigureChange, ...]
     notes: tuple[str, ...]
     only_in_a: tuple[str, ...]
     only_in_b: tuple[str, ...]
@@ -84,7 +84,7 @@ class ReportComparison:
         return bool(self.regressions or (self.only_in_a and not self.allows_missing))
 
     @property
-    def regressions(self) -> tuple[Change, ...]:
+    def regressions(self) -> tuple[FigureChange, ...]:
         """The largest first."""
         found = [one for one in self.changes if one.judgement == "regression"]
         return tuple(sorted(found, key=lambda one: -abs(one.change)))
@@ -95,7 +95,7 @@ class ReportComparison:
 
 
 _COMPARISON: TypeAdapter[ReportComparison] = TypeAdapter(ReportComparison)
-_Key = tuple[str, str, Load, Metric]
+_Key = tuple[str, str, Load, ComparedMetric]
 
 
 def compare_reports(
@@ -147,7 +147,7 @@ def _figures(report: Report) -> Iterator[tuple[_Key, Estimate]]:
     for cell in report.cells:
         ttft, tpot = distribution(cell, TTFT), distribution(cell, TPOT)
         speedup = report.speedup(cell.arm, cell.workload, cell.load)
-        found: tuple[tuple[Metric, Estimate | None], ...] = (
+        found: tuple[tuple[ComparedMetric, Estimate | None], ...] = (
             ("output tokens/s", cell.output_tokens_per_second),
             ("median time to first token", ttft.p50 if ttft else None),
             ("median time per output token", tpot.p50 if tpot else None),
@@ -159,7 +159,7 @@ def _figures(report: Report) -> Iterator[tuple[_Key, Estimate]]:
                 yield (cell.arm, cell.workload, cell.load, metric), value
 
 
-def _change(key: _Key, a: Estimate, b: Estimate, threshold: float) -> Change:
+def _change(key: _Key, a: Estimate, b: Estimate, threshold: float) -> FigureChange:
     arm, workload, load, metric = key
     change = b.value / a.value - 1 if a.value else 0.0
     overlap = _overlap(a, b)
@@ -171,7 +171,7 @@ def _change(key: _Key, a: Estimate, b: Estimate, threshold: float) -> Change:
     else:
         is_better = (change < 0) == (metric in LOWER_IS_BETTER)
         judgement = "improvement" if is_better else "regression"
-    return Change(
+    return FigureChange(
         arm=arm,
         workload=workload,
         load=load,

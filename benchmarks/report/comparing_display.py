@@ -8,7 +8,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from benchmarks.analysis.figures import Estimate
-from benchmarks.report.comparing import Change, ReportComparison
+from benchmarks.report.comparing import FigureChange, ReportComparison
 from benchmarks.report.markdown import escaped, table
 from benchmarks.report.tables import Column, Table
 from benchmarks.report.wording import counted, estimate, percent
@@ -106,16 +106,16 @@ def _as_table(comparison: ReportComparison) -> Table:
     )
 
 
-def _ordered(comparison: ReportComparison) -> list[Change]:
+def _ordered(comparison: ReportComparison) -> list[FigureChange]:
     others = [one for one in comparison.changes if one.judgement != "regression"]
     return [*comparison.regressions, *others]
 
 
-def _is_time(one: Change) -> bool:
+def _is_time(one: FigureChange) -> bool:
     return one.metric.startswith("median time")
 
 
-def _shown(one: Change, value: Estimate) -> str:
+def _shown(one: FigureChange, value: Estimate) -> str:
     return estimate(value, 1e3 if _is_time(one) else 1.0)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from benchmarks.peers.agreement import FIGURES, REFERENCE, Agreement, Figure, agreement
+from benchmarks.peers.agreement import FIGURES, REFERENCE, Agreement, PeerFigure, agreement
 from benchmarks.report.document import Report
 from benchmarks.report.tables import Column, Table
 from benchmarks.report.wording import number, percent
@@ -115,7 +115,7 @@ def _same_tokens(row: PeerRow) -> str:
     return ("yes" if all(held) else "no") if held else ""
 
 
-def _median(figures: Sequence[PeerFigures], figure: Figure) -> float | None:
+def _median(figures: Sequence[PeerFigures], figure: PeerFigure) -> float | None:
     values: list[float | None] = [getattr(one, figure) for one in figures]
     known = [value for value in values if value is not None]
     return statistics.median(known) if len(known) == len(values) else None

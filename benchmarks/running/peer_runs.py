@@ -9,13 +9,14 @@ from typing import Final
 
 from benchmarks.errors import PeerError, TargetError
 from benchmarks.load.loops import run_cell
-from benchmarks.peers import measure, ours
 from benchmarks.peers.agreement import REFERENCE as OURS
+from benchmarks.peers.measuring import ADAPTERS, measure_with
+from benchmarks.peers.own import ours
 from benchmarks.plan import Arm, Plan
 from benchmarks.records import Cell, Load
 from benchmarks.results import PeerFigures
 from benchmarks.running.folder import ResultsFolder
-from benchmarks.running.runner import OpenArm, Watcher
+from benchmarks.running.runner import OpenArm, ProgressListener
 from benchmarks.running.servers import ServedArm
 from benchmarks.workloads.workload import Workload
 
@@ -34,7 +35,7 @@ def run_peers(
     workload: Workload,
     folder: ResultsFolder,
     open_arm: OpenArm,
-    watcher: Watcher,
+    progress: ProgressListener,
 ) -> None:
     """Measure with all tools what is not there yet; what fails is noted as missing.
 
@@ -43,7 +44,7 @@ def run_peers(
         workload: what is sent.
         folder: where it is kept.
         open_arm: has the server.
-        watcher: is told.
+        progress: is told.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -63,13 +64,13 @@ def run_peers(
     ]
     if not plan.peers or not wanted:
         return
-    watcher.starting(arm.name)
+    progress.starting(arm.name)
     try:
         with open_arm(arm, plan.rounds) as served:
-            _take_turns(plan, served, wanted, workload=workload, folder=folder, watcher=watcher)
+            _take_turns(plan, served, wanted, workload=workload, folder=folder, progress=progress)
     except TargetError as error:
         folder.add_problem(f"Other benchmarks on {arm.name}", error.problem)
-        watcher.failed(f"Other benchmarks on {arm.name}: {error.problem}")
+        progress.failed(f"Other benchmarks on {arm.name}: {error.problem}")
 
 
 def _take_turns(
@@ -79,7 +80,7 @@ def _take_turns(
     *,
     workload: Workload,
     folder: ResultsFolder,
-    watcher: Watcher,
+    progress: ProgressListener,
 ) -> None:
     """Tool by tool; one that failed is not asked again."""
     broken: set[str] = set()
@@ -88,7 +89,7 @@ def _take_turns(
             continue
         arm = served.arm.name
         turn = f"{repetition + 1} of {REPETITIONS}"
-        watcher.says(f"{tool} measures {arm} at {load.words}, {turn}")
+        progress.says(f"{tool} measures {arm} at {load.words}, {turn}")
         served.flush_cache()
         try:
             figures = _measure(
@@ -103,7 +104,7 @@ def _take_turns(
         except PeerError as error:
             broken.add(tool)
             folder.add_problem(f"{tool} on {arm}", error.problem)
-            watcher.failed(f"{tool}: {error.problem}")
+            progress.failed(f"{tool}: {error.problem}")
             continue
         folder.add_peer(figures)
 
@@ -136,8 +137,8 @@ def _measure(
             f"{tool} needs the tokenizer of the model, which is not on this machine.",
             action="Measure a server that runs here, or leave --peer out.",
         )
-    return measure(
-        peer,
+    return measure_with(
+        ADAPTERS[peer],
         served.target,
         arm=served.arm.name,
         workload=workload,

@@ -36,7 +36,7 @@ from benchmarks.running.runner import Runner
 from benchmarks.running.servers import ServedArm, connect
 from benchmarks.selfcheck.loopback.schedule import Schedule
 from benchmarks.selfcheck.loopback.server import loopback
-from benchmarks.workloads import load_workload
+from benchmarks.workloads.loading import load_workload
 
 FALSE_SHARE: Final = 0.1
 SLOWDOWN: Final = 1.10

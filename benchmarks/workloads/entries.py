@@ -16,7 +16,7 @@ BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FileEntry:
     """One value of a file.
 
     Attributes:
@@ -30,7 +30,7 @@ class Entry:
     value: Any
 
 
-def read_entries(path: Path) -> tuple[Entry, ...]:
+def read_entries(path: Path) -> tuple[FileEntry, ...]:
     """Read all values of a JSONL file, or of a JSON file that is one array.
 
     Returns:
@@ -47,9 +47,9 @@ def read_entries(path: Path) -> tuple[Entry, ...]:
             raise WorkloadError(
                 f"{path.name} is an empty array.", action="Give it at least one prompt."
             )
-        return tuple(Entry("entry", number, value) for number, value in enumerate(array, 1))
+        return tuple(FileEntry("entry", number, value) for number, value in enumerate(array, 1))
     return tuple(
-        Entry("line", number, _parse(line, path.name, number))
+        FileEntry("line", number, _parse(line, path.name, number))
         # Not `splitlines`: JSON may hold U+2028 and the like inside of a text.
         for number, line in enumerate(data.split(b"\n"), 1)
         if line.strip()

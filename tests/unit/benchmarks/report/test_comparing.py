@@ -14,7 +14,7 @@ from rich.console import Console
 from benchmarks.analysis.figures import CellFigures, Estimate
 from benchmarks.errors import ReportError
 from benchmarks.records import Load
-from benchmarks.report.comparing import Change, ReportComparison, compare_reports
+from benchmarks.report.comparing import FigureChange, ReportComparison, compare_reports
 from benchmarks.report.comparing_display import headline, show, to_markdown
 from benchmarks.report.document import Report
 from tests.unit.benchmarks.report.samples import sample_report
@@ -33,7 +33,7 @@ def with_throughput(plain: Estimate) -> Report:
     )
 
 
-def throughput(comparison: ReportComparison) -> Change:
+def throughput(comparison: ReportComparison) -> FigureChange:
     return next(
         one for one in comparison.changes if (one.arm, one.metric) == ("plain", "output tokens/s")
     )
