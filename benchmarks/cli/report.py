@@ -22,13 +22,10 @@ def report(*, folder: Path, plots: Path | None, as_json: bool) -> None:
     """Make the reports of a run anew from what was measured; it may still be running."""
     from benchmarks.report.display import show_report  # noqa: PLC0415  # arrays and plots
     from benchmarks.report.document import build  # noqa: PLC0415
-    from benchmarks.report.files import write_report  # noqa: PLC0415
-    from benchmarks.report.plots.draw import write_plots  # noqa: PLC0415
+    from benchmarks.report.files import write_plots, write_report  # noqa: PLC0415
 
     made = build(ResultsFolder(folder).read())
-    files = write_report(made, folder)
-    drawn = write_plots(made, plots) if plots is not None else ()
-    written = [files.json, files.markdown, files.html, *drawn]
+    written = [*write_report(made, folder), *(write_plots(made, plots) if plots else ())]
     if as_json:
         click.echo(json.dumps({"files": [str(file) for file in written]}, indent=2))
         return

@@ -63,13 +63,7 @@ def measure_with(
             long, lost a request, or printed what cannot be read.
         StorageError: the folder cannot be written.
     """
-    try:
-        tool_version = version(adapter.package)
-    except PackageNotFoundError as error:
-        raise PeerError(
-            f"{adapter.tool} is not installed: there is no package {adapter.package!r}.",
-            action="Install it (`uv sync` brings both), or leave it out of `peers`.",
-        ) from error
+    tool_version = _version_of(adapter)
     stem = f"{adapter.tool}-{arm}-{workload.name}-{load.label}-{repetition}"
     task = Task(
         target=target,
@@ -91,6 +85,16 @@ def measure_with(
         generator_cpu_seconds=cpu_seconds,
         **asdict(reported),
     )
+
+
+def _version_of(adapter: Adapter) -> str:
+    try:
+        return version(adapter.package)
+    except PackageNotFoundError as error:
+        raise PeerError(
+            f"{adapter.tool} is not installed: there is no package {adapter.package!r}.",
+            action="Install it (`uv sync` brings both), or leave it out of `peers`.",
+        ) from error
 
 
 def _run(adapter: Adapter, task: Task, timeout_seconds: float) -> tuple[float, ReportedFigures]:

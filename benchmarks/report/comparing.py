@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -95,7 +95,16 @@ class ReportComparison:
 
 
 _COMPARISON: TypeAdapter[ReportComparison] = TypeAdapter(ReportComparison)
-_Key = tuple[str, str, Load, ComparedMetric]
+
+
+class _Key(NamedTuple):
+    arm: str
+    workload: str
+    load: Load
+    metric: ComparedMetric
+
+    def __str__(self) -> str:
+        return f"{self.arm}, {self.workload}, {self.load.words}: {self.metric}"
 
 
 def compare_reports(
@@ -137,8 +146,8 @@ def compare_reports(
         threshold=threshold,
         changes=tuple(_change(key, ours[key], theirs[key], threshold) for key in common),
         notes=tuple(notes),
-        only_in_a=tuple(_words(key) for key in ours if key not in theirs),
-        only_in_b=tuple(_words(key) for key in theirs if key not in ours),
+        only_in_a=tuple(str(key) for key in ours if key not in theirs),
+        only_in_b=tuple(str(key) for key in theirs if key not in ours),
         allows_missing=allow_missing,
     )
 
@@ -156,11 +165,10 @@ def _figures(report: Report) -> Iterator[tuple[_Key, Estimate]]:
         )
         for metric, value in found:
             if value is not None:
-                yield (cell.arm, cell.workload, cell.load, metric), value
+                yield _Key(cell.arm, cell.workload, cell.load, metric), value
 
 
 def _change(key: _Key, a: Estimate, b: Estimate, threshold: float) -> FigureChange:
-    arm, workload, load, metric = key
     change = b.value / a.value - 1 if a.value else 0.0
     overlap = _overlap(a, b)
     judgement: Judgement
@@ -169,13 +177,10 @@ def _change(key: _Key, a: Estimate, b: Estimate, threshold: float) -> FigureChan
     elif overlap:
         judgement = "within the intervals"
     else:
-        is_better = (change < 0) == (metric in LOWER_IS_BETTER)
+        is_better = (change < 0) == (key.metric in LOWER_IS_BETTER)
         judgement = "improvement" if is_better else "regression"
     return FigureChange(
-        arm=arm,
-        workload=workload,
-        load=load,
-        metric=metric,
+        **key._asdict(),
         a=a,
         b=b,
         change=change,
@@ -245,11 +250,6 @@ def _server(report: Report, arm: str) -> dict[str, Any]:
 
 def _failed_requests(report: Report, arm: str) -> int:
     return sum(cell.errored + cell.incomplete for cell in report.cells if cell.arm == arm)
-
-
-def _words(key: _Key) -> str:
-    arm, workload, load, metric = key
-    return f"{arm}, {workload}, {load.words}: {metric}"
 
 
 def _places(report: Report) -> str:

@@ -9,8 +9,9 @@ from rich.text import Text
 
 from benchmarks.analysis.figures import Estimate
 from benchmarks.report.comparing import FigureChange, ReportComparison
+from benchmarks.report.display import to_grid
 from benchmarks.report.markdown import escaped, table
-from benchmarks.report.tables import Column, Table
+from benchmarks.report.tables import Table, figures, texts
 from benchmarks.report.wording import counted, estimate, percent
 
 _STYLES = {"regression": "red", "improvement": "green"}
@@ -59,14 +60,8 @@ def to_markdown(comparison: ReportComparison) -> str:
 
 def show(comparison: ReportComparison) -> Iterator[RichTable | Text]:
     """The same for a terminal."""
-    shown = _as_table(comparison)
-    grid = RichTable(box=None, header_style="dim")
-    for column in shown.columns:
-        grid.add_column(column.title, justify="right" if column.is_figure else "left")
-    for one, row in zip(_ordered(comparison), shown.rows, strict=True):
-        # Names are other people's: as text, never as markup.
-        grid.add_row(*map(Text, row), style=_STYLES.get(one.judgement))
-    yield grid
+    styles = [_STYLES.get(one.judgement) for one in _ordered(comparison)]
+    yield to_grid(_as_table(comparison), styles=styles, pad_edge=True)
     for title, lines in _lists(comparison):
         yield Text(f"{title}:", style="dim")
         yield from (Text(f"  {line}") for line in lines)
@@ -77,15 +72,9 @@ def _as_table(comparison: ReportComparison) -> Table:
     return Table(
         "Changes",
         (
-            Column("Arm", is_figure=False),
-            Column("Workload", is_figure=False),
-            Column("Load", is_figure=False),
-            Column("Figure", is_figure=False),
-            Column("First"),
-            Column("Second"),
-            Column("Change"),
-            Column("Intervals", is_figure=False),
-            Column("Judgement", is_figure=False),
+            *texts("Arm", "Workload", "Load", "Figure"),
+            *figures("First", "Second", "Change"),
+            *texts("Intervals", "Judgement"),
         ),
         tuple(
             (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain, repeat
 
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -26,12 +27,20 @@ def show_report(report: Report) -> Iterator[RichTable | Text]:
     yield Text("")
 
 
-def to_grid(table: Table) -> RichTable:
-    """One of the report's tables for a terminal."""
-    grid = RichTable(box=None, header_style="dim", pad_edge=False)
+def to_grid(
+    table: Table, *, styles: Iterable[str | None] = (), pad_edge: bool = False
+) -> RichTable:
+    """A table for a terminal.
+
+    Args:
+        table: its title and note are left out.
+        styles: of its rows; where there are fewer, the others have none.
+        pad_edge: leave room at both sides.
+    """
+    grid = RichTable(box=None, header_style="dim", pad_edge=pad_edge)
     for column in table.columns:
         grid.add_column(column.title, justify="right" if column.is_figure else "left")
-    for row in table.rows:
+    for row, style in zip(table.rows, chain(styles, repeat(None)), strict=False):
         # Names are other people's: as text, never as markup.
-        grid.add_row(*map(Text, row))
+        grid.add_row(*map(Text, row), style=style)
     return grid

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from benchmarks.peers.agreement import FIGURES, REFERENCE, Agreement, PeerFigure, agreement
 from benchmarks.report.document import Report
-from benchmarks.report.tables import Column, Table
+from benchmarks.report.tables import Table, figures, texts
 from benchmarks.report.wording import number, percent
 from benchmarks.results import PeerFigures
 
@@ -71,14 +71,9 @@ def peer_table(report: Report) -> Table:
     return Table(
         "Other benchmarks, same server and prompts",
         (
-            Column("Arm", is_figure=False),
-            Column("Workload", is_figure=False),
-            Column("Load", is_figure=False),
-            Column("Tool", is_figure=False),
-            Column("Output, tokens/s"),
-            Column("TTFT p50, ms"),
-            Column("TPOT p50, ms"),
-            Column("Same tokens", is_figure=False),
+            *texts("Arm", "Workload", "Load", "Tool"),
+            *figures("Output, tokens/s", "TTFT p50, ms", "TPOT p50, ms"),
+            *texts("Same tokens"),
         ),
         tuple(
             (

@@ -21,6 +21,7 @@ from benchmarks.running.servers import ServedArm
 from benchmarks.workloads.workload import Workload
 
 REPETITIONS: Final = 3
+_Turn = tuple[str, Load, int]
 
 
 def chosen(plan: Plan) -> tuple[Arm, tuple[Load, ...]]:
@@ -67,7 +68,7 @@ def run_peers(
     progress.starting(arm.name)
     try:
         with open_arm(arm, plan.rounds) as served:
-            _take_turns(plan, served, wanted, workload=workload, folder=folder, progress=progress)
+            _take_turns(plan, served, workload, wanted, folder=folder, progress=progress)
     except TargetError as error:
         folder.add_problem(f"Other benchmarks on {arm.name}", error.problem)
         progress.failed(f"Other benchmarks on {arm.name}: {error.problem}")
@@ -76,49 +77,34 @@ def run_peers(
 def _take_turns(
     plan: Plan,
     served: ServedArm,
-    wanted: Sequence[tuple[str, Load, int]],
-    *,
     workload: Workload,
+    turns: Sequence[_Turn],
+    *,
     folder: ResultsFolder,
     progress: ProgressListener,
 ) -> None:
     """Tool by tool; one that failed is not asked again."""
+    arm = served.arm.name
     broken: set[str] = set()
-    for tool, load, repetition in wanted:
+    for turn in turns:
+        tool, load, repetition = turn
         if tool in broken:
             continue
-        arm = served.arm.name
-        turn = f"{repetition + 1} of {REPETITIONS}"
-        progress.says(f"{tool} measures {arm} at {load.words}, {turn}")
+        number = f"{repetition + 1} of {REPETITIONS}"
+        progress.says(f"{tool} measures {arm} at {load.words}, {number}")
         served.flush_cache()
         try:
-            figures = _measure(
-                plan,
-                served,
-                workload=workload,
-                load=load,
-                repetition=repetition,
-                tool=tool,
-                folder=folder.path,
-            )
+            folder.add_peer(_measure(plan, served, workload, turn, folder.path))
         except PeerError as error:
             broken.add(tool)
             folder.add_problem(f"{tool} on {arm}", error.problem)
             progress.failed(f"{tool}: {error.problem}")
-            continue
-        folder.add_peer(figures)
 
 
 def _measure(
-    plan: Plan,
-    served: ServedArm,
-    *,
-    workload: Workload,
-    load: Load,
-    repetition: int,
-    tool: str,
-    folder: Path,
+    plan: Plan, served: ServedArm, workload: Workload, turn: _Turn, folder: Path
 ) -> PeerFigures:
+    tool, load, repetition = turn
     if tool == OURS:
         cell = Cell(served.arm.name, workload.name, load, repetition)
         record, requests = asyncio.run(

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from benchmarks.errors import TargetError
 from benchmarks.load.loops import run_cell
 from benchmarks.plan import Arm, Plan
-from benchmarks.records import Cell, CellRecord, Load, RequestRecord
+from benchmarks.records import Cell, CellRecord, Load, Place, RequestRecord
 from benchmarks.running.folder import ResultsFolder
 from benchmarks.running.resources import GpuSampler
 from benchmarks.running.schedule import in_turn, side_by_side
@@ -128,13 +128,12 @@ class Runner:
 
     def _run_in_turn(self) -> None:
         failures = dict.fromkeys(self._arms, 0)
-        killed: Counter[tuple[str, str, Load]] = Counter()
+        killed: Counter[Place] = Counter()
         for number, name, cells in in_turn(self.plan, self._names):
             todo = [
                 cell
                 for cell in cells
-                if not self.folder.is_measured(cell)
-                and killed[cell.arm, cell.workload, cell.load] < GIVE_UP_AFTER
+                if not self.folder.is_measured(cell) and killed[cell.place] < GIVE_UP_AFTER
             ]
             # Answers are compared once; a later start serves as well where the first one failed.
             if not todo and not (number == self.plan.rounds - 1 and self._is_unscored(name)):
@@ -148,7 +147,7 @@ class Runner:
                     try:
                         self._measure(served, cell)
                     except ArmLostError:
-                        killed[cell.arm, cell.workload, cell.load] += 1
+                        killed[cell.place] += 1
                         raise
                 self._score(served)
 

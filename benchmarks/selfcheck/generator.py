@@ -18,7 +18,7 @@ import os
 import statistics
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ from benchmarks.errors import BenchmarkError, PeerError
 from benchmarks.peers.adapter import Adapter, Prepared, ReportedFigures, Task
 from benchmarks.peers.measuring import ADAPTERS, measure_with
 from benchmarks.peers.own import TOOL, ours
-from benchmarks.records import Cell, Load
+from benchmarks.records import Cell, Load, read_lines
 from benchmarks.selfcheck.accuracy import (
     Accuracy,
     Times,
@@ -43,7 +43,7 @@ from benchmarks.selfcheck.accuracy import (
 )
 from benchmarks.selfcheck.loopback.schedule import Schedule
 from benchmarks.selfcheck.loopback.server import Loopback, loopback
-from benchmarks.selfcheck.one_cell import ASKED, Asked, read_output
+from benchmarks.selfcheck.one_cell import ASKED, Asked
 from benchmarks.workloads.workload import Prompt, Workload
 
 if TYPE_CHECKING:
@@ -127,17 +127,13 @@ def _prepare(task: Task) -> Prepared:
 
 def _read(output: bytes, task: Task) -> ReportedFigures:
     try:
-        figures = ours(*read_output(output))
+        figures = ours(*read_lines(output))
     except ValueError as error:
         raise PeerError(
             f"Our own output cannot be read: {error}", action=f"See {task.folder}."
         ) from error
     return ReportedFigures(
-        requests=figures.requests,
-        output_tokens=figures.output_tokens,
-        output_tokens_per_second=figures.output_tokens_per_second,
-        median_time_to_first_token_seconds=figures.median_time_to_first_token_seconds,
-        median_time_per_output_token_seconds=figures.median_time_per_output_token_seconds,
+        **{one.name: getattr(figures, one.name) for one in fields(ReportedFigures)}
     )
 
 
@@ -215,7 +211,7 @@ class Bench:
         truths = self._server.truth()
         if adapter.tool == TOOL:
             name = f"{TOOL}-loopback-{asked.name}-{self._load.label}-{repetition}.output.jsonl"
-            _, records = read_output((self._folder / name).read_bytes())
+            _, records = read_lines((self._folder / name).read_bytes())
             keys = {prompt.id: prompt.messages[-1]["content"] for prompt in asked.prompts}
             self.pairs += paired_times(records, truths, keys)
         return figures, [true_times(truth) for truth in truths]

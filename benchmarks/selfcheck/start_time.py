@@ -67,13 +67,7 @@ class Summary:
 
 def with_variables(command: Command, **changes: str) -> Command:
     """The command with variables set."""
-    return Command(command.argv, MappingProxyType({**command.environment, **changes}))
-
-
-def without_argument(command: Command, argument: str) -> Command:
-    """The command without a switch."""
-    argv = tuple(part for part in command.argv if part != argument)
-    return Command(argv, command.environment)
+    return replace(command, environment=MappingProxyType({**command.environment, **changes}))
 
 
 def no_bytecode(command: Command, _: Path) -> Command:
@@ -93,7 +87,8 @@ def compiled_helpers(command: Command, scratch: Path) -> Command:
 
 def own_warm_up(command: Command, _: Path) -> Command:
     """The server sends its own warm-up request before it says that it is up."""
-    return without_argument(command, "--skip-server-warmup")
+    argv = tuple(part for part in command.argv if part != "--skip-server-warmup")
+    return replace(command, argv=argv)
 
 
 ARMS: Final[Mapping[str, Callable[[Command, Path], Command]]] = MappingProxyType(

@@ -13,10 +13,10 @@ find the slowdown.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -74,9 +74,8 @@ def compare_once(baseline_url: str, candidate_url: str, size: Size, seed: int) -
         scored_prompts=0,
     )
 
-    @contextlib.contextmanager
-    def opened(arm: Arm, number: int) -> Iterator[ServedArm]:
-        yield connect(arm, str(arm.url), round_number=number)
+    def opened(arm: Arm, number: int) -> AbstractContextManager[ServedArm]:
+        return nullcontext(connect(arm, str(arm.url), round_number=number))
 
     with tempfile.TemporaryDirectory(prefix="verdict-") as path:
         folder = ResultsFolder(Path(path) / "results")

@@ -71,7 +71,7 @@ def _read(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise WorkloadError(
-            f"{_short(str(path), 200)} cannot be read: {why}.",
+            f"{short(str(path), 200)} cannot be read: {why}.",
             action="Check the path and its permissions.",
         ) from None
     try:
@@ -139,5 +139,6 @@ def _place(data: bytes, offset: int) -> tuple[int, int]:
     return data.count(b"\n", 0, offset) + 1, len(data[begin:offset].decode(errors="ignore")) + 1
 
 
-def _short(text: str, longest: int) -> str:
+def short(text: str, longest: int = 80) -> str:
+    """A text for a message, cut to so many characters."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"

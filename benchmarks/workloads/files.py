@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from benchmarks.errors import WorkloadError
 from benchmarks.workloads import messages, sharegpt
 from benchmarks.workloads.draw import Draw
-from benchmarks.workloads.entries import FileEntry, read_entries
+from benchmarks.workloads.entries import FileEntry, read_entries, short
 from benchmarks.workloads.workload import Prompt, Workload
 from launcher.text import nearest
 
@@ -124,7 +124,7 @@ def _refuse_twice(name: str, entries: Sequence[FileEntry], prompts: Sequence[Pro
         before = first.setdefault(prompt.id, entry)
         if before is not entry:
             raise WorkloadError(
-                f"{name}, {entry.unit} {entry.number}: the id {_short(prompt.id)!r} is taken by "
+                f"{name}, {entry.unit} {entry.number}: the id {short(prompt.id)!r} is taken by "
                 f"{before.unit} {before.number}.",
                 action="Give each an `id` of its own, or none.",
             )
@@ -157,14 +157,10 @@ def _describe(error: ValidationError) -> str:
 
 def _one(kind: str, location: tuple[int | str, ...], message: str) -> str:
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    place = _short(place.removeprefix("."))
+    place = short(place.removeprefix("."))
     if kind == "extra_forbidden":
         return f"unknown key {place!r}{nearest(place, messages.RequestLine.model_fields)}"
     if kind == "missing":
         return f"{place!r} is missing"
     text = message.removeprefix("Value error, ")
     return f"{place!r}: {text[:1].lower()}{text[1:]}" if place else text
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:79]}…"

@@ -89,12 +89,6 @@ class _KillAttempt:
     may_be_kept: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Settled:
-    outcome: str
-    at: float
-
-
 class Soak:
     """A server that is killed and has to come back.
 
@@ -193,7 +187,7 @@ class Soak:
             # The lock is free as soon as it is gone.
             wait_until_gone(attempt.killed, timeout_seconds=COMMAND_TIMEOUT_SECONDS)
             self._commands.append(self._launcher.up())
-        end = self._until(lambda: self._settled(attempt), attempt.mark)
+        outcome, settled_at = self._until(lambda: self._settled(attempt), attempt.mark)
         prober = HttpProber(former.base_url)
         self._until(
             lambda: prober.generate(ANSWER_TOKENS, timeout_seconds=ANSWER_TIMEOUT_SECONDS),
@@ -202,23 +196,23 @@ class Soak:
         answered_at = time.monotonic()
         finished, broken, hung = in_flight.wait()
         added = start = None
-        if end.outcome == NEW_RUN:
+        if outcome == NEW_RUN:
             start = self._usual_start_seconds = self.watch.record.ready_seconds or 0.0
-            added = end.at - attempt.at - start
-        elif end.outcome != KEPT and kill.phase is None:
-            added = end.at - attempt.at
-        problems = self._problems(end.outcome, former)
+            added = settled_at - attempt.at - start
+        elif outcome != KEPT and kill.phase is None:
+            added = settled_at - attempt.at
+        problems = self._problems(outcome, former)
         if hung:
             problems.append(f"{hung} requests in flight never ended")
-        if broken and end.outcome != NEW_RUN:
+        if broken and outcome != NEW_RUN:
             problems.append(f"{broken} requests broke although the server went on")
-        if end.outcome == NEW_RUN and kill.target == "collector" and not attempt.may_be_kept:
+        if outcome == NEW_RUN and kill.target == "collector" and not attempt.may_be_kept:
             problems.append("the server was restarted, only because its log's collector was killed")
         return replace(
             kill,
-            outcome=end.outcome,
+            outcome=outcome,
             detected_seconds=self._detected_seconds(attempt),
-            recovered_seconds=round(end.at - attempt.at, 3),
+            recovered_seconds=round(settled_at - attempt.at, 3),
             answered_seconds=round(answered_at - attempt.at, 3),
             start_seconds=start,
             added_seconds=None if added is None else round(added, 3),
@@ -277,19 +271,19 @@ class Soak:
             return target, self._chance.choice(fitting)
         return ANY_MEMBER, self._chance.choice(members or [record.supervisor])
 
-    def _settled(self, attempt: _KillAttempt) -> _Settled | None:
-        """What became of the server, once that is clear."""
+    def _settled(self, attempt: _KillAttempt) -> tuple[str, float] | None:
+        """What became of the server and when, once that is clear."""
         former, now = attempt.former, self.watch.record
         if now.state is not ServerState.READY:
             return None
         ready = self._first(ServerReady, attempt.mark)
         if now.run_id != former.run_id or attempt.killed == former.supervisor:
             outcome = ADOPTED if now.run_id == former.run_id else NEW_RUN
-            return _Settled(outcome, ready.at) if ready is not None else None
+            return (outcome, ready.at) if ready is not None else None
         if attempt.killed == former.collector and now.collector != former.collector:
-            return _Settled(REPLACED, time.monotonic())
+            return REPLACED, time.monotonic()
         if attempt.may_be_kept and time.monotonic() >= attempt.at + SETTLE_SECONDS:
-            return _Settled(KEPT, time.monotonic())
+            return KEPT, time.monotonic()
         return None
 
     def _first(self, kind: type[Event], mark: int) -> Seen | None:
