@@ -33,7 +33,6 @@ def grade(
     *,
     baseline: str,
     candidate: str,
-    near_tie_nats: float = NEAR_TIE_NATS,
 ) -> Equality:
     """Hold a candidate's outputs against the baseline's, and the baseline's against themselves.
 
@@ -42,7 +41,6 @@ def grade(
         requests: of a run; the timed answers, compared as whole texts.
         baseline: an arm.
         candidate: another.
-        near_tie_nats: the gap up to which a difference is a near tie.
     """
     first, second = _by_prompt(scored, baseline, 0), _by_prompt(scored, baseline, 1)
     other = _by_prompt(scored, candidate, 0)
@@ -50,9 +48,9 @@ def grade(
     return Equality(
         baseline=baseline,
         candidate=candidate,
-        near_tie_nats=near_tie_nats,
-        answers=_all(first, other, near_tie_nats),
-        noise_floor=_all(first, second, near_tie_nats) if second else (),
+        near_tie_nats=NEAR_TIE_NATS,
+        answers=_all(first, other),
+        noise_floor=_all(first, second) if second else (),
         timed_same=same,
         timed_pairs=pairs,
     )
@@ -119,12 +117,10 @@ def _by_prompt(scored: Iterable[ScoredAnswer], arm: str, repetition: int) -> _An
     }
 
 
-def _all(
-    baseline: _Answers, candidate: _Answers, near_tie_nats: float
-) -> tuple[AnswerComparison, ...]:
+def _all(baseline: _Answers, candidate: _Answers) -> tuple[AnswerComparison, ...]:
     """One a prompt that either has, in the order of the baseline's; a missing answer says so."""
     return tuple(
-        compare_answers(baseline[key], candidate[key], near_tie_nats)
+        compare_answers(baseline[key], candidate[key], NEAR_TIE_NATS)
         if key in baseline and key in candidate
         else _comparison(baseline.get(key) or candidate[key], "not scored")
         for key in dict.fromkeys((*baseline, *candidate))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
 from benchmarks.analysis.figures import CellFigures
 from benchmarks.plan import Objective
@@ -262,16 +262,10 @@ class Metric:
 
     Attributes:
         name: of its formula's function.
-        title: for people.
-        unit: of its values.
-        better: which way is better.
         values: of one request; none, one, or many.
     """
 
     name: str
-    title: str
-    unit: Literal["s", "tokens", "share"]
-    better: Literal["lower", "higher"]
     values: Callable[[RequestRecord], tuple[float, ...]]
 
 
@@ -279,37 +273,26 @@ def _successful(requests: Iterable[RequestRecord]) -> Iterable[RequestRecord]:
     return (record for record in requests if record.outcome == "successful")
 
 
-def _metric(
-    function: Callable[[RequestRecord], float | None],
-    title: str,
-    unit: Literal["s", "tokens", "share"],
-    better: Literal["lower", "higher"] = "lower",
-) -> Metric:
+def _metric(function: Callable[[RequestRecord], float | None]) -> Metric:
     """A metric of which a request has one value or none."""
 
     def values(record: RequestRecord) -> tuple[float, ...]:
         value = function(record)
         return () if value is None else (value,)
 
-    return Metric(function.__name__, title, unit, better, values)
+    return Metric(function.__name__, values)
 
 
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
     {
         metric.name: metric
         for metric in (
-            _metric(time_to_first_token_seconds, "Time to first token", "s"),
-            _metric(time_per_output_token_seconds, "Time per output token", "s"),
-            Metric(
-                inter_chunk_latencies_seconds.__name__,
-                "Inter-chunk latency",
-                "s",
-                "lower",
-                inter_chunk_latencies_seconds,
-            ),
-            _metric(end_to_end_seconds, "End to end", "s"),
-            _metric(acceptance_length, "Acceptance length", "tokens", "higher"),
-            _metric(acceptance_rate, "Acceptance rate", "share", "higher"),
+            _metric(time_to_first_token_seconds),
+            _metric(time_per_output_token_seconds),
+            Metric(inter_chunk_latencies_seconds.__name__, inter_chunk_latencies_seconds),
+            _metric(end_to_end_seconds),
+            _metric(acceptance_length),
+            _metric(acceptance_rate),
         )
     }
 )

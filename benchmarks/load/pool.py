@@ -14,7 +14,6 @@ from benchmarks.load.connection import BUFFER_BYTES, Connection, HttpAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from types import TracebackType
 
     from benchmarks.load.target import Target
 
@@ -53,12 +52,7 @@ class Pool:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for connection in self._all:
             connection.abort()
         if self._all:

@@ -73,15 +73,12 @@ class Agreement:
     same_tokens: bool
 
 
-def agreement(
-    figures: Sequence[PeerFigures], *, limit_percent: float = LIMIT_PERCENT
-) -> tuple[Agreement, ...]:
+def agreement(figures: Sequence[PeerFigures]) -> tuple[Agreement, ...]:
     """Hold each other tool's figures against ours, for each arm, workload and load.
 
     Args:
         figures: of all tools, in any order; a place without ours, or with ours alone, gives
             nothing.
-        limit_percent: how far two may lie apart, above 0.
 
     Returns:
         In the order in which places and tools first appear, a tool's figures side by side. A
@@ -114,7 +111,7 @@ def agreement(
                         ours=our,
                         theirs=their,
                         difference_percent=difference,
-                        is_within_limit=abs(difference) <= limit_percent,
+                        is_within_limit=abs(difference) <= LIMIT_PERCENT,
                         repetitions=(len(mine), len(theirs)),
                         spread_percent=_spread_percent(mine, theirs),
                         same_tokens=len({(o.requests, o.output_tokens) for o in own + others}) == 1,

@@ -97,9 +97,9 @@ def trial_of(arm: str, rung: int, requests: Sequence[RequestRecord], *, seconds:
     )
 
 
-def prompts_of(rung: int, most: int, *, first: int = FIRST_PROMPTS) -> int:
+def prompts_of(rung: int, most: int) -> int:
     """Prompts for each candidate of a rung: twice as many as in the one before."""
-    return min(most, int(first * HALVED_BY**rung))
+    return min(most, int(FIRST_PROMPTS * HALVED_BY**rung))
 
 
 def search(

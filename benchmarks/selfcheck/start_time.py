@@ -23,7 +23,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.running.resources import cpu_seconds
+from benchmarks.running.resources import server_cpu_seconds
 from launcher.config.sources import resolve
 from launcher.engines.launch import Command, Launch
 from launcher.preflight import prepare
@@ -32,7 +32,6 @@ from launcher.state.store import RunStore
 from launcher.supervision.mailbox import Request
 from launcher.supervision.supervisor import Supervisor
 from launcher.system.hardware import probe_hardware
-from launcher.system.members import find_members
 
 BASELINE: Final = "as launched"
 SEED: Final = 20261123
@@ -118,10 +117,7 @@ def measure(launch: Launch, folder: Path) -> tuple[float, float]:
         if isinstance(event, ServerReady):
             record = store.read()
             assert record is not None  # noqa: S101  # the supervisor has just written it
-            assert record.server is not None  # noqa: S101
-            members = find_members(record.server, record.run_id)
-            cpu = sum(cpu_seconds(member.pid) for member in members)
-            taken.append((event.elapsed_seconds, cpu))
+            taken.append((event.elapsed_seconds, server_cpu_seconds(record) or 0.0))
             supervisor.request(Request.STOP)
 
     supervisor = Supervisor(launch, store, emit)

@@ -123,22 +123,18 @@ def main(*, comparisons: int, rounds: int, prompts: int, concurrency: int, url: 
     """Compare a server with itself, again and again; then with one that is 10 % slower."""
     size = Size(rounds, prompts, concurrency)
     out = Console()
-    numbers = range(comparisons)
+
+    def compared(title: str, baseline_url: str, candidate_url: str) -> list[Speedup]:
+        seeds = track(range(comparisons), title, console=Console(stderr=True), transient=True)
+        return [compare_once(baseline_url, candidate_url, size, seed) for seed in seeds]
+
     slower: list[Speedup] = []
     with loopback(SCHEDULE) as server:
         address = url or server.base_url
-        same = [
-            compare_once(address, address, size, seed)
-            for seed in track(numbers, "the same", console=Console(stderr=True), transient=True)
-        ]
+        same = compared("the same", address, address)
         if url is None:
             with loopback(SCHEDULE.model_copy(update={"slowdown": SLOWDOWN})) as slow:
-                slower = [
-                    compare_once(address, slow.base_url, size, seed)
-                    for seed in track(
-                        numbers, "10 % slower", console=Console(stderr=True), transient=True
-                    )
-                ]
+                slower = compared("10 % slower", address, slow.base_url)
     out.print(show("One server on both sides", same))
     if slower:
         out.print(show("The second server 10 % slower", slower))
