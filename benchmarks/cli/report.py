@@ -60,10 +60,10 @@ def compare(*, before: Path, after: Path, threshold: float, allow_other_prompts:
     Each is a report.json, or the folder that holds it.
     """
     from benchmarks.report.comparing import compare_reports  # noqa: PLC0415
-    from benchmarks.report.comparing_display import (  # noqa: PLC0415
+    from benchmarks.report.display import (  # noqa: PLC0415
+        comparison_to_markdown,
         headline,
-        show,
-        to_markdown,
+        show_comparison,
     )
     from benchmarks.report.document import read_report  # noqa: PLC0415
 
@@ -77,9 +77,9 @@ def compare(*, before: Path, after: Path, threshold: float, allow_other_prompts:
     if as_json:
         click.echo(found.to_json(), nl=False)
     elif markdown:
-        click.echo(to_markdown(found), nl=False)
+        click.echo(comparison_to_markdown(found), nl=False)
     else:
-        for part in show(found):
+        for part in show_comparison(found):
             consoles.out().print(part)
     if not found.is_worse:
         return
