@@ -7,6 +7,7 @@ differences within one run.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -41,6 +42,11 @@ class Load:
             raise ValueError("a load is a concurrency or a rate, above 0")
 
     @property
+    def order(self) -> tuple[bool, float]:
+        """To sort by: closed loops by concurrency, then open loops by rate."""
+        return self.concurrency is None, self.concurrency or self.rate_per_second or 0.0
+
+    @property
     def label(self) -> str:
         """For tables and file names: `c8` or `r2.5`."""
         return f"c{self.concurrency}" if self.concurrency else f"r{self.rate_per_second:g}"
@@ -61,6 +67,15 @@ class Cell:
     workload: str
     load: Load
     round: int
+
+    @property
+    def place(self) -> Place:
+        """What is measured once a round."""
+        return self.arm, self.workload, self.load
+
+
+Place = tuple[str, str, Load]
+"""Arm, workload and load."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,3 +211,18 @@ SCORED: TypeAdapter[ScoredAnswer] = TypeAdapter(ScoredAnswer)
 def to_line(record: Any, adapter: TypeAdapter[Any]) -> bytes:
     """One line of JSON, newline included. A NaN is refused by whoever reads it: none is made."""
     return adapter.dump_json(record) + b"\n"
+
+
+def to_lines(cell: CellRecord, requests: Iterable[RequestRecord]) -> bytes:
+    """A cell on the first line, and a request on each other."""
+    return b"".join([to_line(cell, CELL), *(to_line(one, REQUEST) for one in requests)])
+
+
+def read_lines(content: bytes) -> tuple[CellRecord, list[RequestRecord]]:
+    """Read what `to_lines` made.
+
+    Raises:
+        ValueError: it is not that.
+    """
+    first, *others = content.splitlines() or [b""]
+    return CELL.validate_json(first), [REQUEST.validate_json(line) for line in others]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from typing import Final
@@ -47,8 +48,8 @@ def analyse(results: Results) -> Analysis:
     workloads = list(
         dict.fromkeys([*results.workloads, *(record.cell.workload for record in results.cells)])
     )
-    loads = sorted(set(plan.loads), key=_load_order)
-    measured = {(r.cell.arm, r.cell.workload, r.cell.load) for r in results.requests}
+    loads = sorted(set(plan.loads), key=lambda load: load.order)
+    measured = {one.cell.place for one in results.requests}
     cells = tuple(
         figures(results, arm, workload, load, seed=plan.seed)
         for workload, load, arm in product(workloads, loads, arms)
@@ -59,21 +60,19 @@ def analyse(results: Results) -> Analysis:
     equalities: list[Equality] = []
     for candidate in arms[1:]:
         for workload in workloads:
-            found = [
-                one
-                for load in loads
-                if (
-                    one := compare(
-                        results.requests,
-                        results.cells,
-                        baseline=plan.baseline,
-                        candidate=candidate,
-                        workload=workload,
-                        load=load,
-                        seed=plan.seed,
-                    )
+            compared = (
+                compare(
+                    results.requests,
+                    results.cells,
+                    baseline=plan.baseline,
+                    candidate=candidate,
+                    workload=workload,
+                    load=load,
+                    seed=plan.seed,
                 )
-            ]
+                for load in loads
+            )
+            found = [one for one in compared if one]
             speedups += found
             if crossing := crossover(found):
                 crossovers.append(crossing)
@@ -102,47 +101,35 @@ def figures(results: Results, arm: str, workload: str, load: Load, *, seed: int)
         load: which.
         seed: of the bootstrap; the same gives the same intervals.
     """
-    wanted = (arm, workload, load)
-    requests = [r for r in results.requests if (r.cell.arm, r.cell.workload, r.cell.load) == wanted]
-    whole = [
-        c
-        for c in results.cells
-        if (c.cell.arm, c.cell.workload, c.cell.load) == wanted and c.is_complete
-    ]
+    place = (arm, workload, load)
+    requests = [one for one in results.requests if one.cell.place == place]
+    whole = [one for one in results.cells if one.cell.place == place and one.is_complete]
     successful = [one for one in requests if one.outcome == "successful"]
+    outcomes = Counter(one.outcome for one in requests)
     histogram = add_histograms(successful)
     proposed = sum(one.proposed_draft_tokens or 0 for one in successful)
+    accepted = sum(one.correct_draft_tokens or 0 for one in successful)
     objective = results.plan.objective
     # All metrics draw the same prompts: each begins with the seed anew.
     found = (distribution(metric, successful, seed=seed) for metric in METRICS.values())
 
-    def over_rounds(
-        function: Callable[[CellRecord, Sequence[RequestRecord]], float | None],
-    ) -> Estimate | None:
-        values = [function(c, [r for r in requests if r.cell == c.cell]) for c in whole]
-        known = [value for value in values if value is not None]
-        return mean_over_rounds(known) if known else None
+    def goodput(cell: CellRecord, own: Sequence[RequestRecord]) -> float | None:
+        return goodput_requests_per_second(cell, own, objective) if objective else None
 
     return CellFigures(
         arm=arm,
         workload=workload,
         load=load,
         rounds=len(whole),
-        successful=len(successful),
-        errored=sum(one.outcome == "errored" for one in requests),
-        incomplete=sum(one.outcome == "incomplete" for one in requests),
+        successful=outcomes["successful"],
+        errored=outcomes["errored"],
+        incomplete=outcomes["incomplete"],
         distributions=tuple(one for one in found if one is not None),
-        output_tokens_per_second=over_rounds(output_tokens_per_second),
-        requests_per_second=over_rounds(requests_per_second),
-        goodput_requests_per_second=over_rounds(
-            lambda cell, own: goodput_requests_per_second(cell, own, objective)
-        )
-        if objective
-        else None,
+        output_tokens_per_second=_over_rounds(output_tokens_per_second, whole, requests),
+        requests_per_second=_over_rounds(requests_per_second, whole, requests),
+        goodput_requests_per_second=_over_rounds(goodput, whole, requests),
         acceptance_length=_acceptance_length(successful, seed),
-        acceptance_rate=sum(one.correct_draft_tokens or 0 for one in successful) / proposed
-        if proposed
-        else None,
+        acceptance_rate=accepted / proposed if proposed else None,
         acceptance_rate_by_position=acceptance_rate_by_position(histogram),
         accepted_histogram=histogram,
         server_cpu_seconds_per_output_token=_per_token(
@@ -193,20 +180,25 @@ def distribution(
     )
 
 
-def _load_order(load: Load) -> tuple[bool, float]:
-    """Closed loops by concurrency, then open loops by rate."""
-    return load.concurrency is None, load.concurrency or load.rate_per_second or 0.0
+def _over_rounds(
+    function: Callable[[CellRecord, Sequence[RequestRecord]], float | None],
+    whole: Iterable[CellRecord],
+    requests: Sequence[RequestRecord],
+) -> Estimate | None:
+    """The mean of a metric of cells, each with its own requests."""
+    values = [function(cell, [one for one in requests if one.cell == cell.cell]) for cell in whole]
+    known = [value for value in values if value is not None]
+    return mean_over_rounds(known) if known else None
 
 
 def _acceptance_length(successful: Iterable[RequestRecord], seed: int) -> Estimate | None:
     """Formula: sum(correct_draft_tokens + verify_rounds) / sum(verify_rounds)."""
-    tokens: dict[str, int] = {}
-    steps: dict[str, int] = {}
+    tokens: Counter[str] = Counter()
+    steps: Counter[str] = Counter()
     for one in successful:
         if one.verify_rounds and one.correct_draft_tokens is not None:
-            committed = one.correct_draft_tokens + one.verify_rounds
-            tokens[one.prompt_id] = tokens.get(one.prompt_id, 0) + committed
-            steps[one.prompt_id] = steps.get(one.prompt_id, 0) + one.verify_rounds
+            tokens[one.prompt_id] += one.correct_draft_tokens + one.verify_rounds
+            steps[one.prompt_id] += one.verify_rounds
     if not steps:
         return None
     return quotient_over_prompts(

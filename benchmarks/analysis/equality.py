@@ -11,10 +11,11 @@ of another size, is the noise floor.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
-from benchmarks.analysis.figures import AnswerComparison, Equality, Grade
-from benchmarks.records import RequestRecord, ScoredAnswer, ScoredToken
+from benchmarks.analysis.figures import AnswerComparison, Equality
+from benchmarks.records import RequestRecord, ScoredAnswer
 
 NEAR_TIE_NATS: Final = 0.25
 """The gap up to which rounding explains a difference: two steps of bfloat16 for logits from 16 to
@@ -33,7 +34,6 @@ def grade(
     *,
     baseline: str,
     candidate: str,
-    near_tie_nats: float = NEAR_TIE_NATS,
 ) -> Equality:
     """Hold a candidate's outputs against the baseline's, and the baseline's against themselves.
 
@@ -42,7 +42,6 @@ def grade(
         requests: of a run; the timed answers, compared as whole texts.
         baseline: an arm.
         candidate: another.
-        near_tie_nats: the gap up to which a difference is a near tie.
     """
     first, second = _by_prompt(scored, baseline, 0), _by_prompt(scored, baseline, 1)
     other = _by_prompt(scored, candidate, 0)
@@ -50,9 +49,9 @@ def grade(
     return Equality(
         baseline=baseline,
         candidate=candidate,
-        near_tie_nats=near_tie_nats,
-        answers=_all(first, other, near_tie_nats),
-        noise_floor=_all(first, second, near_tie_nats) if second else (),
+        near_tie_nats=NEAR_TIE_NATS,
+        answers=_all(first, other),
+        noise_floor=_all(first, second) if second else (),
         timed_same=same,
         timed_pairs=pairs,
     )
@@ -70,42 +69,34 @@ def compare_answers(
     had ended and the other went on, nothing shows a tie: a true difference.
     """
     ours, theirs = candidate.tokens, baseline.tokens
+    found = AnswerComparison(
+        workload=baseline.workload, prompt_id=baseline.prompt_id, grade="same text"
+    )
     # The same text cut into other tokens is the same text.
     if "".join(one.text for one in ours) == "".join(one.text for one in theirs):
-        return _comparison(baseline, "same text")
+        return found
     place = next(
         (k for k, (a, b) in enumerate(zip(theirs, ours, strict=False)) if a.text != b.text),
         min(len(theirs), len(ours)),
     )
     token = theirs[place] if place < len(theirs) else None
     other = ours[place] if place < len(ours) else None
+    found = replace(
+        found,
+        grade="true difference",
+        first_divergent_token=place,
+        baseline_token=token.text if token else None,
+        candidate_token=other.text if other else None,
+    )
     if token is None or other is None:
-        return _comparison(baseline, "true difference", place, (token, other))
+        return found
     if other.text in token.alternatives:
         gap = token.log_probability - token.alternatives[other.text]
-        graded: Grade = "near tie" if abs(gap) <= near_tie_nats else "true difference"
-        return _comparison(baseline, graded, place, (token, other), gap)
+        is_tie = abs(gap) <= near_tie_nats
+        return replace(found, grade="near tie" if is_tie else "true difference", gap_nats=gap)
     last = min(token.alternatives.values(), default=token.log_probability)
-    graded = "true difference" if token.log_probability - last > near_tie_nats else "not scored"
-    return _comparison(baseline, graded, place, (token, other))
-
-
-def _comparison(
-    answer: ScoredAnswer,
-    graded: Grade,
-    place: int | None = None,
-    tokens: tuple[ScoredToken | None, ScoredToken | None] = (None, None),
-    gap: float | None = None,
-) -> AnswerComparison:
-    return AnswerComparison(
-        workload=answer.workload,
-        prompt_id=answer.prompt_id,
-        grade=graded,
-        first_divergent_token=place,
-        baseline_token=tokens[0].text if tokens[0] else None,
-        candidate_token=tokens[1].text if tokens[1] else None,
-        gap_nats=gap,
-    )
+    is_far = token.log_probability - last > near_tie_nats
+    return found if is_far else replace(found, grade="not scored")
 
 
 _Answers = Mapping[tuple[str, str], ScoredAnswer]
@@ -119,14 +110,12 @@ def _by_prompt(scored: Iterable[ScoredAnswer], arm: str, repetition: int) -> _An
     }
 
 
-def _all(
-    baseline: _Answers, candidate: _Answers, near_tie_nats: float
-) -> tuple[AnswerComparison, ...]:
+def _all(baseline: _Answers, candidate: _Answers) -> tuple[AnswerComparison, ...]:
     """One a prompt that either has, in the order of the baseline's; a missing answer says so."""
     return tuple(
-        compare_answers(baseline[key], candidate[key], near_tie_nats)
+        compare_answers(baseline[key], candidate[key], NEAR_TIE_NATS)
         if key in baseline and key in candidate
-        else _comparison(baseline.get(key) or candidate[key], "not scored")
+        else AnswerComparison(workload=key[0], prompt_id=key[1], grade="not scored")
         for key in dict.fromkeys((*baseline, *candidate))
     )
 

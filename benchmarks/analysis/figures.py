@@ -159,10 +159,10 @@ class AnswerComparison:
     workload: str
     prompt_id: str
     grade: Grade
-    first_divergent_token: int | None
-    baseline_token: str | None
-    candidate_token: str | None
-    gap_nats: float | None
+    first_divergent_token: int | None = None
+    baseline_token: str | None = None
+    candidate_token: str | None = None
+    gap_nats: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
+from benchmarks.analysis.figures import CellFigures
 from benchmarks.plan import Objective
 from benchmarks.records import CellRecord, RequestRecord
 
@@ -129,8 +130,8 @@ def acceptance_rate(record: RequestRecord) -> float | None:
     return record.correct_draft_tokens / record.proposed_draft_tokens
 
 
-def add_histograms(records: Iterable[RequestRecord]) -> tuple[int, ...]:
-    """Verify steps by how many drafts they accepted, over several requests.
+def add_histograms(records: Iterable[RequestRecord | CellFigures]) -> tuple[int, ...]:
+    """Verify steps by how many drafts they accepted, over several requests or cells.
 
     SGLang makes a request's histogram only as long as its best step, hence they differ in length.
     Source: sglang, srt/managers/schedule_batch.py, `update_spec_correct_drafts_histogram`.
@@ -261,65 +262,37 @@ class Metric:
 
     Attributes:
         name: of its formula's function.
-        title: for people.
-        unit: of its values.
-        better: which way is better.
         values: of one request; none, one, or many.
     """
 
     name: str
-    title: str
-    unit: Literal["s", "tokens", "share"]
-    better: Literal["lower", "higher"]
     values: Callable[[RequestRecord], tuple[float, ...]]
-
-
-def _one(function: Callable[[RequestRecord], float | None]) -> Callable[..., tuple[float, ...]]:
-    def values(record: RequestRecord) -> tuple[float, ...]:
-        value = function(record)
-        return () if value is None else (value,)
-
-    return values
 
 
 def _successful(requests: Iterable[RequestRecord]) -> Iterable[RequestRecord]:
     return (record for record in requests if record.outcome == "successful")
 
 
+def _metric(function: Callable[[RequestRecord], float | None]) -> Metric:
+    """A metric of which a request has one value or none."""
+
+    def values(record: RequestRecord) -> tuple[float, ...]:
+        value = function(record)
+        return () if value is None else (value,)
+
+    return Metric(function.__name__, values)
+
+
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType(
     {
         metric.name: metric
         for metric in (
-            Metric(
-                "time_to_first_token_seconds",
-                "Time to first token",
-                "s",
-                "lower",
-                _one(time_to_first_token_seconds),
-            ),
-            Metric(
-                "time_per_output_token_seconds",
-                "Time per output token",
-                "s",
-                "lower",
-                _one(time_per_output_token_seconds),
-            ),
-            Metric(
-                "inter_chunk_latencies_seconds",
-                "Inter-chunk latency",
-                "s",
-                "lower",
-                inter_chunk_latencies_seconds,
-            ),
-            Metric("end_to_end_seconds", "End to end", "s", "lower", _one(end_to_end_seconds)),
-            Metric(
-                "acceptance_length",
-                "Acceptance length",
-                "tokens",
-                "higher",
-                _one(acceptance_length),
-            ),
-            Metric("acceptance_rate", "Acceptance rate", "share", "higher", _one(acceptance_rate)),
+            _metric(time_to_first_token_seconds),
+            _metric(time_per_output_token_seconds),
+            Metric(inter_chunk_latencies_seconds.__name__, inter_chunk_latencies_seconds),
+            _metric(end_to_end_seconds),
+            _metric(acceptance_length),
+            _metric(acceptance_rate),
         )
     }
 )

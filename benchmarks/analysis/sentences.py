@@ -35,9 +35,11 @@ def write_sentences(
         For each candidate the sentence on the whole run, then one a workload.
     """
     sentences: list[str] = []
+    equality_of = {one.candidate: one for one in equalities}
+    crossing_of = {(one.candidate, one.workload): one for one in crossovers}
     for candidate in candidates:
         own = [one for one in speedups if one.candidate == candidate]
-        equality = next((one for one in equalities if one.candidate == candidate), None)
+        equality = equality_of.get(candidate)
         if not own:
             sentences.append(
                 f"{candidate} could not be held against {baseline}: no request was successful "
@@ -46,12 +48,8 @@ def write_sentences(
             continue
         sentences.append(whole_run(own, equality))
         for workload in dict.fromkeys(one.workload for one in own):
-            crossing = next(
-                (c for c in crossovers if (c.candidate, c.workload) == (candidate, workload)), None
-            )
-            sentences.append(
-                one_workload([s for s in own if s.workload == workload], crossing, equality)
-            )
+            here = [one for one in own if one.workload == workload]
+            sentences.append(one_workload(here, crossing_of.get((candidate, workload)), equality))
     return tuple(sentences) or (f"Only {baseline} was measured: there is nothing to compare.",)
 
 

@@ -14,7 +14,7 @@ from benchmarks.errors import PlanError
 from benchmarks.plan import Objective, Plan
 from benchmarks.records import Load
 from benchmarks.running.arms import PLAIN, parse_arm
-from benchmarks.workloads import load_workload
+from benchmarks.workloads.loading import load_workload
 from benchmarks.workloads.workload import Workload
 
 DEFAULT_ARMS: Final = (PLAIN, "eagle")

@@ -43,7 +43,7 @@ def seconds_left(done: Mapping[Cell, float], left: Sequence[Cell]) -> float | No
 
 def _keys(cell: Cell) -> tuple[tuple[object, ...], ...]:
     """What a cell has in common with others, the closest first."""
-    return ((cell.arm, cell.workload, cell.load), (cell.workload, cell.load), (cell.load,), ())
+    return cell.place, cell.place[1:], cell.place[2:], ()
 
 
 class RunProgress:

@@ -22,13 +22,10 @@ def report(*, folder: Path, plots: Path | None, as_json: bool) -> None:
     """Make the reports of a run anew from what was measured; it may still be running."""
     from benchmarks.report.display import show_report  # noqa: PLC0415  # arrays and plots
     from benchmarks.report.document import build  # noqa: PLC0415
-    from benchmarks.report.files import write_report  # noqa: PLC0415
-    from benchmarks.report.plots.draw import write_plots  # noqa: PLC0415
+    from benchmarks.report.files import write_plots, write_report  # noqa: PLC0415
 
     made = build(ResultsFolder(folder).read())
-    files = write_report(made, folder)
-    drawn = write_plots(made, plots) if plots is not None else ()
-    written = [files.json, files.markdown, files.html, *drawn]
+    written = [*write_report(made, folder), *(write_plots(made, plots) if plots else ())]
     if as_json:
         click.echo(json.dumps({"files": [str(file) for file in written]}, indent=2))
         return
@@ -63,10 +60,10 @@ def compare(*, before: Path, after: Path, threshold: float, allow_other_prompts:
     Each is a report.json, or the folder that holds it.
     """
     from benchmarks.report.comparing import compare_reports  # noqa: PLC0415
-    from benchmarks.report.comparing_display import (  # noqa: PLC0415
+    from benchmarks.report.display import (  # noqa: PLC0415
+        comparison_to_markdown,
         headline,
-        show,
-        to_markdown,
+        show_comparison,
     )
     from benchmarks.report.document import read_report  # noqa: PLC0415
 
@@ -80,9 +77,9 @@ def compare(*, before: Path, after: Path, threshold: float, allow_other_prompts:
     if as_json:
         click.echo(found.to_json(), nl=False)
     elif markdown:
-        click.echo(to_markdown(found), nl=False)
+        click.echo(comparison_to_markdown(found), nl=False)
     else:
-        for part in show(found):
+        for part in show_comparison(found):
             consoles.out().print(part)
     if not found.is_worse:
         return
@@ -104,7 +101,8 @@ def compare(*, before: Path, after: Path, threshold: float, allow_other_prompts:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 def workloads(*, as_json: bool, name: str | None, prompts: int, seed: int) -> None:
     """List the built-in workloads, or print the prompts of one."""
-    from benchmarks.workloads import BUILT_IN, load_workload  # noqa: PLC0415
+    from benchmarks.workloads.builtin import BUILT_IN  # noqa: PLC0415
+    from benchmarks.workloads.loading import load_workload  # noqa: PLC0415
 
     if name is not None:
         click.echo(load_workload(name, prompts=prompts, seed=seed).to_jsonl().decode(), nl=False)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from benchmarks.errors import BenchmarkError, TargetError
 from benchmarks.plan import Arm, Plan
 from benchmarks.report.display import show_report
 from benchmarks.report.document import Report, build
-from benchmarks.report.files import ReportFiles, write_report
+from benchmarks.report.files import write_report
 from benchmarks.running.folder import ResultsFolder
 from benchmarks.running.peer_runs import run_peers
 from benchmarks.running.runner import Runner
@@ -202,12 +203,8 @@ def _measure(
     """Run, and write the report whatever comes of it."""
     progress = RunProgress(consoles.err(), plan, workloads, folder, quiet=as_json)
 
-    @contextlib.contextmanager
-    def opened(arm: Arm, number: int) -> Iterator[ServedArm]:
-        with open_arm(
-            arm, plan.shared, round_number=number, tag=folder.tag, tell=progress.feed
-        ) as served:
-            yield served
+    def opened(arm: Arm, number: int) -> AbstractContextManager[ServedArm]:
+        return open_arm(arm, plan.shared, round_number=number, tag=folder.tag, tell=progress.feed)
 
     failure: BaseException | None = None
     try:
@@ -222,7 +219,7 @@ def _measure(
         results = folder.read()
     folder.release_reserve()
     report = build(results) if results.requests else None
-    files = write_report(report, folder.path) if report else None
+    files = write_report(report, folder.path) if report else ()
     if failure is None and results.missing:
         failure = TargetError(
             f"{len(results.missing)} parts of the plan were not measured.",
@@ -240,16 +237,15 @@ def _measure(
 def _show_end(
     folder: ResultsFolder,
     report: Report | None,
-    files: ReportFiles | None,
+    files: Sequence[Path],
     failure: BaseException | None,
     *,
     as_json: bool,
 ) -> None:
-    written = [files.json, files.markdown, files.html] if files else []
     if as_json:
         said: dict[str, Any] = {
             "folder": str(folder.path),
-            "files": [str(file) for file in written],
+            "files": [str(file) for file in files],
             "sentences": report.sentences if report else [],
             "missing": report.missing if report else folder.read().missing,
         }
@@ -262,7 +258,7 @@ def _show_end(
         return
     for part in show_report(report):
         consoles.out().print(part)
-    for file in written:
+    for file in files:
         click.echo(str(file))
 
 

@@ -6,7 +6,7 @@ import json
 import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from benchmarks.running.folder import ResultsFolder
 from benchmarks.running.runner import Runner
 from benchmarks.running.servers import configuration, open_arm
 from benchmarks.running.tuning import Search, Trial, candidates, search, trial_of, tuned_fields
-from benchmarks.workloads import load_workload
+from benchmarks.workloads.loading import load_workload
 from benchmarks.workloads.workload import Workload
 from launcher.cli.display import consoles
 
@@ -132,48 +132,39 @@ def tune(*, spec: str, concurrency: int, minutes: float, arms: Sequence[str], ta
     _show(found, target, tuner.root, as_json=as_json)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Tuner:
     """Measures a candidate in a folder of its own."""
 
-    def __init__(
-        self,
-        *,
-        shared: dict[str, Any],
-        workload: Workload,
-        load: Load,
-        seed: int,
-        root: Path,
-        quiet: bool,
-    ) -> None:
-        self.root = root
-        self._shared = shared
-        self._workload = workload
-        self._load = load
-        self._seed = seed
-        self._quiet = quiet
+    shared: dict[str, Any]
+    workload: Workload
+    load: Load
+    seed: int
+    root: Path
+    quiet: bool
 
     def measure(self, arm: Arm, rung: int, prompts: int) -> Trial:
         """Start the candidate, let it answer, stop it."""
         plan = Plan(
             arms=(arm,),
-            shared=self._shared,
-            workloads=(self._workload.name,),
+            shared=self.shared,
+            workloads=(self.workload.name,),
             prompts=prompts,
-            loads=(self._load,),
+            loads=(self.load,),
             rounds=1,
-            seed=self._seed,
+            seed=self.seed,
             scored_prompts=0,
         )
-        workloads = (self._workload.first(prompts),)
+        workloads = (self.workload.first(prompts),)
         folder = ResultsFolder(self.root / f"rung-{rung}" / arm.name)
         began = time.monotonic()
         folder.create(plan, workloads, facts())
         with folder.locked():
-            progress = RunProgress(consoles.err(), plan, workloads, folder, quiet=self._quiet)
+            progress = RunProgress(consoles.err(), plan, workloads, folder, quiet=self.quiet)
 
             def opened(one: Arm, number: int) -> Any:
                 return open_arm(
-                    one, self._shared, round_number=number, tag=folder.tag, tell=progress.feed
+                    one, self.shared, round_number=number, tag=folder.tag, tell=progress.feed
                 )
 
             with progress.show():

@@ -18,7 +18,7 @@ BUFFER_BYTES = 65_536
 
 
 @dataclass(slots=True)
-class Answer:
+class HttpAnswer:
     """What came of one request, not decoded. Times are `time.monotonic_ns`.
 
     Attributes:
@@ -66,7 +66,7 @@ class Answer:
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Sends a request, fills an `Answer`, and can then be used for the next.
+    """Sends a request, fills an `HttpAnswer`, and can then be used for the next.
 
     `BufferedProtocol`, since each read of the plain one begins with 256 KiB from the allocator.
 
@@ -94,7 +94,7 @@ class Connection(asyncio.BufferedProtocol):
         self._buffer = buffer
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._done: asyncio.Future[None] | None = None
-        self._answer: Answer | None = None
+        self._answer: HttpAnswer | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._transport: asyncio.Transport | None = None
         self._now_ns = 0
@@ -106,7 +106,7 @@ class Connection(asyncio.BufferedProtocol):
         """Whether another request can be sent."""
         return self._usable and self._answer is None
 
-    async def exchange(self, request: bytes, answer: Answer) -> None:
+    async def exchange(self, request: bytes, answer: HttpAnswer) -> None:
         """Send a request and wait for the end of its answer, good or bad.
 
         Args:

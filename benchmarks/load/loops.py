@@ -10,7 +10,7 @@ from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from benchmarks.load.connection import Answer
+from benchmarks.load.connection import HttpAnswer
 from benchmarks.load.pool import Pool
 from benchmarks.load.reading import AnswerReader, read_in_steps, to_record
 from benchmarks.records import CellRecord
@@ -115,7 +115,7 @@ class _Request:
         self.prompt_id = prompt_id
         self.data = data
         self.due_ns = 0
-        self.answer = Answer()
+        self.answer = HttpAnswer()
         self.reader = AnswerReader()
         self.steps = read_in_steps(self.answer, self.reader)
 

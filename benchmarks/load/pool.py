@@ -10,11 +10,10 @@ from urllib.parse import urlsplit
 from pydantic_core import to_json
 
 from benchmarks.errors import PlanError
-from benchmarks.load.connection import BUFFER_BYTES, Answer, Connection
+from benchmarks.load.connection import BUFFER_BYTES, Connection, HttpAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from types import TracebackType
 
     from benchmarks.load.target import Target
 
@@ -53,12 +52,7 @@ class Pool:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for connection in self._all:
             connection.abort()
         if self._all:
@@ -84,7 +78,7 @@ class Pool:
             for _ in range(count):
                 group.create_task(_quietly(open_one()))
 
-    async def send(self, request: bytes, answer: Answer) -> None:
+    async def send(self, request: bytes, answer: HttpAnswer) -> None:
         """Send a request over an idle connection or a new one.
 
         A server may close an idle connection at any time, also while a request is on its way to

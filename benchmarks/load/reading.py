@@ -22,7 +22,7 @@ from clients.http.sse import EventDecoder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from benchmarks.load.connection import Answer
+    from benchmarks.load.connection import HttpAnswer
     from benchmarks.records import Cell, Outcome
 
 PIECES_A_STEP = 8
@@ -129,7 +129,7 @@ class AnswerReader:
 
 
 def to_record(
-    answer: Answer,
+    answer: HttpAnswer,
     reader: AnswerReader,
     *,
     cell: Cell,
@@ -184,7 +184,7 @@ def to_record(
 
 
 def read_in_steps(
-    answer: Answer, reader: AnswerReader, *, pieces: int = PIECES_A_STEP
+    answer: HttpAnswer, reader: AnswerReader, *, pieces: int = PIECES_A_STEP
 ) -> Iterator[None]:
     """Read an answer that has ended, pausing now and then.
 
@@ -206,7 +206,7 @@ def read_in_steps(
         del answer.piece_ns[1:]
 
 
-def _judge(answer: Answer, reader: AnswerReader) -> tuple[Outcome, str | None]:
+def _judge(answer: HttpAnswer, reader: AnswerReader) -> tuple[Outcome, str | None]:
     if answer.status is not None and answer.status != 200 and not answer.is_cut_off:
         body = _shorten(b"".join(answer.pieces).decode(errors="replace"))
         return "errored", f"StatusError: {answer.status}: {body}"
@@ -223,7 +223,7 @@ def _judge(answer: Answer, reader: AnswerReader) -> tuple[Outcome, str | None]:
     return "incomplete" if reader.began else "errored", _why(answer, reader)
 
 
-def _why(answer: Answer, reader: AnswerReader) -> str:
+def _why(answer: HttpAnswer, reader: AnswerReader) -> str:
     if error := reader.failure or answer.failure:
         return error
     if not reader.began:

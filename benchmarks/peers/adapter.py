@@ -56,7 +56,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class ReportedFigures:
     """What a tool's output says; the names are those of `benchmarks.results.PeerFigures`."""
 
     requests: int
@@ -80,4 +80,4 @@ class Adapter:
     tool: str
     package: str
     prepare: Callable[[Task], Prepared]
-    read: Callable[[bytes, Task], Reading]
+    read: Callable[[bytes, Task], ReportedFigures]

@@ -1,4 +1,16 @@
-"""How far several tools agree on one server, one workload, one load. Pure: no I/O."""
+"""How far several tools agree on one server, one workload, one load. Pure: no I/O.
+
+What each tool calls what (`docs/decisions/0009-benchmark-packages.md` has it in full):
+
+| | window | time to first token from | per output token |
+|---|---|---|---|
+| ours | first request due to last one ended | its first byte is written | to the last byte |
+| bench_serving | first task made to all gathered | before it connects | to the last line |
+| guidellm | first request's to the last one's end | its head is written | to the last chunk |
+
+All three count tokens by the server's usage, and none counts a warm-up. The caller empties the
+server's prefix cache before each, or leaves it filled before each.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +25,12 @@ from benchmarks.results import PeerFigures
 LIMIT_PERCENT: Final = 5.0
 REFERENCE: Final = "specserve"
 
-Figure = Literal[
+PeerFigure = Literal[
     "output_tokens_per_second",
     "median_time_to_first_token_seconds",
     "median_time_per_output_token_seconds",
 ]
-FIGURES: Final[tuple[Figure, ...]] = (
+FIGURES: Final[tuple[PeerFigure, ...]] = (
     "output_tokens_per_second",
     "median_time_to_first_token_seconds",
     "median_time_per_output_token_seconds",
@@ -50,7 +62,7 @@ class Agreement:
     arm: str
     workload: str
     load: str
-    figure: Figure
+    figure: PeerFigure
     tool: str
     ours: float
     theirs: float
@@ -61,15 +73,12 @@ class Agreement:
     same_tokens: bool
 
 
-def agreement(
-    figures: Sequence[PeerFigures], *, limit_percent: float = LIMIT_PERCENT
-) -> tuple[Agreement, ...]:
+def agreement(figures: Sequence[PeerFigures]) -> tuple[Agreement, ...]:
     """Hold each other tool's figures against ours, for each arm, workload and load.
 
     Args:
         figures: of all tools, in any order; a place without ours, or with ours alone, gives
             nothing.
-        limit_percent: how far two may lie apart, above 0.
 
     Returns:
         In the order in which places and tools first appear, a tool's figures side by side. A
@@ -102,7 +111,7 @@ def agreement(
                         ours=our,
                         theirs=their,
                         difference_percent=difference,
-                        is_within_limit=abs(difference) <= limit_percent,
+                        is_within_limit=abs(difference) <= LIMIT_PERCENT,
                         repetitions=(len(mine), len(theirs)),
                         spread_percent=_spread_percent(mine, theirs),
                         same_tokens=len({(o.requests, o.output_tokens) for o in own + others}) == 1,
@@ -111,7 +120,7 @@ def agreement(
     return tuple(found)
 
 
-def _values(figures: Sequence[PeerFigures], figure: Figure) -> list[float]:
+def _values(figures: Sequence[PeerFigures], figure: PeerFigure) -> list[float]:
     values: list[float | None] = [getattr(one, figure) for one in figures]
     known = [value for value in values if value]
     return known if len(known) == len(values) else []

@@ -31,7 +31,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field, ValidationError
 
 from benchmarks.errors import PeerError
-from benchmarks.peers.adapter import Adapter, Prepared, Reading, Task
+from benchmarks.peers.adapter import Adapter, Prepared, ReportedFigures, Task
 from benchmarks.workloads.workload import Workload
 
 MODULE: Final = "sglang.benchmark.serving"
@@ -104,7 +104,7 @@ def prepare(task: Task) -> Prepared:
     )
 
 
-def read(output: bytes, task: Task) -> Reading:
+def read(output: bytes, task: Task) -> ReportedFigures:
     """Its figures.
 
     Raises:
@@ -132,7 +132,7 @@ def read(output: bytes, task: Task) -> Reading:
             action="Leave workloads with tool calls to the other tools.",
         )
     has_second_tokens = any(tokens > 1 for tokens in said.output_lens)
-    return Reading(
+    return ReportedFigures(
         requests=said.completed,
         output_tokens=said.total_output_tokens,
         output_tokens_per_second=said.output_throughput,

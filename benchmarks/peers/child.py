@@ -97,15 +97,7 @@ def run(
             raise PeerError(
                 f"{tool} cannot be started: {error}", action="Check its installation."
             ) from error
-    in_time = False
-    try:
-        in_time = _ended_within(child.pid, timeout_seconds)
-    finally:
-        # Not reaped yet, so the group is still ours, even where the first process has ended.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
+    in_time, cpu_seconds = _end(child, timeout_seconds)
     if not in_time:
         raise PeerError(
             f"{tool} did not end within {timeout_seconds:g} s, and was killed.",
@@ -119,7 +111,21 @@ def run(
             action=f"See {log}.",
             evidence=last_lines(log, secret=secret),
         )
-    return usage.ru_utime + usage.ru_stime
+    return cpu_seconds
+
+
+def _end(child: subprocess.Popen[bytes], timeout_seconds: float) -> tuple[bool, float]:
+    """Wait for a child, then kill its group; whether it had ended by itself, and its CPU time."""
+    in_time = False
+    try:
+        in_time = _ended_within(child.pid, timeout_seconds)
+    finally:
+        # Not reaped yet, so the group is still ours, even where the first process has ended.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+    return in_time, usage.ru_utime + usage.ru_stime
 
 
 def _ended_within(pid: int, timeout_seconds: float) -> bool:

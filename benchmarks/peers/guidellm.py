@@ -35,7 +35,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field, ValidationError
 
 from benchmarks.errors import PeerError
-from benchmarks.peers.adapter import Adapter, Prepared, Reading, Task
+from benchmarks.peers.adapter import Adapter, Prepared, ReportedFigures, Task
 from benchmarks.records import Load
 from benchmarks.workloads.workload import Prompt, Workload
 
@@ -75,23 +75,23 @@ class _Info(BaseModel):
     error: str | None = None
 
 
-class _Request(BaseModel):
+class _GuideLLMRequest(BaseModel):
     request_args: str | None
     output_tokens: int | None
     info: _Info
 
 
-class _Requests(BaseModel):
-    successful: list[_Request]
-    errored: list[_Request]
+class _GuideLLMRequests(BaseModel):
+    successful: list[_GuideLLMRequest]
+    errored: list[_GuideLLMRequest]
 
 
 class _Benchmark(BaseModel):
     metrics: _Metrics
-    requests: _Requests
+    requests: _GuideLLMRequests
 
 
-class _Report(BaseModel):
+class _GuideLLMReport(BaseModel):
     """Its report, as far as we read it."""
 
     benchmarks: list[_Benchmark] = Field(min_length=1, max_length=1)
@@ -217,14 +217,14 @@ def prepare(task: Task) -> Prepared:
     )
 
 
-def read(output: bytes, task: Task) -> Reading:
+def read(output: bytes, task: Task) -> ReportedFigures:
     """Its figures.
 
     Raises:
         PeerError: it cannot be read, a request failed, or other bodies were sent than ours.
     """
     try:
-        said = _Report.model_validate_json(output).benchmarks[0]
+        said = _GuideLLMReport.model_validate_json(output).benchmarks[0]
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -250,7 +250,7 @@ def read(output: bytes, task: Task) -> Reading:
             "The report of guidellm has no throughput or no time to first token.",
             action=f"See {task.file('.output.json')}.",
         )
-    return Reading(
+    return ReportedFigures(
         requests=totals.successful,
         output_tokens=sum(one.output_tokens or 0 for one in said.requests.successful),
         output_tokens_per_second=throughput.mean,
@@ -261,7 +261,7 @@ def read(output: bytes, task: Task) -> Reading:
     )
 
 
-def _refuse_other_bodies(requests: list[_Request], task: Task) -> None:
+def _refuse_other_bodies(requests: list[_GuideLLMRequest], task: Task) -> None:
     """Hold what it sent against what we send, as JSON, whatever the order."""
     ours = sorted(
         _canonical(prompt.to_request(task.target.model)) for prompt in task.workload.prompts

@@ -13,7 +13,7 @@ from typing import Final
 from benchmarks.errors import PeerError, StorageError
 from benchmarks.load.target import Target
 from benchmarks.peers import bench_serving, guidellm
-from benchmarks.peers.adapter import Adapter, Task
+from benchmarks.peers.adapter import Adapter, ReportedFigures, Task
 from benchmarks.peers.child import child_environment, last_lines, run
 from benchmarks.plan import Peer
 from benchmarks.records import Load
@@ -26,8 +26,8 @@ ADAPTERS: Final[dict[Peer, Adapter]] = {
 }
 
 
-def measure(
-    peer: Peer,
+def measure_with(
+    adapter: Adapter,
     target: Target,
     *,
     arm: str,
@@ -45,7 +45,7 @@ def measure(
     start, 10 to 15 s: what a token costs is the difference between two numbers of prompts.
 
     Args:
-        peer: which tool.
+        adapter: of the tool.
         target: the server; its key goes by the environment.
         arm: the server's name in the report.
         workload: what is sent.
@@ -63,39 +63,7 @@ def measure(
             long, lost a request, or printed what cannot be read.
         StorageError: the folder cannot be written.
     """
-    return measure_with(
-        ADAPTERS[peer],
-        target,
-        arm=arm,
-        workload=workload,
-        load=load,
-        repetition=repetition,
-        folder=folder,
-        tokenizer=tokenizer,
-        timeout_seconds=timeout_seconds,
-    )
-
-
-def measure_with(
-    adapter: Adapter,
-    target: Target,
-    *,
-    arm: str,
-    workload: Workload,
-    load: Load,
-    repetition: int,
-    folder: Path,
-    tokenizer: Path,
-    timeout_seconds: float,
-) -> PeerFigures:
-    """`measure` with any tool that there is an adapter for."""
-    try:
-        tool_version = version(adapter.package)
-    except PackageNotFoundError as error:
-        raise PeerError(
-            f"{adapter.tool} is not installed: there is no package {adapter.package!r}.",
-            action="Install it (`uv sync` brings both), or leave it out of `peers`.",
-        ) from error
+    tool_version = _version_of(adapter)
     stem = f"{adapter.tool}-{arm}-{workload.name}-{load.label}-{repetition}"
     task = Task(
         target=target,
@@ -106,8 +74,32 @@ def measure_with(
         folder=folder.resolve(),
         stem=re.sub(r"[^A-Za-z0-9._-]+", "_", stem),
     )
-    prepared = adapter.prepare(task)
-    log = task.file(".log")
+    cpu_seconds, reported = _run(adapter, task, timeout_seconds)
+    return PeerFigures(
+        tool=adapter.tool,
+        version=tool_version,
+        arm=arm,
+        workload=workload.name,
+        load=load.label,
+        repetition=repetition,
+        generator_cpu_seconds=cpu_seconds,
+        **asdict(reported),
+    )
+
+
+def _version_of(adapter: Adapter) -> str:
+    try:
+        return version(adapter.package)
+    except PackageNotFoundError as error:
+        raise PeerError(
+            f"{adapter.tool} is not installed: there is no package {adapter.package!r}.",
+            action="Install it (`uv sync` brings both), or leave it out of `peers`.",
+        ) from error
+
+
+def _run(adapter: Adapter, task: Task, timeout_seconds: float) -> tuple[float, ReportedFigures]:
+    """CPU time of the tool in seconds, and what it says of its run."""
+    prepared, log, secret = adapter.prepare(task), task.file(".log"), task.target.api_key
     try:
         task.folder.mkdir(parents=True, exist_ok=True)
         for file, content in prepared.inputs.items():
@@ -123,7 +115,7 @@ def measure_with(
                 cwd=Path(scratch),
                 log=log,
                 timeout_seconds=timeout_seconds,
-                secret=target.api_key,
+                secret=secret,
             )
     except OSError as error:
         raise StorageError(
@@ -131,26 +123,13 @@ def measure_with(
             action="Make room there, or name another folder.",
         ) from error
     try:
-        output = prepared.output.read_bytes()
+        return cpu_seconds, adapter.read(prepared.output.read_bytes(), task)
     except OSError as error:
         raise PeerError(
             f"{adapter.tool} ended well, but left no {prepared.output.name}.",
             action=f"See {log}.",
-            evidence=last_lines(log, secret=target.api_key),
+            evidence=last_lines(log, secret=secret),
         ) from error
-    try:
-        reading = adapter.read(output, task)
     except PeerError as error:
-        if not error.evidence:
-            error.evidence = last_lines(log, secret=target.api_key)
+        error.evidence = error.evidence or last_lines(log, secret=secret)
         raise
-    return PeerFigures(
-        tool=adapter.tool,
-        version=tool_version,
-        arm=arm,
-        workload=workload.name,
-        load=load.label,
-        repetition=repetition,
-        generator_cpu_seconds=cpu_seconds,
-        **asdict(reading),
-    )

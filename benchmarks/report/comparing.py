@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import TypeAdapter
 
@@ -15,7 +15,7 @@ from benchmarks.report.document import Report
 from benchmarks.report.facts import arm_facts
 from benchmarks.report.wording import TPOT, TTFT, distribution
 
-Metric = Literal[
+ComparedMetric = Literal[
     "output tokens/s",
     "median time to first token",
     "median time per output token",
@@ -25,13 +25,13 @@ Metric = Literal[
 Judgement = Literal["regression", "improvement", "within the threshold", "within the intervals"]
 # 95 for 100 is -5 %, although 95 / 100 - 1 is a little less.
 ROUNDING: Final = 1e-9
-LOWER_IS_BETTER: Final[frozenset[Metric]] = frozenset(
+LOWER_IS_BETTER: Final[frozenset[ComparedMetric]] = frozenset(
     {"median time to first token", "median time per output token"}
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class FigureChange:
     """One figure of one arm, workload and load in both reports.
 
     Formula: change = b / a - 1. Source: the reports' own figures; none is computed anew.
@@ -49,7 +49,7 @@ class Change:
     arm: str
     workload: str
     load: Load
-    metric: Metric
+    metric: ComparedMetric
     a: Estimate
     b: Estimate
     change: float
@@ -72,7 +72,7 @@ class ReportComparison:
     """
 
     threshold: float
-    changes: tuple[Change, ...]
+    changes: tuple[FigureChange, ...]
     notes: tuple[str, ...]
     only_in_a: tuple[str, ...]
     only_in_b: tuple[str, ...]
@@ -84,7 +84,7 @@ class ReportComparison:
         return bool(self.regressions or (self.only_in_a and not self.allows_missing))
 
     @property
-    def regressions(self) -> tuple[Change, ...]:
+    def regressions(self) -> tuple[FigureChange, ...]:
         """The largest first."""
         found = [one for one in self.changes if one.judgement == "regression"]
         return tuple(sorted(found, key=lambda one: -abs(one.change)))
@@ -95,7 +95,16 @@ class ReportComparison:
 
 
 _COMPARISON: TypeAdapter[ReportComparison] = TypeAdapter(ReportComparison)
-_Key = tuple[str, str, Load, Metric]
+
+
+class _Key(NamedTuple):
+    arm: str
+    workload: str
+    load: Load
+    metric: ComparedMetric
+
+    def __str__(self) -> str:
+        return f"{self.arm}, {self.workload}, {self.load.words}: {self.metric}"
 
 
 def compare_reports(
@@ -137,8 +146,8 @@ def compare_reports(
         threshold=threshold,
         changes=tuple(_change(key, ours[key], theirs[key], threshold) for key in common),
         notes=tuple(notes),
-        only_in_a=tuple(_words(key) for key in ours if key not in theirs),
-        only_in_b=tuple(_words(key) for key in theirs if key not in ours),
+        only_in_a=tuple(str(key) for key in ours if key not in theirs),
+        only_in_b=tuple(str(key) for key in theirs if key not in ours),
         allows_missing=allow_missing,
     )
 
@@ -147,7 +156,7 @@ def _figures(report: Report) -> Iterator[tuple[_Key, Estimate]]:
     for cell in report.cells:
         ttft, tpot = distribution(cell, TTFT), distribution(cell, TPOT)
         speedup = report.speedup(cell.arm, cell.workload, cell.load)
-        found: tuple[tuple[Metric, Estimate | None], ...] = (
+        found: tuple[tuple[ComparedMetric, Estimate | None], ...] = (
             ("output tokens/s", cell.output_tokens_per_second),
             ("median time to first token", ttft.p50 if ttft else None),
             ("median time per output token", tpot.p50 if tpot else None),
@@ -156,11 +165,10 @@ def _figures(report: Report) -> Iterator[tuple[_Key, Estimate]]:
         )
         for metric, value in found:
             if value is not None:
-                yield (cell.arm, cell.workload, cell.load, metric), value
+                yield _Key(cell.arm, cell.workload, cell.load, metric), value
 
 
-def _change(key: _Key, a: Estimate, b: Estimate, threshold: float) -> Change:
-    arm, workload, load, metric = key
+def _change(key: _Key, a: Estimate, b: Estimate, threshold: float) -> FigureChange:
     change = b.value / a.value - 1 if a.value else 0.0
     overlap = _overlap(a, b)
     judgement: Judgement
@@ -169,13 +177,10 @@ def _change(key: _Key, a: Estimate, b: Estimate, threshold: float) -> Change:
     elif overlap:
         judgement = "within the intervals"
     else:
-        is_better = (change < 0) == (metric in LOWER_IS_BETTER)
+        is_better = (change < 0) == (key.metric in LOWER_IS_BETTER)
         judgement = "improvement" if is_better else "regression"
-    return Change(
-        arm=arm,
-        workload=workload,
-        load=load,
-        metric=metric,
+    return FigureChange(
+        **key._asdict(),
         a=a,
         b=b,
         change=change,
@@ -245,11 +250,6 @@ def _server(report: Report, arm: str) -> dict[str, Any]:
 
 def _failed_requests(report: Report, arm: str) -> int:
     return sum(cell.errored + cell.incomplete for cell in report.cells if cell.arm == arm)
-
-
-def _words(key: _Key) -> str:
-    arm, workload, load, metric = key
-    return f"{arm}, {workload}, {load.words}: {metric}"
 
 
 def _places(report: Report) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -121,7 +122,7 @@ class Report(BaseModel):
     def loads(self, workload: str) -> tuple[Load, ...]:
         """Those with figures: closed loops first, each kind from the lowest up."""
         found = {cell.load for cell in self.cells if cell.workload == workload}
-        return tuple(sorted(found, key=load_order))
+        return tuple(sorted(found, key=lambda load: load.order))
 
     def cell(self, arm: str, workload: str, load: Load) -> CellFigures | None:
         """One arm's figures; None where nothing was measured."""
@@ -216,11 +217,6 @@ def read_report(path: Path) -> Report:
         raise _not_a_report(path, why, lines) from error
 
 
-def load_order(load: Load) -> tuple[bool, float]:
-    """Closed loops by concurrency, then open loops by rate."""
-    return load.concurrency is None, load.concurrency or load.rate_per_second or 0.0
-
-
 def _not_a_report(path: Path, why: str, evidence: tuple[str, ...] = ()) -> ReportError:
     return ReportError(
         f"{path} is not a report: {why}.",
@@ -232,7 +228,6 @@ def _not_a_report(path: Path, why: str, evidence: tuple[str, ...] = ()) -> Repor
 def _timeline(
     requests: Iterable[RequestRecord], cells: Iterable[CellRecord]
 ) -> tuple[CellTimeline, ...]:
-    """Milliseconds are enough for a drawing, and keep the file small."""
     by_cell: dict[Cell, list[RequestRecord]] = {}
     for one in sorted(requests, key=lambda record: (record.due_ns, record.ended_ns)):
         by_cell.setdefault(one.cell, []).append(one)
@@ -249,20 +244,18 @@ def _timeline(
         else:
             skipped_ns += max(0, began_ns - last_ns - LONGEST_PAUSE_NS)
         last_ns = max(one.ended_ns for one in records) + shift_ns
-        timeline.append(
-            CellTimeline(
-                cell=cell,
-                requests=tuple(
-                    (
-                        round((one.due_ns + shift_ns - skipped_ns) / 1e9, 3),
-                        round((one.ended_ns + shift_ns - skipped_ns) / 1e9, 3),
-                        one.outcome,
-                    )
-                    for one in records
-                ),
-            )
+        zero_ns = skipped_ns - shift_ns
+        times = tuple(
+            (_seconds(one.due_ns - zero_ns), _seconds(one.ended_ns - zero_ns), one.outcome)
+            for one in records
         )
+        timeline.append(CellTimeline(cell=cell, requests=times))
     return tuple(timeline)
+
+
+def _seconds(ns: int) -> float:
+    """Milliseconds are enough for a drawing, and keep the file small."""
+    return round(ns / 1e9, 3)
 
 
 def _for_others(start: ArmStart) -> ArmStart:
@@ -272,13 +265,10 @@ def _for_others(start: ArmStart) -> ArmStart:
     """
     project = str(Path(__file__).resolve().parents[2])
     names = [(_path(project), "."), (_path(str(Path.home())), "~")]
-    return ArmStart(
-        arm=start.arm,
-        round=start.round,
-        base_url=start.base_url,
-        run_record=None if start.run_record is None else _replaced(start.run_record, names),
-        server_info=None if start.server_info is None else _replaced(start.server_info, names),
-        versions=start.versions,
+    return replace(
+        start,
+        run_record=_replaced(start.run_record, names),
+        server_info=_replaced(start.server_info, names),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from benchmarks.report.document import Report
@@ -84,6 +85,4 @@ def _row(texts: Iterable[str]) -> str:
 
 def escaped(text: str) -> str:
     """Names and descriptions are other people's: none of them may become markup."""
-    for mark in ("\\", "`", "*", "_", "[", "]", "<", "&", "|", "#", "~"):
-        text = text.replace(mark, f"\\{mark}")
-    return " ".join(text.split())
+    return " ".join(re.sub(r"([\\`*_\[\]<&|#~])", r"\\\1", text).split())

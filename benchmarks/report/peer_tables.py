@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from benchmarks.peers.agreement import FIGURES, REFERENCE, Agreement, Figure, agreement
+from benchmarks.peers.agreement import FIGURES, REFERENCE, Agreement, PeerFigure, agreement
 from benchmarks.report.document import Report
-from benchmarks.report.tables import Column, Table
+from benchmarks.report.tables import Table, figures, texts
 from benchmarks.report.wording import number, percent
 from benchmarks.results import PeerFigures
 
@@ -71,14 +71,9 @@ def peer_table(report: Report) -> Table:
     return Table(
         "Other benchmarks, same server and prompts",
         (
-            Column("Arm", is_figure=False),
-            Column("Workload", is_figure=False),
-            Column("Load", is_figure=False),
-            Column("Tool", is_figure=False),
-            Column("Output, tokens/s"),
-            Column("TTFT p50, ms"),
-            Column("TPOT p50, ms"),
-            Column("Same tokens", is_figure=False),
+            *texts("Arm", "Workload", "Load", "Tool"),
+            *figures("Output, tokens/s", "TTFT p50, ms", "TPOT p50, ms"),
+            *texts("Same tokens"),
         ),
         tuple(
             (
@@ -115,7 +110,7 @@ def _same_tokens(row: PeerRow) -> str:
     return ("yes" if all(held) else "no") if held else ""
 
 
-def _median(figures: Sequence[PeerFigures], figure: Figure) -> float | None:
+def _median(figures: Sequence[PeerFigures], figure: PeerFigure) -> float | None:
     values: list[float | None] = [getattr(one, figure) for one in figures]
     known = [value for value in values if value is not None]
     return statistics.median(known) if len(known) == len(values) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from benchmarks.analysis.figures import AnswerComparison, CellFigures, Equality
@@ -19,6 +19,7 @@ from benchmarks.report.wording import (
     number,
     percent,
 )
+from launcher.system.hardware import GIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,16 @@ class Column:
 
     title: str
     is_figure: bool = True
+
+
+def texts(*titles: str) -> tuple[Column, ...]:
+    """Columns of text, which stand to the left."""
+    return tuple(Column(title, is_figure=False) for title in titles)
+
+
+def figures(*titles: str) -> tuple[Column, ...]:
+    """Columns of figures."""
+    return tuple(map(Column, titles))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +62,9 @@ def speedup_table(report: Report) -> Table:
     return Table(
         f"Speed-up over {report.baseline}",
         (
-            Column("Workload", is_figure=False),
-            Column("Candidate", is_figure=False),
-            Column("Load", is_figure=False),
-            Column("Speed-up (95 % interval)"),
-            Column("Throughput ratio"),
-            Column("TTFT ratio"),
-            Column("Pairs"),
-            Column("Verdict", is_figure=False),
+            *texts("Workload", "Candidate", "Load"),
+            *figures("Speed-up (95 % interval)", "Throughput ratio", "TTFT ratio", "Pairs"),
+            *texts("Verdict"),
         ),
         tuple(
             (
@@ -85,11 +91,8 @@ def crossover_table(report: Report) -> Table:
     return Table(
         f"Where {report.baseline} begins to win",
         (
-            Column("Workload", is_figure=False),
-            Column("Candidate", is_figure=False),
-            Column("Last shown faster at", is_figure=False),
-            Column("First shown slower at", is_figure=False),
-            Column("Estimated crossing, concurrency"),
+            *texts("Workload", "Candidate", "Last shown faster at", "First shown slower at"),
+            *figures("Estimated crossing, concurrency"),
         ),
         tuple(
             (
@@ -125,14 +128,9 @@ def figures_table(report: Report, workload: str) -> Table:
     return Table(
         workload,
         (
-            Column("Load", is_figure=False),
-            Column("Arm", is_figure=False),
-            Column("Requests", is_figure=False),
-            Column("Output, tokens/s"),
-            Column("TTFT p50, ms"),
-            Column("TTFT p90, ms"),
-            Column("TPOT p50, ms"),
-            Column("TPOT p90, ms"),
+            *texts("Load", "Arm", "Requests"),
+            *figures("Output, tokens/s", "TTFT p50, ms", "TTFT p90, ms"),
+            *figures("TPOT p50, ms", "TPOT p90, ms"),
         ),
         tuple(rows),
         f"Of {counted(max((c.rounds for c in cells), default=0), 'round')}; 95 % intervals in "
@@ -144,34 +142,30 @@ def figures_table(report: Report, workload: str) -> Table:
 def resources_table(report: Report) -> Table:
     """Acceptance, and what the servers used; a column that has no value anywhere is left out."""
     cells = [cell for name in report.workload_names() for cell in _cells(report, name)]
-    columns = [
-        (title, texts)
-        for title, texts in (
-            ("Acceptance length", [estimate(c.acceptance_length) for c in cells]),
-            ("Acceptance rate", [percent(c.acceptance_rate) for c in cells]),
-            ("Rate at draft 1, 2, ...", [_positions(c) for c in cells]),
-            ("Goodput, requests/s", [estimate(c.goodput_requests_per_second) for c in cells]),
-            (
-                "Server CPU, ms/token",
-                [_milli(c.server_cpu_seconds_per_output_token) for c in cells],
-            ),
-            ("GPU memory, GiB", [_gib(c.peak_gpu_memory_bytes) for c in cells]),
-            ("GPU use", [percent(c.mean_gpu_utilisation) for c in cells]),
-            ("GPU power, W", [number(c.mean_gpu_power_watts) for c in cells]),
-        )
-        if any(text != NONE for text in texts)
-    ]
+    formats: tuple[tuple[str, Callable[[CellFigures], str]], ...] = (
+        ("Acceptance length", lambda cell: estimate(cell.acceptance_length)),
+        ("Acceptance rate", lambda cell: percent(cell.acceptance_rate)),
+        ("Rate at draft 1, 2, ...", _positions),
+        ("Goodput, requests/s", lambda cell: estimate(cell.goodput_requests_per_second)),
+        (
+            "Server CPU, ms/token",
+            lambda c: _scaled(c.server_cpu_seconds_per_output_token, 1e3),
+        ),
+        ("GPU memory, GiB", lambda cell: _scaled(cell.peak_gpu_memory_bytes, 1 / GIB)),
+        ("GPU use", lambda cell: percent(cell.mean_gpu_utilisation)),
+        ("GPU power, W", lambda cell: number(cell.mean_gpu_power_watts)),
+    )
+    columns = {title: [text(cell) for cell in cells] for title, text in formats}
+    columns = {title: said for title, said in columns.items() if {*said} - {NONE}}
     return Table(
         "Acceptance and resources",
         (
-            Column("Workload", is_figure=False),
-            Column("Load", is_figure=False),
-            Column("Arm", is_figure=False),
-            *(Column(title) for title, _ in columns),
+            *texts("Workload", "Load", "Arm"),
+            *figures(*columns),
         ),
         tuple(
-            (c.workload, c.load.words, c.arm, *(texts[place] for _, texts in columns))
-            for place, c in enumerate(cells)
+            (cell.workload, cell.load.words, cell.arm, *said)
+            for cell, *said in zip(cells, *columns.values(), strict=True)
         )
         if columns
         else (),
@@ -196,14 +190,9 @@ def equality_table(report: Report) -> Table:
     return Table(
         "Outputs",
         (
-            Column("Workload", is_figure=False),
-            Column("Compared", is_figure=False),
-            Column("Prompts"),
-            Column("Same text"),
-            Column("Near tie"),
-            Column("True difference"),
-            Column("Not scored"),
-            Column("First divergent token, median"),
+            *texts("Workload", "Compared"),
+            *figures("Prompts", "Same text", "Near tie", "True difference", "Not scored"),
+            *figures("First divergent token, median"),
         ),
         tuple(rows),
         " ".join(notes),
@@ -215,11 +204,9 @@ def workload_table(report: Report) -> Table:
     return Table(
         "Workloads",
         (
-            Column("Name", is_figure=False),
-            Column("What it stands for", is_figure=False),
-            Column("Source", is_figure=False),
-            Column("Prompts"),
-            Column("sha256", is_figure=False),
+            *texts("Name", "What it stands for", "Source"),
+            *figures("Prompts"),
+            *texts("sha256"),
         ),
         tuple(
             (one.name, one.description, one.source, str(one.prompts), one.sha256[:12])
@@ -241,12 +228,8 @@ def _positions(cell: CellFigures) -> str:
     return ", ".join(f"{rate * 100:.0f} %" for rate in cell.acceptance_rate_by_position) or NONE
 
 
-def _milli(value: float | None) -> str:
-    return number(None if value is None else value * 1e3)
-
-
-def _gib(value: int | None) -> str:
-    return number(None if value is None else value / 1024**3)
+def _scaled(value: float | None, factor: float) -> str:
+    return number(None if value is None else value * factor)
 
 
 def _outcomes(cell: CellFigures) -> str:

@@ -1,4 +1,5 @@
 """Carries a plan out: servers through the launcher, cells in their order, a folder of results.
 
-Imports `benchmarks.load`, `benchmarks.peers`, `launcher` and `clients`.
+Imports `benchmarks.load`, `benchmarks.peers`, the formulas of `benchmarks.analysis`, `launcher` and
+`clients`.
 """

@@ -34,18 +34,20 @@ from benchmarks.errors import PlanError, StorageError, WorkloadError
 from benchmarks.plan import Plan
 from benchmarks.records import (
     CELL,
-    REQUEST,
     SCORED,
     Cell,
     CellRecord,
     RequestRecord,
     ScoredAnswer,
+    read_lines,
     to_line,
+    to_lines,
 )
 from benchmarks.results import PEER, START, ArmStart, PeerFigures, Results
-from benchmarks.running.missing import missing
+from benchmarks.running.missing import PROBLEM, Problem, missing
 from benchmarks.workloads.files import read_jsonl
 from benchmarks.workloads.workload import Workload
+from launcher.system.files import replace_file
 
 RESERVED_BYTES: Final = 8 * 1024**2
 T = TypeVar("T")
@@ -167,8 +169,7 @@ class ResultsFolder:
 
     def add_cell(self, cell: CellRecord, requests: Iterable[RequestRecord]) -> None:
         """Keep a cell with its requests; one that was not complete is replaced."""
-        lines = [to_line(cell, CELL), *(to_line(one, REQUEST) for one in requests)]
-        self._write_whole(self._cell_file(cell.cell), b"".join(lines))
+        self._write_whole(self._cell_file(cell.cell), to_lines(cell, requests))
 
     def has_scored(self, arm: str, workload: str, repetition: int) -> bool:
         """Whether answers for the comparison of outputs are there."""
@@ -186,15 +187,8 @@ class ResultsFolder:
         self._append("peers.jsonl", to_line(figures, PEER))
 
     def add_problem(self, what: str, why: str, *, arm: str | None = None) -> None:
-        """Keep why something was not measured.
-
-        Args:
-            what: in a few words.
-            why: a sentence.
-            arm: whose cells are missing for it; None where no cell is.
-        """
-        said = {"what": what, "why": why, "arm": arm}
-        self._append("problems.jsonl", json.dumps(said).encode() + b"\n")
+        """Keep why something was not measured: the fields of a `Problem`."""
+        self._append("problems.jsonl", to_line(Problem(what, why, arm), PROBLEM))
 
     def forget_problems(self) -> None:
         """What is missing will be tried again."""
@@ -229,27 +223,22 @@ class ResultsFolder:
             versions=kept.get("versions", {}),
             began_at=kept["began_at"],
             ended_at=ended.read_text().strip() if ended.exists() else None,
-            starts=tuple(self._read_lines(self.path / "starts.jsonl", START)),
+            starts=tuple(_read_all(self.path / "starts.jsonl", START)),
             cells=tuple(cells),
             requests=tuple(requests),
             scored=tuple(
                 answer
                 for file in sorted((self.path / "scored").glob("*.jsonl"))
-                for answer in self._read_lines(file, SCORED)
+                for answer in _read_all(file, SCORED)
             ),
-            peers=tuple(self._read_lines(self.path / "peers.jsonl", PEER)),
-            missing=missing(plan, list(kept["workloads"]), cells, self._read_problems()),
+            peers=tuple(_read_all(self.path / "peers.jsonl", PEER)),
+            missing=missing(
+                plan,
+                list(kept["workloads"]),
+                cells,
+                tuple(_read_all(self.path / "problems.jsonl", PROBLEM)),
+            ),
         )
-
-    def _read_problems(self) -> list[dict[str, Any]]:
-        file = self.path / "problems.jsonl"
-        problems: list[dict[str, Any]] = []
-        if file.exists():
-            for line in file.read_text(encoding="utf-8").splitlines():
-                # A full disk may have cut the last one.
-                with contextlib.suppress(ValueError):
-                    problems.append(json.loads(line))
-        return problems
 
     def _read_kept(self) -> dict[str, Any]:
         file = self.path / "plan.json"
@@ -273,19 +262,11 @@ class ResultsFolder:
         cells: list[CellRecord] = []
         requests: list[RequestRecord] = []
         for file in sorted((self.path / "cells").glob("*.jsonl")):
-            first, *rest = file.read_bytes().splitlines()
-            cells.append(CELL.validate_json(first))
-            requests += [REQUEST.validate_json(line) for line in rest]
+            cell, own = read_lines(file.read_bytes())
+            cells.append(cell)
+            requests += own
         cells.sort(key=lambda one: (one.began_wall_ns or 0, one.began_ns))
         return cells, requests
-
-    def _read_lines(self, file: Path, adapter: TypeAdapter[T]) -> Iterator[T]:
-        if not file.exists():
-            return
-        for line in file.read_bytes().splitlines():
-            # A full disk may have cut the last one.
-            with contextlib.suppress(ValidationError):
-                yield adapter.validate_json(line)
 
     def _workload_file(self, name: str) -> Path:
         return self.path / "workloads" / f"{name}.jsonl"
@@ -302,18 +283,10 @@ class ResultsFolder:
             file.write(line)
 
     def _write_whole(self, file: Path, content: bytes) -> None:
+        # What a run that was killed has left under this name is written over.
         partial = file.with_name(f".{file.name}.partial")
-        try:
-            with self._storing():
-                with partial.open("wb") as out:
-                    out.write(content)
-                    out.flush()
-                    os.fsync(out.fileno())
-                partial.replace(file)
-        except StorageError:
-            with contextlib.suppress(OSError):
-                partial.unlink()
-            raise
+        with self._storing():
+            replace_file(file, content, partial=partial, mode=0o666)
 
     @contextlib.contextmanager
     def _storing(self) -> Iterator[None]:
@@ -327,3 +300,13 @@ class ResultsFolder:
                 action=f"Free space or mend the permissions, then `--resume {self.path}`: what was "
                 "measured is kept.",
             ) from error
+
+
+def _read_all(file: Path, adapter: TypeAdapter[T]) -> Iterator[T]:
+    """A record a line; none where there is no file."""
+    if not file.exists():
+        return
+    for line in file.read_bytes().splitlines():
+        # A full disk may have cut the last one.
+        with contextlib.suppress(ValidationError):
+            yield adapter.validate_json(line)

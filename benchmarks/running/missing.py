@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
 
 from benchmarks.plan import Plan
 from benchmarks.records import Cell, CellRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why something was not measured.
+
+    Attributes:
+        what: in a few words.
+        why: a sentence.
+        arm: whose cells are missing for it; None where no cell is.
+    """
+
+    what: str
+    why: str
+    arm: str | None
+
+
+PROBLEM: TypeAdapter[Problem] = TypeAdapter(Problem)
 
 
 def missing(
     plan: Plan,
     workloads: Sequence[str],
     cells: Sequence[CellRecord],
-    problems: Sequence[Mapping[str, Any]],
+    problems: Sequence[Problem],
 ) -> tuple[str, ...]:
     """What is not there, with the last known reason.
 
@@ -21,14 +41,14 @@ def missing(
         plan: what was to be measured.
         workloads: by the names that cells have.
         cells: those that are there, complete or not.
-        problems: `what`, `why`, and `arm` where its cells are missing for it; the newest last.
+        problems: the newest last.
 
     Returns:
         A sentence for each round and arm, then one for each problem that costs no cell.
     """
     whole = {one.cell for one in cells if one.is_complete}
     begun = {one.cell for one in cells} - whole
-    reasons = {one["arm"]: one["why"] for one in problems if one["arm"]}
+    reasons = {one.arm: one.why for one in problems if one.arm}
     said: list[str] = []
     for number in range(plan.rounds):
         for arm in plan.arms:
@@ -44,4 +64,4 @@ def missing(
                 f"Round {number + 1}, arm {arm.name}: {len(absent)} of {len(wanted)} cells are "
                 f"not complete{part}. {reasons.get(arm.name, 'The run was interrupted.')}"
             )
-    return (*said, *(f"{one['what']}: {one['why']}" for one in problems if not one["arm"]))
+    return (*said, *(f"{one.what}: {one.why}" for one in problems if not one.arm))

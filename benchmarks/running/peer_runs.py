@@ -9,17 +9,19 @@ from typing import Final
 
 from benchmarks.errors import PeerError, TargetError
 from benchmarks.load.loops import run_cell
-from benchmarks.peers import measure, ours
 from benchmarks.peers.agreement import REFERENCE as OURS
+from benchmarks.peers.measuring import ADAPTERS, measure_with
+from benchmarks.peers.own import ours
 from benchmarks.plan import Arm, Plan
 from benchmarks.records import Cell, Load
 from benchmarks.results import PeerFigures
 from benchmarks.running.folder import ResultsFolder
-from benchmarks.running.runner import OpenArm, Watcher
+from benchmarks.running.runner import OpenArm, ProgressListener
 from benchmarks.running.servers import ServedArm
 from benchmarks.workloads.workload import Workload
 
 REPETITIONS: Final = 3
+_Turn = tuple[str, Load, int]
 
 
 def chosen(plan: Plan) -> tuple[Arm, tuple[Load, ...]]:
@@ -34,7 +36,7 @@ def run_peers(
     workload: Workload,
     folder: ResultsFolder,
     open_arm: OpenArm,
-    watcher: Watcher,
+    progress: ProgressListener,
 ) -> None:
     """Measure with all tools what is not there yet; what fails is noted as missing.
 
@@ -43,7 +45,7 @@ def run_peers(
         workload: what is sent.
         folder: where it is kept.
         open_arm: has the server.
-        watcher: is told.
+        progress: is told.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -63,61 +65,46 @@ def run_peers(
     ]
     if not plan.peers or not wanted:
         return
-    watcher.starting(arm.name)
+    progress.starting(arm.name)
     try:
         with open_arm(arm, plan.rounds) as served:
-            _take_turns(plan, served, wanted, workload=workload, folder=folder, watcher=watcher)
+            _take_turns(plan, served, workload, wanted, folder=folder, progress=progress)
     except TargetError as error:
         folder.add_problem(f"Other benchmarks on {arm.name}", error.problem)
-        watcher.failed(f"Other benchmarks on {arm.name}: {error.problem}")
+        progress.failed(f"Other benchmarks on {arm.name}: {error.problem}")
 
 
 def _take_turns(
     plan: Plan,
     served: ServedArm,
-    wanted: Sequence[tuple[str, Load, int]],
-    *,
     workload: Workload,
+    turns: Sequence[_Turn],
+    *,
     folder: ResultsFolder,
-    watcher: Watcher,
+    progress: ProgressListener,
 ) -> None:
     """Tool by tool; one that failed is not asked again."""
+    arm = served.arm.name
     broken: set[str] = set()
-    for tool, load, repetition in wanted:
+    for turn in turns:
+        tool, load, repetition = turn
         if tool in broken:
             continue
-        arm = served.arm.name
-        turn = f"{repetition + 1} of {REPETITIONS}"
-        watcher.says(f"{tool} measures {arm} at {load.words}, {turn}")
+        number = f"{repetition + 1} of {REPETITIONS}"
+        progress.says(f"{tool} measures {arm} at {load.words}, {number}")
         served.flush_cache()
         try:
-            figures = _measure(
-                plan,
-                served,
-                workload=workload,
-                load=load,
-                repetition=repetition,
-                tool=tool,
-                folder=folder.path,
-            )
+            folder.add_peer(_measure(plan, served, workload, turn, folder.path))
         except PeerError as error:
             broken.add(tool)
             folder.add_problem(f"{tool} on {arm}", error.problem)
-            watcher.failed(f"{tool}: {error.problem}")
-            continue
-        folder.add_peer(figures)
+            progress.failed(f"{tool}: {error.problem}")
 
 
 def _measure(
-    plan: Plan,
-    served: ServedArm,
-    *,
-    workload: Workload,
-    load: Load,
-    repetition: int,
-    tool: str,
-    folder: Path,
+    plan: Plan, served: ServedArm, workload: Workload, turn: _Turn, folder: Path
 ) -> PeerFigures:
+    tool, load, repetition = turn
     if tool == OURS:
         cell = Cell(served.arm.name, workload.name, load, repetition)
         record, requests = asyncio.run(
@@ -136,8 +123,8 @@ def _measure(
             f"{tool} needs the tokenizer of the model, which is not on this machine.",
             action="Measure a server that runs here, or leave --peer out.",
         )
-    return measure(
-        peer,
+    return measure_with(
+        ADAPTERS[peer],
         served.target,
         arm=served.arm.name,
         workload=workload,

@@ -46,20 +46,6 @@ class _Samples:
     power_watts: list[float] = field(default_factory=list)
 
 
-def summarise(samples: dict[int, _Samples]) -> tuple[GpuUse, ...]:
-    """Peak memory, mean utilisation and power of each GPU that said anything."""
-    return tuple(
-        GpuUse(
-            index=index,
-            name=one.name,
-            peak_memory_bytes=max(one.memory_bytes, default=None),
-            mean_utilisation=_mean(one.utilisation),
-            mean_power_watts=_mean(one.power_watts),
-        )
-        for index, one in sorted(samples.items())
-    )
-
-
 def _mean(values: Sequence[float]) -> float | None:
     return statistics.fmean(values) if values else None
 
@@ -87,8 +73,17 @@ class GpuSampler:
 
     @property
     def uses(self) -> tuple[GpuUse, ...]:
-        """What was seen; empty before the block has ended."""
-        return summarise(self._samples)
+        """Each GPU that said anything; empty before the block has ended."""
+        return tuple(
+            GpuUse(
+                index=index,
+                name=one.name,
+                peak_memory_bytes=max(one.memory_bytes, default=None),
+                mean_utilisation=_mean(one.utilisation),
+                mean_power_watts=_mean(one.power_watts),
+            )
+            for index, one in sorted(self._samples.items())
+        )
 
     @contextlib.contextmanager
     def sampling(self) -> Iterator[None]:

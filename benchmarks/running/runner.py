@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from benchmarks.errors import TargetError
 from benchmarks.load.loops import run_cell
 from benchmarks.plan import Arm, Plan
-from benchmarks.records import Cell, CellRecord, Load, RequestRecord
+from benchmarks.records import Cell, CellRecord, Load, Place, RequestRecord
 from benchmarks.running.folder import ResultsFolder
 from benchmarks.running.resources import GpuSampler
 from benchmarks.running.schedule import in_turn, side_by_side
@@ -32,7 +32,7 @@ GIVE_UP_AFTER: Final = 2
 OpenArm = Callable[[Arm, int], AbstractContextManager[ServedArm]]
 
 
-class Watcher(Protocol):
+class ProgressListener(Protocol):
     """Who is told how far the run is; the command line draws it."""
 
     def starting(self, arm: str) -> None:
@@ -67,14 +67,14 @@ class Runner:
         workloads: its prompts.
         folder: where everything is kept; locked by the caller.
         open_arm: has the server of an arm for a round.
-        watcher: is told.
+        progress: is told.
     """
 
     plan: Plan
     workloads: Sequence[Workload]
     folder: ResultsFolder
     open_arm: OpenArm
-    watcher: Watcher
+    progress: ProgressListener
 
     def run(self) -> bool:
         """Measure all that is not there yet.
@@ -128,13 +128,12 @@ class Runner:
 
     def _run_in_turn(self) -> None:
         failures = dict.fromkeys(self._arms, 0)
-        killed: Counter[tuple[str, str, Load]] = Counter()
+        killed: Counter[Place] = Counter()
         for number, name, cells in in_turn(self.plan, self._names):
             todo = [
                 cell
                 for cell in cells
-                if not self.folder.is_measured(cell)
-                and killed[cell.arm, cell.workload, cell.load] < GIVE_UP_AFTER
+                if not self.folder.is_measured(cell) and killed[cell.place] < GIVE_UP_AFTER
             ]
             # Answers are compared once; a later start serves as well where the first one failed.
             if not todo and not (number == self.plan.rounds - 1 and self._is_unscored(name)):
@@ -148,13 +147,13 @@ class Runner:
                     try:
                         self._measure(served, cell)
                     except ArmLostError:
-                        killed[cell.arm, cell.workload, cell.load] += 1
+                        killed[cell.place] += 1
                         raise
                 self._score(served)
 
     @contextlib.contextmanager
     def _start(self, arm: Arm, number: int) -> Iterator[ServedArm]:
-        self.watcher.starting(arm.name)
+        self.progress.starting(arm.name)
         with self.open_arm(arm, number) as served:
             self.folder.add_start(served.start)
             self._warm_up(served)
@@ -170,14 +169,14 @@ class Runner:
 
     def _note(self, arm: str, error: TargetError) -> None:
         self.folder.add_problem(f"arm {arm}", error.problem, arm=arm)
-        self.watcher.failed(f"Arm {arm}: {error.problem}")
+        self.progress.failed(f"Arm {arm}: {error.problem}")
 
     def _warm_up(self, served: ServedArm) -> None:
         """Bring kernels, allocators and connections to where they stay; nothing of it is kept."""
         count = self.plan.warm_up_requests
         if not count:
             return
-        self.watcher.says(f"warming up {served.arm.name}")
+        self.progress.says(f"warming up {served.arm.name}")
         most = max((load.concurrency or 1 for load in self.plan.loads), default=1)
         prompts = [
             replace(workload.prompts[number % len(workload.prompts)], id=f"warm-{number}")
@@ -200,7 +199,7 @@ class Runner:
     def _measure(self, served: ServedArm, cell: Cell) -> None:
         workload = next(one for one in self.workloads if one.name == cell.workload)
         flushed = served.flush_cache()
-        self.watcher.began(cell, len(workload.prompts))
+        self.progress.began(cell, len(workload.prompts))
         sampler = GpuSampler(served.gpus)
         before = served.cpu_seconds()
         with sampler.sampling():
@@ -211,7 +210,7 @@ class Runner:
                     workload.prompts,
                     seed=self.plan.seed + cell.round,
                     timeout_seconds=self.plan.cell_timeout_seconds,
-                    on_answered=self.watcher.answered,
+                    on_answered=self.progress.answered,
                 )
             )
         after = served.cpu_seconds()
@@ -230,7 +229,7 @@ class Runner:
             # What it answered before its end is no measurement of a server in order.
             record = replace(record, is_complete=False)
         self.folder.add_cell(record, requests)
-        self.watcher.ended(record)
+        self.progress.ended(record)
         if lost:
             raise _lost(served, record, requests)
         if not record.is_complete:
@@ -250,7 +249,7 @@ class Runner:
         """Answers for the comparison of outputs; without them there is still a report on speed."""
         if not self._is_unscored(served.arm.name):
             return
-        self.watcher.says(f"comparing the outputs of {served.arm.name}")
+        self.progress.says(f"comparing the outputs of {served.arm.name}")
         for workload in self.workloads:
             for repetition in self._repetitions(served.arm.name):
                 if self.folder.has_scored(served.arm.name, workload.name, repetition):
@@ -268,7 +267,7 @@ class Runner:
                 except TargetError as error:
                     what = f"Outputs of {served.arm.name} for {workload.name}"
                     self.folder.add_problem(what, error.problem)
-                    self.watcher.failed(f"{what}: {error.problem}")
+                    self.progress.failed(f"{what}: {error.problem}")
                     return
                 self.folder.add_scored(served.arm.name, workload.name, repetition, answers)
 

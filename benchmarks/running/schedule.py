@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from benchmarks.plan import Plan
 from benchmarks.records import Cell
@@ -32,7 +33,7 @@ def side_by_side(plan: Plan, workloads: Sequence[str]) -> Iterator[Cell]:
     for number in range(plan.rounds):
         for place, cell in enumerate(cell_pairs(plan, workloads, number)):
             for arm in arm_order(plan, number + place):
-                yield Cell(arm, cell.workload, cell.load, number)
+                yield replace(cell, arm=arm)
 
 
 def in_turn(plan: Plan, workloads: Sequence[str]) -> Iterator[tuple[int, str, list[Cell]]]:
@@ -42,11 +43,4 @@ def in_turn(plan: Plan, workloads: Sequence[str]) -> Iterator[tuple[int, str, li
     """
     for number in range(plan.rounds):
         for arm in arm_order(plan, number):
-            yield (
-                number,
-                arm,
-                [
-                    Cell(arm, cell.workload, cell.load, number)
-                    for cell in cell_pairs(plan, workloads, number)
-                ],
-            )
+            yield number, arm, [replace(c, arm=arm) for c in cell_pairs(plan, workloads, number)]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from benchmarks.analysis.metrics import seconds_per_token
 from benchmarks.plan import Arm
 from benchmarks.records import RequestRecord
 from benchmarks.running.arms import PLAIN, eagle, parse_arm
@@ -80,33 +81,25 @@ def trial_of(arm: str, rung: int, requests: Sequence[RequestRecord], *, seconds:
     Formula: median over prompts of (ended - due) / completion tokens; acceptance length =
     sum(correct_draft_tokens + verify_rounds) / sum(verify_rounds).
     """
-    whole = [one for one in requests if one.outcome == "successful" and one.completion_tokens]
-    speeds = [(one.ended_ns - one.due_ns) / 1e9 / (one.completion_tokens or 1) for one in whole]
-    steps = sum(one.verify_rounds or 0 for one in whole)
-    drafts = sum(one.correct_draft_tokens or 0 for one in whole)
-    if not speeds:
-        errors = sorted({one.error for one in requests if one.error})
-        return Trial(
-            arm=arm,
-            rung=rung,
-            prompts=0,
-            seconds_per_output_token=None,
-            seconds=seconds,
-            failure=errors[0] if errors else "no request was answered",
-        )
+    answered = [one for one in requests if one.outcome == "successful" and one.completion_tokens]
+    speeds = [speed for one in answered if (speed := seconds_per_token(one)) is not None]
+    steps = sum(one.verify_rounds or 0 for one in answered)
+    drafts = sum(one.correct_draft_tokens or 0 for one in answered)
+    errors = sorted({one.error for one in requests if one.error})
     return Trial(
         arm=arm,
         rung=rung,
-        prompts=len(whole),
-        seconds_per_output_token=statistics.median(speeds),
-        acceptance_length=(drafts + steps) / steps if steps else None,
+        prompts=len(answered),
+        seconds_per_output_token=statistics.median(speeds) if speeds else None,
+        acceptance_length=(drafts + steps) / steps if steps and speeds else None,
         seconds=seconds,
+        failure=None if speeds else next(iter(errors), "no request was answered"),
     )
 
 
-def prompts_of(rung: int, most: int, *, first: int = FIRST_PROMPTS) -> int:
+def prompts_of(rung: int, most: int) -> int:
     """Prompts for each candidate of a rung: twice as many as in the one before."""
-    return min(most, int(first * HALVED_BY**rung))
+    return min(most, int(FIRST_PROMPTS * HALVED_BY**rung))
 
 
 def search(

@@ -18,7 +18,7 @@ import os
 import statistics
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +29,10 @@ from rich.table import Table
 
 import launcher.nano
 from benchmarks.errors import BenchmarkError, PeerError
-from benchmarks.peers.adapter import Adapter, Prepared, Reading, Task
+from benchmarks.peers.adapter import Adapter, Prepared, ReportedFigures, Task
 from benchmarks.peers.measuring import ADAPTERS, measure_with
 from benchmarks.peers.own import TOOL, ours
-from benchmarks.records import Cell, Load
+from benchmarks.records import Cell, Load, read_lines
 from benchmarks.selfcheck.accuracy import (
     Accuracy,
     Times,
@@ -43,7 +43,7 @@ from benchmarks.selfcheck.accuracy import (
 )
 from benchmarks.selfcheck.loopback.schedule import Schedule
 from benchmarks.selfcheck.loopback.server import Loopback, loopback
-from benchmarks.selfcheck.one_cell import ASKED, Asked, read_output
+from benchmarks.selfcheck.one_cell import ASKED, Asked
 from benchmarks.workloads.workload import Prompt, Workload
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class GeneratorResult:
     """All that one run found.
 
     Attributes:
@@ -125,19 +125,15 @@ def _prepare(task: Task) -> Prepared:
     )
 
 
-def _read(output: bytes, task: Task) -> Reading:
+def _read(output: bytes, task: Task) -> ReportedFigures:
     try:
-        figures = ours(*read_output(output))
+        figures = ours(*read_lines(output))
     except ValueError as error:
         raise PeerError(
             f"Our own output cannot be read: {error}", action=f"See {task.folder}."
         ) from error
-    return Reading(
-        requests=figures.requests,
-        output_tokens=figures.output_tokens,
-        output_tokens_per_second=figures.output_tokens_per_second,
-        median_time_to_first_token_seconds=figures.median_time_to_first_token_seconds,
-        median_time_per_output_token_seconds=figures.median_time_per_output_token_seconds,
+    return ReportedFigures(
+        **{one.name: getattr(figures, one.name) for one in fields(ReportedFigures)}
     )
 
 
@@ -215,13 +211,15 @@ class Bench:
         truths = self._server.truth()
         if adapter.tool == TOOL:
             name = f"{TOOL}-loopback-{asked.name}-{self._load.label}-{repetition}.output.jsonl"
-            _, records = read_output((self._folder / name).read_bytes())
+            _, records = read_lines((self._folder / name).read_bytes())
             keys = {prompt.id: prompt.messages[-1]["content"] for prompt in asked.prompts}
             self.pairs += paired_times(records, truths, keys)
         return figures, [true_times(truth) for truth in truths]
 
 
-def measure(streams: int, requests: int, rounds: int, *, tools: Sequence[Adapter]) -> Finding:
+def measure(
+    streams: int, requests: int, rounds: int, *, tools: Sequence[Adapter]
+) -> GeneratorResult:
     """Measure everything.
 
     Args:
@@ -242,7 +240,7 @@ def measure(streams: int, requests: int, rounds: int, *, tools: Sequence[Adapter
             in_turn = (*tools[first:], *tools[:first])
             turns += [bench.turn(adapter, requests, number) for adapter in in_turn]
     found = accuracy(bench.pairs)
-    return Finding(
+    return GeneratorResult(
         streams=streams,
         requests=requests,
         accuracy=found,
@@ -276,20 +274,20 @@ def costs_of(turns: Sequence[Turn]) -> dict[str, list[float]]:
     return costs
 
 
-def tables(finding: Finding) -> tuple[Table, Table]:
+def tables(result: GeneratorResult) -> tuple[Table, Table]:
     """What people read."""
-    times = Table(title=f"Our error at {finding.streams} streams, in ms")
+    times = Table(title=f"Our error at {result.streams} streams, in ms")
     for name in ("", "true median", "median", "99th", "largest", "within 1 ms or 1 %"):
         times.add_column(name, justify="left" if not name else "right")
-    for one in finding.accuracy:
+    for one in result.accuracy:
         numbers = (one.true_median_ms, one.median_ms, one.p99_ms, one.largest_ms)
         label = one.metric.replace("_", " ")
         times.add_row(label, *(f"{value:.3f}" for value in numbers), f"{one.share_within:.2%}")
     cost = Table(title="CPU time per streamed token, in µs: median (least to most) over rounds")
     for name in ("", "without its start", "with it", "TTFT error, ms", "TPOT error, ms"):
         cost.add_column(name, justify="left" if not name else "right")
-    for tool, values in costs_of(finding.turns).items():
-        own = [turn for turn in finding.turns if turn.tool == tool]
+    for tool, values in costs_of(result.turns).items():
+        own = [turn for turn in result.turns if turn.tool == tool]
         per_token = [one.time_per_output_token_error_ms for one in own]
         cost.add_row(
             f"{tool} {own[0].version}",
@@ -320,19 +318,19 @@ def main(*, streams: int, requests: int, rounds: int, only_ours: bool, file: Pat
     console = Console()
     tools = [our_adapter(), *(() if only_ours else ADAPTERS.values())]
     try:
-        finding = measure(streams, requests, rounds, tools=tools)
+        result = measure(streams, requests, rounds, tools=tools)
     except BenchmarkError as error:
         console.print(f"[red]{error.problem}[/] {error.action}", *error.evidence, sep="\n")
         sys.exit(error.exit_code)
-    console.print(*tables(finding))
-    before, after = finding.load_average
+    console.print(*tables(result))
+    before, after = result.load_average
     console.print(f"Load average {before:.2f} before, {after:.2f} after; {os.cpu_count()} CPUs.")
-    for sentence in finding.missed:
+    for sentence in result.missed:
         console.print(f"[red]Missed:[/] {sentence}")
     if file is not None:
-        value: dict[str, Any] = asdict(finding)
+        value: dict[str, Any] = asdict(result)
         file.write_bytes(to_json(value, indent=2) + b"\n")
-    sys.exit(1 if finding.missed else 0)
+    sys.exit(1 if result.missed else 0)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 
 from benchmarks.load.loops import run_cell
 from benchmarks.load.target import Target
-from benchmarks.records import CELL, REQUEST, Cell, CellRecord, RequestRecord, to_line
+from benchmarks.records import Cell, to_lines
 from benchmarks.workloads.workload import Prompt
 
 if TYPE_CHECKING:
@@ -39,16 +39,6 @@ class Asked:
 ASKED: TypeAdapter[Asked] = TypeAdapter(Asked)
 
 
-def read_output(output: bytes) -> tuple[CellRecord, list[RequestRecord]]:
-    """Read what `main` wrote.
-
-    Raises:
-        ValueError: it is not that.
-    """
-    first, *others = output.splitlines() or [b""]
-    return CELL.validate_json(first), [REQUEST.validate_json(line) for line in others]
-
-
 def main(arguments: Sequence[str]) -> None:
     """Run the cell that a file describes, and write its records to another."""
     asked = ASKED.validate_json(Path(arguments[0]).read_bytes())
@@ -61,8 +51,7 @@ def main(arguments: Sequence[str]) -> None:
             timeout_seconds=asked.timeout_seconds,
         )
     )
-    lines = [to_line(cell, CELL), *(to_line(record, REQUEST) for record in records)]
-    Path(arguments[1]).write_bytes(b"".join(lines))
+    Path(arguments[1]).write_bytes(to_lines(cell, records))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.running.resources import cpu_seconds
+from benchmarks.running.resources import server_cpu_seconds
 from launcher.config.sources import resolve
 from launcher.engines.launch import Command, Launch
 from launcher.preflight import prepare
@@ -32,7 +32,6 @@ from launcher.state.store import RunStore
 from launcher.supervision.mailbox import Request
 from launcher.supervision.supervisor import Supervisor
 from launcher.system.hardware import probe_hardware
-from launcher.system.members import find_members
 
 BASELINE: Final = "as launched"
 SEED: Final = 20261123
@@ -67,13 +66,7 @@ class Summary:
 
 def with_variables(command: Command, **changes: str) -> Command:
     """The command with variables set."""
-    return Command(command.argv, MappingProxyType({**command.environment, **changes}))
-
-
-def without_argument(command: Command, argument: str) -> Command:
-    """The command without a switch."""
-    argv = tuple(part for part in command.argv if part != argument)
-    return Command(argv, command.environment)
+    return replace(command, environment=MappingProxyType({**command.environment, **changes}))
 
 
 def no_bytecode(command: Command, _: Path) -> Command:
@@ -93,7 +86,8 @@ def compiled_helpers(command: Command, scratch: Path) -> Command:
 
 def own_warm_up(command: Command, _: Path) -> Command:
     """The server sends its own warm-up request before it says that it is up."""
-    return without_argument(command, "--skip-server-warmup")
+    argv = tuple(part for part in command.argv if part != "--skip-server-warmup")
+    return replace(command, argv=argv)
 
 
 ARMS: Final[Mapping[str, Callable[[Command, Path], Command]]] = MappingProxyType(
@@ -123,10 +117,7 @@ def measure(launch: Launch, folder: Path) -> tuple[float, float]:
         if isinstance(event, ServerReady):
             record = store.read()
             assert record is not None  # noqa: S101  # the supervisor has just written it
-            assert record.server is not None  # noqa: S101
-            members = find_members(record.server, record.run_id)
-            cpu = sum(cpu_seconds(member.pid) for member in members)
-            taken.append((event.elapsed_seconds, cpu))
+            taken.append((event.elapsed_seconds, server_cpu_seconds(record) or 0.0))
             supervisor.request(Request.STOP)
 
     supervisor = Supervisor(launch, store, emit)

@@ -13,10 +13,10 @@ find the slowdown.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,7 +36,7 @@ from benchmarks.running.runner import Runner
 from benchmarks.running.servers import ServedArm, connect
 from benchmarks.selfcheck.loopback.schedule import Schedule
 from benchmarks.selfcheck.loopback.server import loopback
-from benchmarks.workloads import load_workload
+from benchmarks.workloads.loading import load_workload
 
 FALSE_SHARE: Final = 0.1
 SLOWDOWN: Final = 1.10
@@ -74,9 +74,8 @@ def compare_once(baseline_url: str, candidate_url: str, size: Size, seed: int) -
         scored_prompts=0,
     )
 
-    @contextlib.contextmanager
-    def opened(arm: Arm, number: int) -> Iterator[ServedArm]:
-        yield connect(arm, str(arm.url), round_number=number)
+    def opened(arm: Arm, number: int) -> AbstractContextManager[ServedArm]:
+        return nullcontext(connect(arm, str(arm.url), round_number=number))
 
     with tempfile.TemporaryDirectory(prefix="verdict-") as path:
         folder = ResultsFolder(Path(path) / "results")
@@ -124,22 +123,18 @@ def main(*, comparisons: int, rounds: int, prompts: int, concurrency: int, url: 
     """Compare a server with itself, again and again; then with one that is 10 % slower."""
     size = Size(rounds, prompts, concurrency)
     out = Console()
-    numbers = range(comparisons)
+
+    def compared(title: str, baseline_url: str, candidate_url: str) -> list[Speedup]:
+        seeds = track(range(comparisons), title, console=Console(stderr=True), transient=True)
+        return [compare_once(baseline_url, candidate_url, size, seed) for seed in seeds]
+
     slower: list[Speedup] = []
     with loopback(SCHEDULE) as server:
         address = url or server.base_url
-        same = [
-            compare_once(address, address, size, seed)
-            for seed in track(numbers, "the same", console=Console(stderr=True), transient=True)
-        ]
+        same = compared("the same", address, address)
         if url is None:
             with loopback(SCHEDULE.model_copy(update={"slowdown": SLOWDOWN})) as slow:
-                slower = [
-                    compare_once(address, slow.base_url, size, seed)
-                    for seed in track(
-                        numbers, "10 % slower", console=Console(stderr=True), transient=True
-                    )
-                ]
+                slower = compared("10 % slower", address, slow.base_url)
     out.print(show("One server on both sides", same))
     if slower:
         out.print(show("The second server 10 % slower", slower))

@@ -16,7 +16,7 @@ BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FileEntry:
     """One value of a file.
 
     Attributes:
@@ -30,7 +30,7 @@ class Entry:
     value: Any
 
 
-def read_entries(path: Path) -> tuple[Entry, ...]:
+def read_entries(path: Path) -> tuple[FileEntry, ...]:
     """Read all values of a JSONL file, or of a JSON file that is one array.
 
     Returns:
@@ -47,9 +47,9 @@ def read_entries(path: Path) -> tuple[Entry, ...]:
             raise WorkloadError(
                 f"{path.name} is an empty array.", action="Give it at least one prompt."
             )
-        return tuple(Entry("entry", number, value) for number, value in enumerate(array, 1))
+        return tuple(FileEntry("entry", number, value) for number, value in enumerate(array, 1))
     return tuple(
-        Entry("line", number, _parse(line, path.name, number))
+        FileEntry("line", number, _parse(line, path.name, number))
         # Not `splitlines`: JSON may hold U+2028 and the like inside of a text.
         for number, line in enumerate(data.split(b"\n"), 1)
         if line.strip()
@@ -71,7 +71,7 @@ def _read(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise WorkloadError(
-            f"{_short(str(path), 200)} cannot be read: {why}.",
+            f"{short(str(path), 200)} cannot be read: {why}.",
             action="Check the path and its permissions.",
         ) from None
     try:
@@ -139,5 +139,6 @@ def _place(data: bytes, offset: int) -> tuple[int, int]:
     return data.count(b"\n", 0, offset) + 1, len(data[begin:offset].decode(errors="ignore")) + 1
 
 
-def _short(text: str, longest: int) -> str:
+def short(text: str, longest: int = 80) -> str:
+    """A text for a message, cut to so many characters."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"

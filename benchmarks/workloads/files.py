@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from benchmarks.errors import WorkloadError
 from benchmarks.workloads import messages, sharegpt
 from benchmarks.workloads.draw import Draw
-from benchmarks.workloads.entries import Entry, read_entries
+from benchmarks.workloads.entries import FileEntry, read_entries, short
 from benchmarks.workloads.workload import Prompt, Workload
 from launcher.text import nearest
 
@@ -76,7 +76,7 @@ def name_of(path: Path) -> str:
     return name[:64] or "file"
 
 
-def _from_messages(path: Path, entries: Sequence[Entry], prompts: int) -> Workload:
+def _from_messages(path: Path, entries: Sequence[FileEntry], prompts: int) -> Workload:
     read = [_checked(path.name, entry, messages.to_prompt, MESSAGES_ACTION) for entry in entries]
     _refuse_twice(path.name, entries, read)
     return Workload(
@@ -89,7 +89,9 @@ def _from_messages(path: Path, entries: Sequence[Entry], prompts: int) -> Worklo
     )
 
 
-def _from_sharegpt(path: Path, entries: Sequence[Entry], *, prompts: int, seed: int) -> Workload:
+def _from_sharegpt(
+    path: Path, entries: Sequence[FileEntry], *, prompts: int, seed: int
+) -> Workload:
     read = [_checked(path.name, entry, sharegpt.to_prompt, SHAREGPT_ACTION) for entry in entries]
     usable = [(entry, one) for entry, one in zip(entries, read, strict=True) if one is not None]
     if not usable:
@@ -116,13 +118,13 @@ def _from_sharegpt(path: Path, entries: Sequence[Entry], *, prompts: int, seed: 
     )
 
 
-def _refuse_twice(name: str, entries: Sequence[Entry], prompts: Sequence[Prompt]) -> None:
-    first: dict[str, Entry] = {}
+def _refuse_twice(name: str, entries: Sequence[FileEntry], prompts: Sequence[Prompt]) -> None:
+    first: dict[str, FileEntry] = {}
     for entry, prompt in zip(entries, prompts, strict=True):
         before = first.setdefault(prompt.id, entry)
         if before is not entry:
             raise WorkloadError(
-                f"{name}, {entry.unit} {entry.number}: the id {_short(prompt.id)!r} is taken by "
+                f"{name}, {entry.unit} {entry.number}: the id {short(prompt.id)!r} is taken by "
                 f"{before.unit} {before.number}.",
                 action="Give each an `id` of its own, or none.",
             )
@@ -130,7 +132,7 @@ def _refuse_twice(name: str, entries: Sequence[Entry], prompts: Sequence[Prompt]
 
 def _checked(
     name: str,
-    entry: Entry,
+    entry: FileEntry,
     parse: Callable[[Any, str], T],
     action: str,
 ) -> T:
@@ -155,14 +157,10 @@ def _describe(error: ValidationError) -> str:
 
 def _one(kind: str, location: tuple[int | str, ...], message: str) -> str:
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
-    place = _short(place.removeprefix("."))
+    place = short(place.removeprefix("."))
     if kind == "extra_forbidden":
-        return f"unknown key {place!r}{nearest(place, messages.Line.model_fields)}"
+        return f"unknown key {place!r}{nearest(place, messages.RequestLine.model_fields)}"
     if kind == "missing":
         return f"{place!r} is missing"
     text = message.removeprefix("Value error, ")
     return f"{place!r}: {text[:1].lower()}{text[1:]}" if place else text
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:79]}…"

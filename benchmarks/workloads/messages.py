@@ -66,7 +66,7 @@ class _Message(BaseModel):
         return self
 
 
-class Line(BaseModel):
+class RequestLine(BaseModel):
     """One value of a user's file, checked.
 
     Attributes:
@@ -121,7 +121,7 @@ def to_prompt(value: Any, default_id: str) -> Prompt:
     """Turn one value of a file into a prompt.
 
     Args:
-        value: an object as `Line`, or a list of messages alone.
+        value: an object as `RequestLine`, or a list of messages alone.
         default_id: where it gives none.
 
     Raises:
@@ -129,7 +129,7 @@ def to_prompt(value: Any, default_id: str) -> Prompt:
         ValueError: no message to send, or a number that JSON has no way to write.
     """
     raw: Any = {"messages": value} if isinstance(value, list) else value
-    line = Line.model_validate(raw)
+    line = RequestLine.model_validate(raw)
     try:
         json.dumps(raw, allow_nan=False)
     except ValueError:

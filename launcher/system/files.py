@@ -31,22 +31,44 @@ def write_atomically(path: Path, text: str) -> None:
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        # Buffered: a raw write may take a part of the text, and say so only by its result.
-        with io.BufferedWriter(open_private(partial)) as file:
-            file.write(text.encode())
+        replace_file(path, text.encode(), partial=partial)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def replace_file(path: Path, content: bytes, *, partial: Path, mode: int = 0o600) -> None:
+    """Write a file beside another, and put it into its place once it is on the disk.
+
+    Args:
+        path: the file.
+        content: all of it.
+        partial: where it grows; removed if it cannot be written.
+        mode: of a new file, less the umask.
+
+    Raises:
+        OSError: the disk is full or not writable; the old file is then untouched.
+    """
+    try:
+        # Buffered: a raw write may take a part of it, and say so only by its result.
+        with io.BufferedWriter(_open(partial, os.O_TRUNC, mode)) as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except OSError as error:
+    except OSError:
         with contextlib.suppress(OSError):
             partial.unlink()
-        raise cannot_write(path, error) from error
+        raise
 
 
 def open_private(path: Path, *, append: bool = False) -> BinaryIO:
     """Open a file for writing with mode 0600."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if append else os.O_TRUNC)
-    return os.fdopen(os.open(path, flags, 0o600), "wb", buffering=0)
+    return _open(path, os.O_APPEND if append else os.O_TRUNC, 0o600)
+
+
+def _open(path: Path, flag: int, mode: int) -> BinaryIO:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | flag
+    return os.fdopen(os.open(path, flags, mode), "wb", buffering=0)
 
 
 def cannot_write(path: Path, error: OSError) -> StateError:

@@ -10,13 +10,14 @@ import pytest
 
 from benchmarks.load.loops import run_cell
 from benchmarks.load.target import Target
-from benchmarks.peers import measure, ours
+from benchmarks.peers.measuring import ADAPTERS, measure_with
+from benchmarks.peers.own import ours
 from benchmarks.plan import Peer
 from benchmarks.records import Cell, Load
 from benchmarks.report.document import Report, read_report
 from benchmarks.results import PeerFigures, Results
 from benchmarks.running.folder import ResultsFolder
-from benchmarks.workloads import load_workload
+from benchmarks.workloads.loading import load_workload
 from launcher import nano
 from launcher.state.record import RunRecord
 from launcher.state.store import list_stores
@@ -148,9 +149,9 @@ def test_other_benchmarks_measure_the_same_tokens(
         run_cell(target, cell, CHAT.prompts, seed=0, timeout_seconds=120)
     )
 
-    theirs: PeerFigures = measure(
-        peer, target, arm="eagle", workload=CHAT, load=load, repetition=0, folder=tmp_path,
-        tokenizer=nano.model_path(), timeout_seconds=300,
+    theirs: PeerFigures = measure_with(
+        ADAPTERS[peer], target, arm="eagle", workload=CHAT, load=load, repetition=0,
+        folder=tmp_path, tokenizer=nano.model_path(), timeout_seconds=300,
     )  # fmt: skip
 
     own = ours(record, requests)

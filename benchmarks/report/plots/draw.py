@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Literal
 
 from matplotlib.axes import Axes
@@ -13,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from benchmarks.peers.agreement import LIMIT_PERCENT
-from benchmarks.report.atomic import write_atomically
 from benchmarks.report.document import Report
 from benchmarks.report.peer_tables import PeerRow, peer_rows
 from benchmarks.report.plots.panels import (
@@ -26,7 +24,7 @@ from benchmarks.report.plots.panels import (
     has_acceptance,
 )
 from benchmarks.report.plots.panels_time import ROW_POINTS, draw_latency, draw_timeline, shown_loads
-from benchmarks.report.plots.svg import GRID, INK, MUTED, new_figure, style, to_file, to_svg
+from benchmarks.report.plots.svg import GRID, INK, MUTED, new_figure, style, to_svg
 from benchmarks.report.wording import E2E, SHORT_TITLES, TPOT, TTFT, distribution, percent
 
 Section = Literal["speedup", "throughput", "latency", "acceptance", "timeline", "peers"]
@@ -96,19 +94,6 @@ def draw_overviews(report: Report) -> tuple[Plot, ...]:
             _legend(figure, grid.flat[0])
             plots.append(_plot(figure, f"{name}-all", section, "All workloads", " ".join(said)))
     return tuple(plots)
-
-
-def write_plots(report: Report, folder: Path) -> tuple[Path, ...]:
-    """Write every plot, and the overviews, as an SVG file of its own.
-
-    Raises:
-        StorageError: the disk is full or not writable.
-    """
-    written = []
-    for plot in (*draw_overviews(report), *draw(report)):
-        written.append(folder / f"{plot.name}.svg")
-        write_atomically(written[-1], to_file(plot.svg))
-    return tuple(written)
 
 
 def _panels(report: Report) -> list[Plot]:

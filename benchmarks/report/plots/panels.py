@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from benchmarks.analysis.figures import Estimate
+from benchmarks.analysis.metrics import acceptance_rate_by_position, add_histograms
 from benchmarks.records import Load
 from benchmarks.report.document import Report
 from benchmarks.report.plots.svg import ARM_COLOURS, ARM_DASHES, ARM_MARKERS, INK
@@ -107,8 +108,7 @@ def draw_acceptance_by_position(axes: Axes, report: Report, workload: str) -> st
     said: list[str] = []
     longest = 1
     for arm, histogram in _histograms(report, workload).items():
-        steps = sum(histogram)
-        rates = [sum(histogram[k:]) / steps for k in range(1, len(histogram))]
+        rates = acceptance_rate_by_position(histogram)
         longest = max(longest, len(rates))
         axes.plot(range(1, len(rates) + 1), rates, label=clipped(arm), **styles[arm].line)
         said.append(f"{arm} {', '.join(percent(rate) for rate in rates)}")
@@ -231,16 +231,10 @@ def _shift(place: int, count: int) -> float:
     return (place - (count - 1) / 2) * min(0.12, 0.4 / count)
 
 
-def _histograms(report: Report, workload: str) -> dict[str, list[int]]:
+def _histograms(report: Report, workload: str) -> dict[str, tuple[int, ...]]:
     """Accepted drafts by arm, added up over loads."""
-    found: dict[str, list[int]] = {}
-    for arm in report.arms:
-        for load in report.loads(workload):
-            cell = report.cell(arm, workload, load)
-            if cell is None or not sum(cell.accepted_histogram):
-                continue
-            total = found.setdefault(arm, [])
-            total += [0] * (len(cell.accepted_histogram) - len(total))
-            for k, count in enumerate(cell.accepted_histogram):
-                total[k] += count
-    return found
+    added = {
+        arm: add_histograms(c for c in report.cells if (c.arm, c.workload) == (arm, workload))
+        for arm in report.arms
+    }
+    return {arm: histogram for arm, histogram in added.items() if sum(histogram)}

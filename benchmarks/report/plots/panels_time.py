@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
 from benchmarks.records import Load
-from benchmarks.report.document import CellTimeline, Report
+from benchmarks.report.document import Report
 from benchmarks.report.plots.panels import STEPS, arm_styles, clipped
 from benchmarks.report.plots.svg import GRID, INK, MUTED
 from benchmarks.report.wording import SHORT_TITLES, counted, distribution, number
@@ -67,69 +67,58 @@ def draw_latency(figure: Figure, report: Report, workload: str, metric: str) -> 
 
 def draw_timeline(axes: Axes, report: Report) -> str:
     """Each request as a bar: a row for each round and arm, as high as requests were in flight."""
-    rows: dict[tuple[int, str], list[CellTimeline]] = defaultdict(list)
-    for one in report.timeline:
-        rows[one.cell.round, one.cell.arm].append(one)
-    rounds = sorted({number for number, _ in rows})
-    order = [(number, arm) for number in rounds for arm in report.arms if (number, arm) in rows]
-    began = {
-        number: min(
-            r[0]
-            for row, cells in rows.items()
-            if row[0] == number
-            for c in cells
-            for r in c.requests
-        )
-        for number in rounds
-    }
-    span = (
-        max(
-            (
-                r[1] - began[row[0]]
-                for row, cells in rows.items()
-                for c in cells
-                for r in c.requests
-            ),
-            default=1.0,
-        )
-        or 1.0
-    )
+    rows = _rows(report)
+    span = max((end for row in rows.values() for _, end, _ in row), default=1.0) or 1.0
     styles, failures = arm_styles(report), 0
-    lanes = {row: _lanes([r for c in cells for r in c.requests]) for row, cells in rows.items()}
-    most = max((len(one) for one in lanes.values()), default=1)
-    for place, row in enumerate(order):
-        zero = began[row[0]]
-        look = styles[row[1]]
+    lanes = {row: _lanes(requests) for row, requests in rows.items()}
+    most = max(map(len, lanes.values()), default=1)
+    for place, row in enumerate(rows):
         for lane, intervals in enumerate(lanes[row]):
-            height = place + 0.42 - (lane + 0.5) * 0.84 / most
             xs: list[float] = []
             for start, end in _merged(intervals, span * RESOLUTION):
-                xs += [start - zero, max(end, start + span * RESOLUTION) - zero, math.nan]
+                xs += [start, max(end, start + span * RESOLUTION), math.nan]
             axes.plot(
                 xs,
-                [height] * len(xs),
-                color=look.colour,
+                [place + 0.42 - (lane + 0.5) * 0.84 / most] * len(xs),
+                color=styles[row[1]].colour,
                 linewidth=max(ROW_POINTS * 0.84 / most * 0.85, 0.5),
                 solid_capstyle="butt",
             )
-        broken = [r[1] - zero for c in rows[row] for r in c.requests if r[2] != "successful"]
+        broken = [end for _, end, outcome in rows[row] if outcome != "successful"]
         failures += len(broken)
         shown = broken[:: math.ceil(len(broken) / SHOWN_FAILURES) or 1]
         axes.plot(shown, [place] * len(shown), color=INK, marker="x", linestyle="none")
-    axes.set_yticks(range(len(order)), [f"{clipped(arm, 20)}  {n + 1}" for n, arm in order])
-    axes.set_ylim(len(order) - 0.4, -0.6)
+    axes.set_yticks(range(len(rows)), [f"{clipped(arm, 20)}  {n + 1}" for n, arm in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(-0.01 * span, 1.01 * span)
-    for place in range(1, len(order)):
-        if order[place][0] != order[place - 1][0]:
-            axes.axhline(place - 0.5, color=GRID, linewidth=1.2)
+    for place, (row, following) in enumerate(pairwise(rows)):
+        if row[0] != following[0]:
+            axes.axhline(place + 0.5, color=GRID, linewidth=1.2)
     axes.grid(visible=False, axis="y")
     axes.set_ylabel("arm and round")
     axes.set_xlabel("seconds since the round's first request")
-    requests = sum(len(one.requests) for one in report.timeline)
+    requests, rounds = sum(map(len, rows.values())), len({number for number, _ in rows})
     return (
-        f"Timeline of {counted(requests, 'request')} in {counted(len(rounds), 'round')}; "
+        f"Timeline of {counted(requests, 'request')} in {counted(rounds, 'round')}; "
         f"{failures} of them errored or did not end."
     )
+
+
+def _rows(report: Report) -> dict[tuple[int, str], list[tuple[float, float, str]]]:
+    """By round and arm, in their order: seconds since the round's first request, and outcomes."""
+    began: dict[int, float] = {}
+    for one in report.timeline:
+        first = min(start for start, _, _ in one.requests)
+        began[one.cell.round] = min(first, began.get(one.cell.round, first))
+    rows: dict[tuple[int, str], list[tuple[float, float, str]]] = {
+        (number, arm): [] for number in sorted(began) for arm in report.arms
+    }
+    for one in report.timeline:
+        zero = began[one.cell.round]
+        rows[one.cell.round, one.cell.arm] += [
+            (start - zero, end - zero, outcome) for start, end, outcome in one.requests
+        ]
+    return {row: requests for row, requests in rows.items() if requests}
 
 
 def _lanes(requests: Iterable[tuple[float, float, str]]) -> list[list[Interval]]:

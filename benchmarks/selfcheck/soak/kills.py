@@ -6,13 +6,13 @@ import contextlib
 import random
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
+from benchmarks.selfcheck.soak.in_flight import END_SECONDS, InFlightRequests
 from benchmarks.selfcheck.soak.report import (
     ADOPTED,
     ANY_MEMBER,
@@ -48,9 +48,6 @@ RECOVERY_SECONDS: Final = 300.0
 # One that SGLang does without ends and nothing follows; so long is waited for what might.
 SETTLE_SECONDS: Final = 5.0
 REQUESTS: Final = 4
-# More than is generated before the latest kill, and few enough to wait for where nothing breaks.
-REQUEST_TOKENS: Final = 512
-REQUEST_END_SECONDS: Final = 120.0
 ANSWER_TOKENS: Final = 8
 ANSWER_TIMEOUT_SECONDS: Final = 30.0
 COMMAND_TIMEOUT_SECONDS: Final = 180.0
@@ -81,7 +78,7 @@ class Launcher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Blow:
+class _KillAttempt:
     """A kill that was struck: the record before it, and how many events there had been."""
 
     kill: Kill
@@ -90,43 +87,6 @@ class _Blow:
     at: float
     mark: int
     may_be_kept: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Settled:
-    outcome: str
-    at: float
-
-
-class Flight:
-    """Requests under way.
-
-    Args:
-        base_url: of the server.
-        count: how many.
-    """
-
-    def __init__(self, base_url: str, count: int) -> None:
-        self._ended: list[bool] = []
-        self._threads = [
-            threading.Thread(target=self._ask, args=(base_url,), daemon=True) for _ in range(count)
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def _ask(self, base_url: str) -> None:
-        prober = HttpProber(base_url)
-        self._ended.append(
-            prober.generate(REQUEST_TOKENS, timeout_seconds=RECOVERY_SECONDS + REQUEST_END_SECONDS)
-        )
-
-    def land(self) -> tuple[int, int, int]:
-        """Wait for their end; how many were finished, broken, and without an end."""
-        deadline = time.monotonic() + REQUEST_END_SECONDS
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        ended = list(self._ended)
-        return ended.count(True), ended.count(False), len(self._threads) - len(ended)
 
 
 class Soak:
@@ -178,19 +138,23 @@ class Soak:
             moment: of `MOMENTS`.
         """
         kill = Kill(number, target, "", moment, None, NOT_RECOVERED)
-        flight = Flight(self.watch.record.base_url, REQUESTS if moment == IN_FLIGHT else 0)
+        in_flight = InFlightRequests(
+            self.watch.record.base_url,
+            REQUESTS if moment == IN_FLIGHT else 0,
+            timeout_seconds=RECOVERY_SECONDS + END_SECONDS,
+        )
         try:
             if moment == START:
                 self._begin_a_start()
             else:
                 time.sleep(self._chance.uniform(0.2, 1.5))
-            blow = self._strike(kill)
+            attempt = self._strike(kill)
         except NotRecoveredError as error:
-            return _with(kill, problems=(str(error),))
+            return replace(kill, problems=(str(error),))
         try:
-            return self._recover(blow, flight)
+            return self._recover(attempt, in_flight)
         except NotRecoveredError as error:
-            return _with(blow.kill, problems=(str(error),))
+            return replace(attempt.kill, problems=(str(error),))
 
     def revive(self) -> None:
         """Start the server anew after a failure.
@@ -216,40 +180,40 @@ class Soak:
         new_segments = names_in(self._shared_memory) - self._segments_before
         return left + leftovers(self.watch, self._store, new_segments)
 
-    def _recover(self, blow: _Blow, flight: Flight) -> Kill:
+    def _recover(self, attempt: _KillAttempt, in_flight: InFlightRequests) -> Kill:
         """Wait until the server is back, and look at what it cost."""
-        kill, former = blow.kill, blow.former
+        kill, former = attempt.kill, attempt.former
         if kill.target == "supervisor":
             # The lock is free as soon as it is gone.
-            wait_until_gone(blow.killed, timeout_seconds=COMMAND_TIMEOUT_SECONDS)
+            wait_until_gone(attempt.killed, timeout_seconds=COMMAND_TIMEOUT_SECONDS)
             self._commands.append(self._launcher.up())
-        end = self._until(lambda: self._settled(blow), blow.mark)
+        outcome, settled_at = self._until(lambda: self._settled(attempt), attempt.mark)
         prober = HttpProber(former.base_url)
         self._until(
             lambda: prober.generate(ANSWER_TOKENS, timeout_seconds=ANSWER_TIMEOUT_SECONDS),
-            blow.mark,
+            attempt.mark,
         )
         answered_at = time.monotonic()
-        finished, broken, hung = flight.land()
+        finished, broken, hung = in_flight.wait()
         added = start = None
-        if end.outcome == NEW_RUN:
+        if outcome == NEW_RUN:
             start = self._usual_start_seconds = self.watch.record.ready_seconds or 0.0
-            added = end.at - blow.at - start
-        elif end.outcome != KEPT and kill.phase is None:
-            added = end.at - blow.at
-        problems = self._problems(end.outcome, former)
+            added = settled_at - attempt.at - start
+        elif outcome != KEPT and kill.phase is None:
+            added = settled_at - attempt.at
+        problems = self._problems(outcome, former)
         if hung:
             problems.append(f"{hung} requests in flight never ended")
-        if broken and end.outcome != NEW_RUN:
+        if broken and outcome != NEW_RUN:
             problems.append(f"{broken} requests broke although the server went on")
-        if end.outcome == NEW_RUN and kill.target == "collector" and not blow.may_be_kept:
+        if outcome == NEW_RUN and kill.target == "collector" and not attempt.may_be_kept:
             problems.append("the server was restarted, only because its log's collector was killed")
-        return _with(
+        return replace(
             kill,
-            outcome=end.outcome,
-            detected_seconds=self._detected_seconds(blow),
-            recovered_seconds=round(end.at - blow.at, 3),
-            answered_seconds=round(answered_at - blow.at, 3),
+            outcome=outcome,
+            detected_seconds=self._detected_seconds(attempt),
+            recovered_seconds=round(settled_at - attempt.at, 3),
+            answered_seconds=round(answered_at - attempt.at, 3),
             start_seconds=start,
             added_seconds=None if added is None else round(added, 3),
             finished_requests=finished,
@@ -269,7 +233,7 @@ class Soak:
         )
         time.sleep(self._chance.uniform(0.0, self._usual_start_seconds))
 
-    def _strike(self, kill: Kill) -> _Blow:
+    def _strike(self, kill: Kill) -> _KillAttempt:
         """Choose a process and kill it."""
         while True:
             self.watch.look()
@@ -286,8 +250,8 @@ class Soak:
             at = time.monotonic()
             # A helper may have ended since it was chosen.
             if process.send_signal(signal.SIGKILL):
-                kill = _with(kill, target=target, title=title, phase=phase)
-                return _Blow(kill, former, process, at, mark, may_be_kept=kept)
+                kill = replace(kill, target=target, title=title, phase=phase)
+                return _KillAttempt(kill, former, process, at, mark, may_be_kept=kept)
 
     def _choose(self, target: str, record: RunRecord) -> tuple[str, ProcessIdentity]:
         named = {
@@ -307,19 +271,19 @@ class Soak:
             return target, self._chance.choice(fitting)
         return ANY_MEMBER, self._chance.choice(members or [record.supervisor])
 
-    def _settled(self, blow: _Blow) -> _Settled | None:
-        """What became of the server, once that is clear."""
-        former, now = blow.former, self.watch.record
+    def _settled(self, attempt: _KillAttempt) -> tuple[str, float] | None:
+        """What became of the server and when, once that is clear."""
+        former, now = attempt.former, self.watch.record
         if now.state is not ServerState.READY:
             return None
-        ready = self._first(ServerReady, blow.mark)
-        if now.run_id != former.run_id or blow.killed == former.supervisor:
+        ready = self._first(ServerReady, attempt.mark)
+        if now.run_id != former.run_id or attempt.killed == former.supervisor:
             outcome = ADOPTED if now.run_id == former.run_id else NEW_RUN
-            return _Settled(outcome, ready.at) if ready is not None else None
-        if blow.killed == former.collector and now.collector != former.collector:
-            return _Settled(REPLACED, time.monotonic())
-        if blow.may_be_kept and time.monotonic() >= blow.at + SETTLE_SECONDS:
-            return _Settled(KEPT, time.monotonic())
+            return (outcome, ready.at) if ready is not None else None
+        if attempt.killed == former.collector and now.collector != former.collector:
+            return REPLACED, time.monotonic()
+        if attempt.may_be_kept and time.monotonic() >= attempt.at + SETTLE_SECONDS:
+            return KEPT, time.monotonic()
         return None
 
     def _first(self, kind: type[Event], mark: int) -> Seen | None:
@@ -327,12 +291,12 @@ class Soak:
             (seen for seen in self.watch.history[mark:] if isinstance(seen.event, kind)), None
         )
 
-    def _detected_seconds(self, blow: _Blow) -> float | None:
+    def _detected_seconds(self, attempt: _KillAttempt) -> float | None:
         found = [
-            seen.at - blow.at
-            for seen in self.watch.history[blow.mark :]
+            seen.at - attempt.at
+            for seen in self.watch.history[attempt.mark :]
             if isinstance(seen.event, ProcessLost | ServerCrashed)
-            and seen.event.run_id == blow.former.run_id
+            and seen.event.run_id == attempt.former.run_id
         ]
         return round(found[0], 3) if found else None
 
@@ -375,10 +339,6 @@ class Soak:
         if listener is None or listener.pid not in members:
             problems.append(f"port {port} belongs to {describe_listener(port)}")
         return problems
-
-
-def _with(kill: Kill, **changes: Any) -> Kill:
-    return Kill(**(asdict(kill) | changes))
 
 
 def _is_essential(killed: ProcessIdentity, title: str, record: RunRecord) -> bool:

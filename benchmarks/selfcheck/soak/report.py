@@ -89,7 +89,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class SoakReport:
     """A whole soak."""
 
     seed: int
@@ -131,7 +131,7 @@ def group_of(kill: Kill) -> str | None:
     return NEW_COLLECTOR if kill.outcome == REPLACED else None
 
 
-def show(report: Report) -> Iterator[Table | str]:
+def show(report: SoakReport) -> Iterator[Table | str]:
     """The report for people."""
     table = Table(box=None, header_style="dim")
     for title in ("KILLED", "WHEN", "KILLS", "THEN", "DETECTED AFTER S", "ADDED S"):

@@ -1,5 +1,7 @@
 """Kill parts of a server at random and see that it comes back, and that nothing is left.
 
+    python -m benchmarks.selfcheck.soak [--kills 30] [--minutes 60] [--json FILE]
+
 The launcher keeps the nano server up, in a state folder of its own. Each kill is one SIGKILL, to a
 process and at a moment that are drawn; then the server has to answer again, and nothing of the run
 before may be left. In the end nothing at all may be left. Nothing else that uses shared memory
@@ -26,7 +28,7 @@ import click
 from rich.console import Console
 
 from benchmarks.selfcheck.soak.kills import COMMAND_TIMEOUT_SECONDS, NotRecoveredError, Soak
-from benchmarks.selfcheck.soak.report import MOMENTS, NOT_RECOVERED, TARGETS, Kill, Report, show
+from benchmarks.selfcheck.soak.report import MOMENTS, NOT_RECOVERED, TARGETS, Kill, SoakReport, show
 from benchmarks.selfcheck.soak.watch import names_in
 from launcher.state.paths import APPLICATION
 from launcher.state.store import RunStore
@@ -157,7 +159,7 @@ def main(*, kills: int, seed: int, port: int, minutes: float, json_file: Path | 
 
     done, left = run(soak, list(plan(kills, chance)), total_seconds=60 * minutes, tell=tell)
     record = launcher.store.read()
-    report = Report(
+    report = SoakReport(
         seed=seed,
         asked_kills=kills,
         machine={
@@ -180,7 +182,3 @@ def main(*, kills: int, seed: int, port: int, minutes: float, json_file: Path | 
         console.print(f"State, log and the commands' output stay in {folder}")
         sys.exit(1)
     shutil.rmtree(folder)
-
-
-if __name__ == "__main__":
-    main()

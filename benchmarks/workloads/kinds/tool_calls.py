@@ -13,7 +13,7 @@ SYSTEM: Final = "You are an assistant with tools. Call a tool when it helps; do 
 
 
 @dataclass(frozen=True, slots=True)
-class _Tool:
+class _ToolExample:
     """One function, and requests that need it."""
 
     name: str
@@ -46,7 +46,7 @@ _WHOLE: Final = {"type": "integer"}
 _DATE: Final = _text("ISO 8601")
 
 TOOLS: Final = (
-    _Tool(
+    _ToolExample(
         "get_weather",
         "Forecast for a city",
         {"city": _text(), "days": _WHOLE, "unit": {"type": "string", "enum": ["C", "F"]}},
@@ -56,7 +56,7 @@ TOOLS: Final = (
             "Do I need a coat in {city} on {weekday}?",
         ),
     ),
-    _Tool(
+    _ToolExample(
         "search_flights",
         "Flights between two cities",
         {"origin": _text(), "destination": _text(), "date": _DATE, "max_euros": _WHOLE},
@@ -66,7 +66,7 @@ TOOLS: Final = (
             "How do I get from {city} to {city2} by plane on {month} {day}?",
         ),
     ),
-    _Tool(
+    _ToolExample(
         "create_event",
         "Put a meeting into the calendar",
         {
@@ -81,7 +81,7 @@ TOOLS: Final = (
             "Please block {hour} o'clock on {month} {day} for the review of the {product}.",
         ),
     ),
-    _Tool(
+    _ToolExample(
         "query_orders",
         "Search the orders of a customer",
         {
@@ -95,7 +95,7 @@ TOOLS: Final = (
             "Show me what {company} has sent back, up to {count} orders.",
         ),
     ),
-    _Tool(
+    _ToolExample(
         "send_message",
         "Send a message to a colleague",
         {"to": _text(), "text": _text(), "urgent": {"type": "boolean"}},
@@ -105,7 +105,7 @@ TOOLS: Final = (
             "Let {person} know that I will be {minute} minutes late to the {team} meeting.",
         ),
     ),
-    _Tool(
+    _ToolExample(
         "convert_currency",
         "Convert an amount at today's rate",
         {"amount": {"type": "number"}, "from": _text("ISO 4217"), "to": _text("ISO 4217")},
@@ -115,7 +115,7 @@ TOOLS: Final = (
             "What are {amount} US dollars worth in Norwegian kroner?",
         ),
     ),
-    _Tool(
+    _ToolExample(
         "open_ticket",
         "Report a problem to a team",
         {
@@ -129,7 +129,7 @@ TOOLS: Final = (
             "Open a ticket of low priority: the {device} shows the wrong hour, ask {team}.",
         ),
     ),
-    _Tool(
+    _ToolExample(
         "read_metrics",
         "Read a metric of a service",
         {"service": _text(), "metric": _text(), "last_minutes": _WHOLE},
@@ -139,7 +139,7 @@ TOOLS: Final = (
             "Check the memory of {service} and {service2} over the last {minute} minutes.",
         ),
     ),
-    _Tool(
+    _ToolExample(
         "find_document",
         "Search the company's documents",
         {"query": _text(), "author": _text(), "year": _WHOLE},
@@ -149,7 +149,7 @@ TOOLS: Final = (
             "I need our notes on the {product} from {year}, by {person} if possible.",
         ),
     ),
-    _Tool(
+    _ToolExample(
         "book_room",
         "Book a room in an office",
         {"office": _text(), "people": _WHOLE, "start": _DATE, "screen": {"type": "boolean"}},

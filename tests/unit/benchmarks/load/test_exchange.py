@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.errors import PlanError
-from benchmarks.load.connection import BUFFER_BYTES, Answer, Connection
+from benchmarks.load.connection import BUFFER_BYTES, Connection, HttpAnswer
 from benchmarks.load.pool import Pool
 from benchmarks.load.reading import AnswerReader, read_in_steps, to_record
 from benchmarks.load.target import Target
@@ -43,7 +43,7 @@ STOP = chunk("stop")
 NOT_TO_THE_END = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
-def record_of(answer: Answer, *, steps: int = 8, api_key: str | None = None) -> RequestRecord:
+def record_of(answer: HttpAnswer, *, steps: int = 8, api_key: str | None = None) -> RequestRecord:
     reader = AnswerReader()
     for _ in read_in_steps(answer, reader, pieces=steps):
         pass
@@ -66,13 +66,13 @@ class _Socketless(asyncio.Transport):
     abort = close
 
 
-def receive(data: bytes, cuts: list[int], *, then_lost: bool = False) -> tuple[Answer, bool]:
+def receive(data: bytes, cuts: list[int], *, then_lost: bool = False) -> tuple[HttpAnswer, bool]:
     """The answer that reads of these lengths make; whether the connection can go on."""
 
-    async def run() -> tuple[Answer, bool]:
+    async def run() -> tuple[HttpAnswer, bool]:
         connection = Connection(memoryview(bytearray(BUFFER_BYTES)))
         connection.connection_made(_Socketless())
-        answer = Answer()
+        answer = HttpAnswer()
         exchange = asyncio.ensure_future(connection.exchange(b"", answer))
         await asyncio.sleep(0)
         edges = [0, *sorted({cut % len(data) for cut in cuts} - {0}), len(data)]
@@ -97,7 +97,7 @@ async def exchanged(data: bytes, *, close: bool = True) -> RequestRecord:
             writer.close()
 
     async with playing(handle) as target, Pool(target) as pool:
-        answer = Answer()
+        answer = HttpAnswer()
         await pool.send(pool.encode({"model": "m"}), answer)
         return record_of(answer, api_key=target.api_key)
 
@@ -156,7 +156,7 @@ def test_any_split_of_the_answer_gives_the_same_record(
 
 def test_each_chunk_has_the_time_of_the_read_that_completed_it() -> None:
     events = [ROLE + TEXT, TEXT[:20], TEXT[20:] + TEXT, STOP + COUNTS + DONE]
-    answer = Answer(sent_ns=1, status=200, is_heard=True, is_whole=True, ended_ns=99)
+    answer = HttpAnswer(sent_ns=1, status=200, is_heard=True, is_whole=True, ended_ns=99)
     answer.pieces = list(events)
     answer.piece_ns = [10, 20, 30, 40]
 
@@ -312,7 +312,7 @@ def test_a_request_is_what_a_server_expects() -> None:
             writer.write(chunked(*GOOD_EVENTS))
 
         async with playing(handle) as target, Pool(target) as pool:
-            await pool.send(pool.encode({"model": "ü"}), Answer())
+            await pool.send(pool.encode({"model": "ü"}), HttpAnswer())
         return seen[0]
 
     head, body = asyncio.run(run())
@@ -338,7 +338,7 @@ def test_requests_share_a_connection_which_has_no_delay_of_small_packets() -> No
 
         async with playing(handle) as target, Pool(target) as pool:
             for _ in range(5):
-                answer = Answer()
+                answer = HttpAnswer()
                 await pool.send(pool.encode({}), answer)
                 assert answer.is_whole
             transport = pool._idle[0]._transport
@@ -375,8 +375,8 @@ def test_a_connection_that_cannot_go_on_is_not_used_again(
                 writer.write(first_answer if number == 0 else chunked(*GOOD_EVENTS))
 
         async with playing(handle) as target, Pool(target) as pool:
-            await pool.send(pool.encode({}), Answer())
-            await pool.send(pool.encode({}), answer := Answer())
+            await pool.send(pool.encode({}), HttpAnswer())
+            await pool.send(pool.encode({}), answer := HttpAnswer())
             assert answer.failure is None
         return count
 
@@ -414,8 +414,8 @@ def test_a_request_is_sent_again_only_if_nothing_of_an_answer_had_come(
                 writer.write(chunked(*GOOD_EVENTS))
 
         async with playing(handle) as target, Pool(target) as pool:
-            await pool.send(pool.encode({}), Answer())
-            await pool.send(pool.encode({}), answer := Answer())
+            await pool.send(pool.encode({}), HttpAnswer())
+            await pool.send(pool.encode({}), answer := HttpAnswer())
         return counts, record_of(answer)
 
     counts, record = asyncio.run(run())
@@ -440,8 +440,8 @@ def test_the_time_of_a_request_that_is_sent_twice_is_of_the_first() -> None:
                 writer.write(chunked(*GOOD_EVENTS))
 
         async with playing(handle) as target, Pool(target) as pool:
-            await pool.send(pool.encode({}), Answer())
-            await pool.send(pool.encode({}), answer := Answer())
+            await pool.send(pool.encode({}), HttpAnswer())
+            await pool.send(pool.encode({}), answer := HttpAnswer())
         return record_of(answer)
 
     record = asyncio.run(run())
@@ -465,7 +465,7 @@ def test_a_fresh_connection_that_ends_at_once_is_not_tried_again() -> None:
             writer.close()
 
         async with playing(handle) as target, Pool(target) as pool:
-            await pool.send(pool.encode({}), Answer())
+            await pool.send(pool.encode({}), HttpAnswer())
         return count
 
     assert asyncio.run(run()) == 1
@@ -486,7 +486,7 @@ def test_what_a_server_sends_unasked_is_never_taken_for_an_answer() -> None:
             await pool.warm(1)
             while pool._idle[0].is_usable:
                 await asyncio.sleep(0.001)
-            await pool.send(pool.encode({}), answer := Answer())
+            await pool.send(pool.encode({}), answer := HttpAnswer())
         return record_of(answer)
 
     assert asyncio.run(run()).answer == GOOD_TEXT
@@ -500,7 +500,7 @@ def test_a_refused_connection_is_a_record_without_a_time_of_sending() -> None:
         async def run() -> RequestRecord:
             async with Pool(Target(url, "m")) as pool:
                 await pool.warm(3)
-                await pool.send(pool.encode({}), answer := Answer())
+                await pool.send(pool.encode({}), answer := HttpAnswer())
             return record_of(answer)
 
         record = asyncio.run(run())
@@ -512,7 +512,7 @@ def test_a_refused_connection_is_a_record_without_a_time_of_sending() -> None:
 
 
 def test_an_answer_given_up_is_incomplete_whatever_it_had() -> None:
-    answer = Answer(sent_ns=1, status=200, is_heard=True, pieces=[TEXT], piece_ns=[5])
+    answer = HttpAnswer(sent_ns=1, status=200, is_heard=True, pieces=[TEXT], piece_ns=[5])
     answer.cut_off()
 
     record = record_of(answer)

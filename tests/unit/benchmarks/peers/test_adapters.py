@@ -11,8 +11,9 @@ import pytest
 
 from benchmarks.errors import PeerError
 from benchmarks.load.target import Target
-from benchmarks.peers import bench_serving, guidellm, ours
+from benchmarks.peers import bench_serving, guidellm
 from benchmarks.peers.adapter import Task
+from benchmarks.peers.own import ours
 from benchmarks.records import Cell, CellRecord, Load, RequestRecord
 from benchmarks.workloads.workload import Prompt, Workload
 from tests.unit.benchmarks.peers.recorded_runs import NO_THINKING, RECORDED, recorded_workload

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.peers import agreement
+from benchmarks.peers.agreement import agreement
 from benchmarks.results import PeerFigures
 
 

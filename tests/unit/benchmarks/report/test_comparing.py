@@ -14,8 +14,8 @@ from rich.console import Console
 from benchmarks.analysis.figures import CellFigures, Estimate
 from benchmarks.errors import ReportError
 from benchmarks.records import Load
-from benchmarks.report.comparing import Change, ReportComparison, compare_reports
-from benchmarks.report.comparing_display import headline, show, to_markdown
+from benchmarks.report.comparing import FigureChange, ReportComparison, compare_reports
+from benchmarks.report.display import comparison_to_markdown, headline, show_comparison
 from benchmarks.report.document import Report
 from tests.unit.benchmarks.report.samples import sample_report
 
@@ -33,7 +33,7 @@ def with_throughput(plain: Estimate) -> Report:
     )
 
 
-def throughput(comparison: ReportComparison) -> Change:
+def throughput(comparison: ReportComparison) -> FigureChange:
     return next(
         one for one in comparison.changes if (one.arm, one.metric) == ("plain", "output tokens/s")
     )
@@ -224,9 +224,9 @@ def test_the_comparison_is_shown_to_people_and_to_programs() -> None:
     worse = with_throughput(Estimate(10, 9, 11))
     comparison = compare_reports(REPORT, worse, threshold=0.05)
 
-    markdown = to_markdown(comparison)
+    markdown = comparison_to_markdown(comparison)
     console = Console(file=io.StringIO(), width=200)
-    for part in show(comparison):
+    for part in show_comparison(comparison):
         console.print(part)
     terminal = console.file.getvalue()  # type: ignore[attr-defined]
     said = json.loads(comparison.to_json())
@@ -245,7 +245,7 @@ def test_a_name_with_brackets_is_shown_as_it_is() -> None:
     odd = sample_report(**SMALL | {"workloads": ("[red]x",)})
     console = Console(file=io.StringIO(), width=200)
 
-    for part in show(compare_reports(odd, odd, threshold=0.05)):
+    for part in show_comparison(compare_reports(odd, odd, threshold=0.05)):
         console.print(part)
 
     assert "[red]x" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -14,8 +14,9 @@ import pytest
 
 from benchmarks.errors import StorageError
 from benchmarks.records import Load
+from benchmarks.report.files import write_plots
 from benchmarks.report.html import to_html
-from benchmarks.report.plots.draw import draw, draw_overviews, write_plots
+from benchmarks.report.plots.draw import draw, draw_overviews
 from benchmarks.report.plots.panels_time import _lanes, _merged, shown_loads
 from benchmarks.report.plots.svg import ARM_COLOURS, THEME
 from tests.unit.benchmarks.report.samples import VERDICT, sample_report

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.errors import ArmFailedError, PeerError
+from benchmarks.peers.adapter import Adapter
 from benchmarks.plan import Arm, Plan
 from benchmarks.results import PeerFigures
 from benchmarks.running import peer_runs
@@ -31,9 +32,10 @@ class Tools:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, broken: str = "") -> None:
         self.asked: list[tuple[str, str, int, int]] = []
         self.broken = broken
-        monkeypatch.setattr(peer_runs, "measure", self.measure)
+        monkeypatch.setattr(peer_runs, "measure_with", self.measure_with)
 
-    def measure(self, peer: str, *_: Any, **asked: Any) -> PeerFigures:
+    def measure_with(self, adapter: Adapter, *_: Any, **asked: Any) -> PeerFigures:
+        peer = adapter.tool
         prompts = len(asked["workload"].prompts)
         self.asked.append((peer, asked["load"].label, asked["repetition"], prompts))
         if peer == self.broken:

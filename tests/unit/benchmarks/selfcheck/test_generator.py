@@ -198,11 +198,11 @@ def test_as_many_requests_as_streams_are_refused() -> None:
 
 
 def test_a_tool_without_a_time_per_token_has_a_dash() -> None:
-    finding = generator.Finding(
+    result = generator.GeneratorResult(
         streams=1, requests=2, accuracy=(first_metric((MS, MS)),), turns=(turn("other", 3),),
         load_average=(0.0, 0.0), missed=(),
     )  # fmt: skip
 
-    _, cost = tables(finding)
+    _, cost = tables(result)
 
     assert [list(column.cells) for column in cost.columns][-1] == ["-"]

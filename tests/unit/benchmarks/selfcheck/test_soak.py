@@ -28,7 +28,7 @@ from benchmarks.selfcheck.soak.report import (
     STARTING,
     TARGETS,
     Kill,
-    Report,
+    SoakReport,
     Spread,
     show,
 )
@@ -242,10 +242,10 @@ def make_kill(number: int, **fields: Any) -> Kill:
     return Kill(**(known | fields))
 
 
-def make_report(**fields: Any) -> Report:
+def make_report(**fields: Any) -> SoakReport:
     """One of no kill."""
     known: dict[str, Any] = {"seed": 1, "asked_kills": 3, "machine": {}, "seconds": 60.0}
-    return Report(**(known | fields))
+    return SoakReport(**(known | fields))
 
 
 def test_a_report_keeps_apart_what_cannot_be_compared() -> None:

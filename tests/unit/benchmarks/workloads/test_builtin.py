@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.errors import PlanError, WorkloadError
-from benchmarks.workloads import BUILT_IN, load_workload, make
-from benchmarks.workloads.builtin import Kind, generate
+from benchmarks.workloads.builtin import BUILT_IN, Kind, generate, make
 from benchmarks.workloads.draw import Draw
 from benchmarks.workloads.files import read_jsonl
 from benchmarks.workloads.kinds import chat, coding, long_prompt, structured
 from benchmarks.workloads.kinds.writing import SLOT, Draft, Writer, count_words, user
 from benchmarks.workloads.lengths import Fixed, Length, LogNormal, Uniform
+from benchmarks.workloads.loading import load_workload
 from benchmarks.workloads.workload import Prompt
 
 NAMES = ("chat", "code", "json", "tools", "long-prompt", "long-answer")

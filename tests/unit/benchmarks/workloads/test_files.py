@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.errors import WorkloadError
-from benchmarks.workloads import load_workload
 from benchmarks.workloads.files import load_file, name_of, read_jsonl
+from benchmarks.workloads.loading import load_workload
 from benchmarks.workloads.messages import DEFAULT_MAX_TOKENS, MOST_TOKENS, RESERVED
 from benchmarks.workloads.messages import estimated_tokens as estimated
 from benchmarks.workloads.workload import Prompt, Workload
