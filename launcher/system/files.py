@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 from pathlib import Path
 from typing import BinaryIO
@@ -24,23 +23,36 @@ def make_private_folder(path: Path) -> None:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file in one step, 0600: a reader sees the old text or the new, never a part.
+    """Replace a file of our state in one step, as `replace_text` does.
 
     Raises:
         StateError: the disk is full or not writable; the old file is then untouched.
     """
+    try:
+        replace_text(path, text)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def replace_text(path: Path, text: str, *, mode: int = 0o600) -> None:
+    """Replace a file in one step: a reader sees the old text or the new, never a part.
+
+    Raises:
+        OSError: the disk is full or not writable; the old file is then untouched.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_TRUNC
         # Buffered: a raw write may take a part of the text, and say so only by its result.
-        with io.BufferedWriter(open_private(partial)) as file:
+        with os.fdopen(os.open(partial, flags, mode), "wb") as file:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except OSError as error:
+    except OSError:
         with contextlib.suppress(OSError):
             partial.unlink()
-        raise cannot_write(path, error) from error
+        raise
 
 
 def open_private(path: Path, *, append: bool = False) -> BinaryIO:

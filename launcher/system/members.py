@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from launcher.names import RUN_ID_VARIABLE
+from launcher.system.proc import read_stat
 from launcher.system.process import ProcessIdentity, boot_id
 
 _POLL_SECONDS: Final = 0.02
@@ -119,16 +120,9 @@ def _exiting(leader: ProcessIdentity) -> list[ProcessIdentity]:
     found = []
     for pid in _all_pids() if leader.boot_id == boot_id() else ():
         with contextlib.suppress(OSError):
-            if os.getsid(pid) == leader.pid and _flags_of(pid) & _PF_EXITING:
+            if os.getsid(pid) == leader.pid and read_stat(pid).flags & _PF_EXITING:
                 found.append(ProcessIdentity.of(pid))
     return found
-
-
-def _flags_of(pid: int) -> int:
-    """The kernel's flags of a task: proc(5), stat, field 9."""
-    # The name, in parentheses, may hold anything.
-    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    return int(fields[9 - 3])
 
 
 def _signal_groups(members: list[ProcessIdentity], number: signal.Signals) -> None:
