@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
 from launcher.errors import InvalidValueError, ModelInUseError, StateError
-from launcher.models.files import RemoteFile
+from launcher.models.files import COMMIT, RemoteFile
 from launcher.models.folder import INDEX_NAME
 from launcher.system.files import replace_text
 from launcher.system.locks import open_locked
 
-COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 LOCK_NAME: Final = "specserve.lock"
 OWN_FOLDER: Final = ".specserve"
 MAIN: Final = "main"

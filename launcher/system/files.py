@@ -61,6 +61,13 @@ def open_private(path: Path, *, append: bool = False) -> BinaryIO:
     return os.fdopen(os.open(path, flags, 0o600), "wb", buffering=0)
 
 
+def file_size_bytes(path: Path) -> int:
+    """Size of a file; 0 for what is none, is not there, or may not be looked at."""
+    with contextlib.suppress(OSError):
+        return path.stat().st_size if path.is_file() else 0
+    return 0
+
+
 def cannot_write(path: Path, error: OSError) -> StateError:
     """The error for a state file or folder that the system refuses."""
     return StateError(

@@ -10,7 +10,6 @@ import logging
 import re
 import urllib.parse
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar, cast
@@ -26,13 +25,13 @@ from launcher.errors import (
     UnknownRepositoryError,
     UnknownRevisionError,
 )
-from launcher.models.files import Manifest, RemoteFile
+from launcher.models.download.events import PullRetries
+from launcher.models.files import COMMIT, Manifest, RemoteFile
 from launcher.text import human_seconds
 
 if TYPE_CHECKING:
     import httpx
 
-PUBLIC_ENDPOINT: Final = "https://huggingface.co"
 # The client hands bytes on when it has so many, 10 MiB by itself, and a process that is killed
 # loses what it has not handed on. Its transport reads 64 KiB at once.
 CHUNK_BYTES: Final = 32 * 1024
@@ -43,7 +42,6 @@ FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
 # A hub that asks for a longer pause is not waited for.
 LONGEST_RETRY_AFTER_SECONDS: Final = 300.0
-_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _RETRIED: Final = frozenset({408, 500, 502, 503, 504})
 
 _T = TypeVar("_T")
@@ -65,14 +63,6 @@ class TransientError(Exception):
         self.problem = problem
         self.retry_after_seconds = retry_after_seconds
         self.busy = busy
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """A pause before another attempt, for whoever looks on."""
-
-    problem: str
-    pause_seconds: float
 
 
 class Hub:
@@ -126,7 +116,7 @@ class Hub:
                 )
                 for sibling in info.siblings or ()
             )
-            if info.sha is None or not _COMMIT.fullmatch(info.sha):
+            if info.sha is None or not COMMIT.fullmatch(info.sha):
                 raise ValueError(f"the commit is {info.sha!r}")
             return Manifest(repository, revision or "main", info.sha, files)
 
@@ -259,7 +249,7 @@ class Hub:
         return refusal
 
 
-class Patience:
+class RetryBudget:
     """How often and how long to try again. Pure: it is told of failures and says the pause."""
 
     def __init__(self) -> None:
@@ -269,8 +259,12 @@ class Patience:
         """Something came: the row of failures has ended."""
         self._failures = 0
 
-    def after(self, error: TransientError) -> Retry:
-        """The pause before the next attempt.
+    def after(self, error: TransientError, path: str | None = None) -> PullRetries:
+        """The pause before the next attempt, as the event that tells of it.
+
+        Args:
+            error: what has failed.
+            path: the file that was being fetched, if any.
 
         Raises:
             HubBusyError, HubUnreachableError: there is none.
@@ -281,7 +275,8 @@ class Patience:
         if too_long or self._failures >= MOST_FAILURES:
             raise self._give_up(error)
         pause = min(FIRST_PAUSE_SECONDS * 2.0 ** (self._failures - 1), LONGEST_PAUSE_SECONDS)
-        return Retry(error.problem, pause if asked is None else max(asked, 0.0))
+        pause = pause if asked is None else max(asked, 0.0)
+        return PullRetries(path=path, problem=error.problem, pause_seconds=pause)
 
     def _give_up(self, error: TransientError) -> HubError:
         after = f"after {self._failures} attempts" if self._failures > 1 else "at once"

@@ -30,7 +30,7 @@ from launcher.errors import (
     ServerExitedError,
     StateError,
 )
-from launcher.models.download.request import Report
+from launcher.models.download.request import OnPullEvent
 from launcher.state.events import EventReader, ServerFailed, ServerReady, ServerStopped, parse_event
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
@@ -103,7 +103,7 @@ def test_a_detached_start_that_fails_raises_what_the_supervisor_raised(store: Ru
 
 
 def test_a_failed_check_starts_and_writes_nothing(store: RunStore) -> None:
-    def check(_report: Report) -> Launch:
+    def check(_report: OnPullEvent) -> Launch:
         raise StateError("no", action="none")
 
     config = make_launch("serve").config
