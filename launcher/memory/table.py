@@ -7,7 +7,8 @@ from typing import Final
 
 from launcher.memory.gpus import parse_machine
 from launcher.memory.known_shapes import KNOWN_SHAPES
-from launcher.memory.plan import Device, MemoryPlan, Settings, plan_memory
+from launcher.memory.lines import Device, Settings
+from launcher.memory.plan import MemoryPlan, plan_memory
 
 # The 4.7's shape is the 4.6's.
 MODELS: Final = tuple(name for name in KNOWN_SHAPES if "4.7" not in name)

@@ -73,41 +73,22 @@ def read_activity(members: Iterable[ProcessIdentity], *, now: float) -> Activity
         members: the processes, as `launcher.system.members.find_members` finds them.
         now: the moment, by the monotonic clock, in seconds.
     """
-    major_faults = read_bytes = written_bytes = processes = 0
-    cpu_seconds: dict[int, float] = {}
-    compilers: set[str] = set()
-    stopped: list[int] = []
-    blocked: list[int] = []
-    for member in members:
-        stat = _stat_of(member)
-        if stat is None:
-            continue
-        # A zombie counts until it is reaped, lest its parent's sum leap from nothing.
-        cpu_seconds[member.pid] = stat.cpu_ticks / _TICKS_PER_SECOND
-        major_faults += stat.major_faults
-        if stat.has_ended:
-            continue
-        processes += 1
-        read, written = _io_bytes(member.pid)
-        read_bytes += read
-        written_bytes += written
-        if stat.state in {"T", "t"}:
-            stopped.append(member.pid)
-            continue
-        if _has_blocked_thread(member.pid):
-            blocked.append(member.pid)
-        if _COMPILER.fullmatch(stat.name):
-            compilers.add(stat.name)
+    stats = {member.pid: stat for member in members if (stat := _stat_of(member)) is not None}
+    alive = {pid: stat for pid, stat in stats.items() if not stat.has_ended}
+    stopped = tuple(pid for pid, stat in alive.items() if stat.state in {"T", "t"})
+    moving = {pid: stat.name for pid, stat in alive.items() if pid not in stopped}
+    moved_bytes = [_io_bytes(pid) for pid in alive]
     return Activity(
         at_seconds=now,
-        processes=processes,
-        cpu_seconds_by_pid=cpu_seconds,
-        read_bytes=read_bytes,
-        written_bytes=written_bytes,
-        major_faults=major_faults,
-        compilers=tuple(sorted(compilers)),
-        stopped=tuple(stopped),
-        blocked=tuple(blocked),
+        processes=len(alive),
+        # A zombie counts until it is reaped, lest its parent's sum leap from nothing.
+        cpu_seconds_by_pid={pid: stat.cpu_ticks / _TICKS_PER_SECOND for pid, stat in stats.items()},
+        read_bytes=sum(read for read, _ in moved_bytes),
+        written_bytes=sum(written for _, written in moved_bytes),
+        major_faults=sum(stat.major_faults for stat in stats.values()),
+        compilers=tuple(sorted({name for name in moving.values() if _COMPILER.fullmatch(name)})),
+        stopped=stopped,
+        blocked=tuple(pid for pid in moving if _has_blocked_thread(pid)),
     )
 
 

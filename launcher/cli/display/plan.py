@@ -9,9 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from launcher.memory.advice import Change
-from launcher.memory.plan import MemoryPlan, Verdict, checkpoint_bytes, describe_shortage
+from launcher.memory.plan import MemoryPlan, Verdict, describe_shortage
 from launcher.memory.report import Difference
 from launcher.memory.table import Cell
+from launcher.memory.weights import checkpoint_bytes
 from launcher.preflight.fit import FoundShape
 from launcher.system.hardware import GIB, MIB
 from launcher.text import human_bytes

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from operator import add, sub
 from typing import TYPE_CHECKING, Final, Literal
 
 from launcher.engines.phases import Phase
@@ -79,22 +80,10 @@ class _Work:
     major_faults: int = 0
 
     def since(self, earlier: _Work) -> _Work:
-        return _Work(
-            at_seconds=self.at_seconds - earlier.at_seconds,
-            cpu_seconds=self.cpu_seconds - earlier.cpu_seconds,
-            busiest_cpu_seconds=self.busiest_cpu_seconds - earlier.busiest_cpu_seconds,
-            moved_bytes=self.moved_bytes - earlier.moved_bytes,
-            major_faults=self.major_faults - earlier.major_faults,
-        )
+        return _Work(*map(sub, astuple(self), astuple(earlier)))
 
     def plus(self, more: _Work) -> _Work:
-        return _Work(
-            at_seconds=self.at_seconds + more.at_seconds,
-            cpu_seconds=self.cpu_seconds + more.cpu_seconds,
-            busiest_cpu_seconds=self.busiest_cpu_seconds + more.busiest_cpu_seconds,
-            moved_bytes=self.moved_bytes + more.moved_bytes,
-            major_faults=self.major_faults + more.major_faults,
-        )
+        return _Work(*map(add, astuple(self), astuple(more)))
 
     @property
     def moves_data(self) -> bool:
