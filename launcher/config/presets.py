@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from launcher import nano
 from launcher.errors import UnknownPresetError
 from launcher.memory.known_shapes import KNOWN_SHAPES
 from launcher.memory.lines import Settings
 from launcher.memory.plan import kv_bytes_per_token
 from launcher.memory.shape import count_parameters
 from launcher.memory.weights import rank_bytes
+from launcher.nano.folder import model_path
 from launcher.system.hardware import GIB, Gpu, Hardware
 from launcher.text import nearest
 
@@ -85,7 +85,7 @@ NANO: Final = Preset(
     name="nano",
     fields=MappingProxyType(
         {
-            "model_path": str(nano.model_path()),
+            "model_path": str(model_path()),
             "served_model_name": "nano",
             "device": "cpu",
             "dtype": "float32",

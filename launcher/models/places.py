@@ -26,15 +26,15 @@ _REVISION: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]*")
 
 
 class Place(Protocol):
-    """Where one repository's files go."""
+    """Where one repository's files go.
 
-    @property
-    def root(self) -> Path:
-        """The folder that everything lies in, apart from the lock."""
+    Attributes:
+        root: the folder that everything lies in, apart from the lock.
+        lock_file: locked by whoever downloads.
+    """
 
-    @property
-    def lock_file(self) -> Path:
-        """Locked by whoever downloads."""
+    root: Path
+    lock_file: Path
 
     def folder(self, commit: str) -> Path:
         """The model folder of a commit."""

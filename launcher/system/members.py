@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from launcher.names import RUN_ID_VARIABLE
-from launcher.system.proc import read_stat
+from launcher.system.proc import all_pids, read_stat
 from launcher.system.process import ProcessIdentity, boot_id
 
 _POLL_SECONDS: Final = 0.02
@@ -38,7 +38,7 @@ def find_members(leader: ProcessIdentity, run_id: str) -> list[ProcessIdentity]:
     proven: list[ProcessIdentity] = []
     in_session_only: list[ProcessIdentity] = []
     session_is_proven = False
-    for pid in _all_pids():
+    for pid in all_pids():
         with contextlib.suppress(OSError):
             signs = _signs_of(pid, marker, leader.pid)
             if not any(signs):
@@ -58,10 +58,6 @@ def _signs_of(pid: int, marker: bytes, session: int) -> tuple[bool, bool]:
     """Whether a process has the run id in its environment, and whether it is in the session."""
     environment = Path(f"/proc/{pid}/environ").read_bytes()
     return marker in environment.split(b"\0"), os.getsid(pid) == session
-
-
-def _all_pids() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
 
 
 def freeze_members(
@@ -118,7 +114,7 @@ def _exiting(leader: ProcessIdentity) -> list[ProcessIdentity]:
     They prove nothing any more, since their environment is gone; nor are they to be signalled.
     """
     found = []
-    for pid in _all_pids() if leader.boot_id == boot_id() else ():
+    for pid in all_pids() if leader.boot_id == boot_id() else ():
         with contextlib.suppress(OSError):
             if os.getsid(pid) == leader.pid and read_stat(pid).flags & _PF_EXITING:
                 found.append(ProcessIdentity.of(pid))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 _READ_BYTES: Final = 65536
@@ -64,6 +65,11 @@ def read_stat(task: int | str) -> ProcessStat:
         cpu_ticks=total(14, 17),
         start_ticks=total(22, 22),
     )
+
+
+def all_pids() -> list[int]:
+    """The processes that are there now."""
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
 
 
 def read_proc(name: str) -> bytes:

@@ -20,7 +20,7 @@ from launcher.memory.known_shapes import (
 )
 from launcher.memory.shape import count_parameters, read_shape
 from launcher.memory.weights import checkpoint_bytes
-from launcher.nano import model_path
+from launcher.nano.folder import model_path
 from launcher.system.hardware import GIB
 
 LLAMA_3_8B: dict[str, Any] = {
