@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from launcher.config.presets import CUSTOM, PRESETS, Preset, choose_preset, custom_for, get_preset
 from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
 from launcher.errors import ConfigError, ConfigFileError, InvalidValueError, UnknownKeyError
+from launcher.names import REDACT_VARIABLE, RUN_ID_VARIABLE
 from launcher.system.hardware import HardwareProbe, probe_hardware
 from launcher.text import nearest
 
@@ -32,8 +33,8 @@ OTHER_VARIABLES: Final = frozenset(
         "SPECSERVE_BASE_URL",
         "SPECSERVE_API_KEY",
         "SPECSERVE_CPU_ENGINE",
-        "SPECSERVE_REDACT",
-        "SPECSERVE_RUN_ID",
+        REDACT_VARIABLE,
+        RUN_ID_VARIABLE,
     }
 )
 SPECULATION_NUMBERS: Final = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, TypeAlias
 
 import psutil
 
@@ -42,11 +42,8 @@ class Hardware:
     available_memory_bytes: int
 
 
-class HardwareProbe(Protocol):
-    """The seam at which tests put another machine."""
-
-    def __call__(self) -> Hardware:
-        """Look at the machine."""
+# The seam at which tests put another machine.
+HardwareProbe: TypeAlias = Callable[[], Hardware]
 
 
 def probe_hardware() -> Hardware:

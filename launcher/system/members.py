@@ -14,7 +14,7 @@ from typing import Final
 
 from launcher.names import RUN_ID_VARIABLE
 from launcher.system.proc import all_pids, read_stat
-from launcher.system.process import ProcessIdentity, boot_id
+from launcher.system.process import ProcessIdentity, boot_id, wait_until_gone
 
 _POLL_SECONDS: Final = 0.02
 _PF_EXITING: Final = 0x4  # linux/sched.h
@@ -168,5 +168,5 @@ def dump_stacks(members: list[ProcessIdentity], *, wait_seconds: float) -> None:
     for member in members:
         member.send_signal(signal.SIGABRT)
     deadline = time.monotonic() + wait_seconds
-    while time.monotonic() < deadline and any(member.is_alive() for member in members):
-        time.sleep(_POLL_SECONDS)
+    for member in members:
+        wait_until_gone(member, timeout_seconds=deadline - time.monotonic())

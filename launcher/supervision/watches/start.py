@@ -166,8 +166,9 @@ class StartWatch:
             summary = f"hung: no sign of work for {_seconds(self._hang_seconds)}"
         elif allowed_seconds is not None and seconds > allowed_seconds:
             kind = "slow"
-            known = "no earlier start to compare with"
-            summary = f"slow: {known if times is None else _usually(times)}"
+            summary = "slow: no earlier start to compare with"
+            if times is not None:
+                summary = f"slow: usually {_seconds(times.median_seconds)}"
         return StartVerdict(
             kind=kind,
             phase=self._phase,
@@ -276,10 +277,6 @@ def _describe(activity: Activity, work: _Work) -> list[str]:
 
 def _pids(pids: tuple[int, ...]) -> str:
     return f"process {', '.join(map(str, pids))}"
-
-
-def _usually(times: PhaseTimes) -> str:
-    return f"usually {_seconds(times.median_seconds)}"
 
 
 def _seconds(seconds: float) -> str:
