@@ -6,13 +6,14 @@ download needs it. Its tokens, proxies, mirrors (`HF_ENDPOINT`) and time-outs ho
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from launcher.errors import (
     GatedRepositoryError,
@@ -43,8 +44,6 @@ LONGEST_PAUSE_SECONDS: Final = 30.0
 # A hub that asks for a longer pause is not waited for.
 LONGEST_RETRY_AFTER_SECONDS: Final = 300.0
 _RETRIED: Final = frozenset({408, 500, 502, 503, 504})
-
-_T = TypeVar("_T")
 
 
 class TransientError(Exception):
@@ -100,8 +99,7 @@ class Hub:
         """
         from huggingface_hub import HfApi  # noqa: PLC0415
 
-        def ask() -> Manifest:
-            _prepare_client()
+        with self._asking(repository, revision):
             info = HfApi(endpoint=self._endpoint).model_info(
                 repository,
                 revision=revision,
@@ -119,8 +117,6 @@ class Hub:
             if info.sha is None or not COMMIT.fullmatch(info.sha):
                 raise ValueError(f"the commit is {info.sha!r}")
             return Manifest(repository, revision or "main", info.sha, files)
-
-        return self._translated(ask, repository, revision)
 
     def read_file(
         self, manifest: Manifest, file: RemoteFile, into: BinaryIO, *, have_bytes: int
@@ -145,8 +141,7 @@ class Hub:
         from huggingface_hub.file_download import http_get  # noqa: PLC0415
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # noqa: PLC0415
 
-        def fetch() -> None:
-            _prepare_client()
+        with self._asking(manifest.repository, manifest.revision):
             http_get(
                 hf_hub_url(
                     manifest.repository,
@@ -162,15 +157,15 @@ class Hub:
                 displayed_filename=file.path,
             )
 
-        self._translated(fetch, manifest.repository, manifest.revision)
-
-    def _translated(self, call: Callable[[], _T], repository: str, revision: str | None) -> _T:
-        """Call, and turn the client's errors into ours."""
+    @contextlib.contextmanager
+    def _asking(self, repository: str, revision: str | None) -> Iterator[None]:
+        """Prepare the client, and turn its errors into ours."""
         import httpx  # noqa: PLC0415
         from huggingface_hub import errors  # noqa: PLC0415
 
         try:
-            return call()
+            _prepare_client()
+            yield
         except errors.HfHubHTTPError as error:
             raise self._refusal(error, repository, revision) from error
         except errors.HFValidationError as error:
