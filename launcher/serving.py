@@ -17,7 +17,7 @@ from launcher.config.server_config import ServerConfig
 from launcher.config.sources import resolve
 from launcher.engines.launch import Command
 from launcher.errors import StateError
-from launcher.models.download.request import Report, ignore
+from launcher.models.download.request import OnPullEvent, ignore
 from launcher.preflight import prepare
 from launcher.state.events import Event, EventReader
 from launcher.state.record import RunRecord
@@ -67,7 +67,7 @@ def serving(
     *,
     name: str,
     tell: Callable[[Event], None] = lambda _: None,
-    report: Report = ignore,
+    report: OnPullEvent = ignore,
 ) -> Iterator[RunRecord]:
     """Serve while the block runs; nothing is left of the server when it is over.
 

@@ -105,7 +105,7 @@ def restart(*, name: str, as_json: bool) -> None:
     """Stop a server and start it again with its recorded configuration."""
     from launcher.cli.display import starting  # noqa: PLC0415
     from launcher.engines.launch import Launch  # noqa: PLC0415
-    from launcher.models.download.request import Report  # noqa: PLC0415
+    from launcher.models.download.request import OnPullEvent  # noqa: PLC0415
     from launcher.preflight import checks, prepare  # noqa: PLC0415
     from launcher.supervision.stop import stop_server  # noqa: PLC0415
     from launcher.system.hardware import probe_hardware  # noqa: PLC0415
@@ -121,7 +121,7 @@ def restart(*, name: str, as_json: bool) -> None:
     # What a killed supervisor left behind holds the port.
     stop_server(store)
 
-    def check(report: Report) -> Launch:
+    def check(report: OnPullEvent) -> Launch:
         return prepare.prepare(
             config,
             probe_hardware(),

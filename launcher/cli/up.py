@@ -15,7 +15,7 @@ from launcher.config.server_config import ServerConfig
 from launcher.config.sources import ResolvedConfig
 from launcher.engines.launch import Launch
 from launcher.errors import AlreadyRunningError
-from launcher.models.download.request import Report
+from launcher.models.download.request import OnPullEvent
 from launcher.preflight import prepare
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore, already_running
@@ -67,7 +67,7 @@ def up(*, detach: bool, dry_run: bool, log_json: bool, as_json: bool, **options:
     elif record is not None:
         make_way(store, record)
 
-    def check(report: Report) -> Launch:
+    def check(report: OnPullEvent) -> Launch:
         if adopted is not None:
             return prepare.prepare_adoption(adopted, hardware, detached=detach)
         return prepare.prepare(

@@ -25,7 +25,7 @@ def read_keys(config: ServerConfig, environment: Mapping[str, str]) -> dict[str,
     """The keys for SGLang: the user's for inference, and one for the admin routes.
 
     Without an admin key of its own, SGLang lets every holder of the API key use the admin routes,
-    and without both everybody (sglang 0.5.23, srt/utils/auth.py). So there always is one; nobody
+    and without both everybody (srt/utils/auth.py). So there always is one; nobody
     knows the one that is made here.
 
     Args:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from launcher import nano
 from launcher.errors import UnknownPresetError
 from launcher.memory.known_shapes import KNOWN_SHAPES
-from launcher.memory.plan import Settings, kv_bytes_per_token, rank_bytes
+from launcher.memory.lines import Settings
+from launcher.memory.plan import kv_bytes_per_token
 from launcher.memory.shape import count_parameters
+from launcher.memory.weights import rank_bytes
+from launcher.nano.folder import model_path
 from launcher.system.hardware import GIB, Gpu, Hardware
 from launcher.text import nearest
 
@@ -83,7 +85,7 @@ NANO: Final = Preset(
     name="nano",
     fields=MappingProxyType(
         {
-            "model_path": str(nano.model_path()),
+            "model_path": str(model_path()),
             "served_model_name": "nano",
             "device": "cpu",
             "dtype": "float32",
@@ -133,7 +135,7 @@ def roomy_gpus(hardware: Hardware, preset: Preset, fraction: float) -> tuple[Gpu
     """The GPUs that are new enough for a preset and have room for its static part as they are now.
 
     Formula: static bytes <= fraction x free bytes
-    Source: sglang 0.5.23, mem_cache/kv_cache_configurator.py: the budget is a fraction of what
+    Source: mem_cache/kv_cache_configurator.py: the budget is a fraction of what
     was free before loading.
     """
     return tuple(

@@ -196,8 +196,8 @@ class ServerConfig(BaseModel):
             raise ValueError("STANDALONE needs speculative_draft_model_path")
         if self.speculative_algorithm not in STEPWISE_ALGORITHMS:
             return self
-        # SGLang chooses all three or none: arg_groups/speculative_hook.py, 0.5.23. It counts the
-        # draft tokens of a chain itself.
+        # SGLang chooses all three or none: arg_groups/speculative_hook.py. It counts the draft
+        # tokens of a chain itself.
         together = [steps, topk] if topk == 1 else [steps, topk, draft_tokens]
         if any(number is None for number in together) and (steps or topk or draft_tokens):
             raise ValueError(

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from launcher.config.presets import CUSTOM, PRESETS, Preset, choose_preset, custom_for, get_preset
 from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
 from launcher.errors import ConfigError, ConfigFileError, InvalidValueError, UnknownKeyError
+from launcher.names import REDACT_VARIABLE, RUN_ID_VARIABLE
 from launcher.system.hardware import HardwareProbe, probe_hardware
 from launcher.text import nearest
 
@@ -32,8 +33,8 @@ OTHER_VARIABLES: Final = frozenset(
         "SPECSERVE_BASE_URL",
         "SPECSERVE_API_KEY",
         "SPECSERVE_CPU_ENGINE",
-        "SPECSERVE_REDACT",
-        "SPECSERVE_RUN_ID",
+        REDACT_VARIABLE,
+        RUN_ID_VARIABLE,
     }
 )
 SPECULATION_NUMBERS: Final = (
@@ -87,28 +88,15 @@ def resolve(
     named = next((layer["preset"] for _, layer in reversed(layers) if layer.get("preset")), None)
     chosen, reason = _choose(named, layers, probe)
 
+    own = (f"preset {chosen.name}", {**chosen.fields, "preset": chosen.name})
     values: dict[str, Any] = {}
     sources: dict[str, str] = dict.fromkeys(FIELD_NAMES, "default")
-    for source, layer in [
-        (f"preset {chosen.name}", {**chosen.fields, "preset": chosen.name}),
-        *layers,
-    ]:
-        for key, value in layer.items():
-            if key == "preset" and not value:
-                continue
-            values[key] = value
-            sources[key] = source
+    for source, layer in (own, *layers):
+        given = {key: value for key, value in layer.items() if value or key != "preset"}
+        values |= given
+        sources |= dict.fromkeys(given, source)
     _settle_paths(values)
-    if values.get("model_path") and _is_weaker(sources["served_model_name"], sources["model_path"]):
-        # A preset's name for its own model would be a lie about another.
-        values["served_model_name"] = Path(str(values["model_path"])).name
-        sources["served_model_name"] = f"{sources['model_path']} (model_path)"
-    if values.get("speculative_algorithm") != chosen.fields.get("speculative_algorithm"):
-        # A preset's numbers are those of its own algorithm.
-        for field in SPECULATION_NUMBERS:
-            if sources[field].startswith("preset"):
-                del values[field]
-                sources[field] = "default"
+    _drop_preset_of_another(values, sources, chosen)
     # An unset field falls back to its own default, which is not None for all of them.
     values = {key: value for key, value in values.items() if value is not None}
     try:
@@ -126,6 +114,22 @@ def _choose(named: object, layers: Layers, probe: HardwareProbe) -> tuple[Preset
         return custom_for(probe()), "asked for" if named else "a model was named"
     choice = choose_preset(probe())
     return choice.preset, choice.reason
+
+
+def _drop_preset_of_another(
+    values: dict[str, Any], sources: dict[str, str], preset: Preset
+) -> None:
+    """Take back what a preset says of its own model and its own algorithm, for others."""
+    if values.get("model_path") and _is_weaker(sources["served_model_name"], sources["model_path"]):
+        # A preset's name for its own model would be a lie about another.
+        values["served_model_name"] = Path(str(values["model_path"])).name
+        sources["served_model_name"] = f"{sources['model_path']} (model_path)"
+    if values.get("speculative_algorithm") != preset.fields.get("speculative_algorithm"):
+        # A preset's numbers are those of its own algorithm.
+        for field in SPECULATION_NUMBERS:
+            if sources[field].startswith("preset"):
+                del values[field]
+                sources[field] = "default"
 
 
 def _settle_paths(values: dict[str, Any]) -> None:

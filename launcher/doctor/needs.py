@@ -13,7 +13,7 @@ from launcher.config.presets import CUSTOM, PRESETS, Preset, get_preset
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import resolve
 from launcher.memory.known_shapes import find_known_shape
-from launcher.memory.plan import checkpoint_bytes
+from launcher.memory.weights import checkpoint_bytes
 from launcher.models.places import CachePlace
 from launcher.models.store import hub_cache
 from launcher.system.hardware import Hardware

@@ -200,7 +200,7 @@ class LogFile:
     def _rotate(self) -> None:
         """Go on in a new file, or in this one where that cannot be had."""
         try:
-            if self._name_is_another_s():
+            if self._path_was_replaced():
                 self._limit_bytes += self._rotate_bytes
                 return
             # Nothing by that name: somebody moved it away.
@@ -213,7 +213,7 @@ class LogFile:
         else:
             self._limit_bytes = self._rotate_bytes
 
-    def _name_is_another_s(self) -> bool:
+    def _path_was_replaced(self) -> bool:
         """Whether the file of that name is the log of a later run, and not to be moved."""
         assert self._descriptor is not None  # noqa: S101  # `write` opened it
         try:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -75,17 +75,11 @@ class CollectorProcess:
             raise
         finally:
             os.close(writing)
-        told = {
-            "source": source,
-            "secrets": settings.secrets,
-            "rotate_bytes": settings.rotate_bytes,
-            "keep_files": settings.keep_files,
-            "in_the_middle": in_the_middle,
-        }
+        told = asdict(settings) | {"source": source, "in_the_middle": in_the_middle}
         assert popen.stdin is not None  # noqa: S101  # we asked for a pipe
         # One that was killed at once is replaced like any other.
         with contextlib.suppress(BrokenPipeError), popen.stdin as pipe:
-            pipe.write(json.dumps(told).encode())
+            pipe.write(json.dumps(told, default=str).encode())
         try:
             identity = ProcessIdentity.of(popen.pid)
         except OSError:

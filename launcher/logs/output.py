@@ -14,10 +14,11 @@ import select
 import signal
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from launcher.logs import collector
 from launcher.logs.collector_process import CollectorProcess, CollectorSettings, enlarge_pipe
@@ -34,25 +35,29 @@ FOLLOW_SECONDS: Final = 1.0
 _NOTICE: Final = re.compile(rf"specserve: (?P<lines>\d+) {re.escape(collector.DROPPED_NOTICE)}")
 
 
-class Output(Protocol):
-    """What is known of a server's output, however it is read."""
+class Output(ABC):
+    """What is known of a server's output, however it is read.
+
+    Attributes:
+        last_line_at: when the last line came, in monotonic seconds; None before the first.
+        collector: the process that reads the server's pipe now; None where none is known.
+        dropped_lines: how many lines the disk did not take.
+    """
+
+    collector: ProcessIdentity | None
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self.last_line_at: float | None = None
+        self.dropped_lines = 0
+        self._on_line = on_line
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
 
     @property
     def tail(self) -> tuple[str, ...]:
         """The last lines, the newest last."""
+        return tuple(self._tail)
 
-    @property
-    def last_line_at(self) -> float | None:
-        """When the last line came, in monotonic seconds; None before the first."""
-
-    @property
-    def dropped_lines(self) -> int:
-        """How many lines the disk did not take."""
-
-    @property
-    def collector(self) -> ProcessIdentity | None:
-        """The process that reads the server's pipe; None where none is known."""
-
+    @abstractmethod
     def join(self, timeout_seconds: float) -> bool:
         """Wait until the output has ended, and let go of everything.
 
@@ -60,37 +65,26 @@ class Output(Protocol):
             False where the collector had to be killed, since somebody still held the pipe.
         """
 
-
-class _Tail:
-    """The last lines, and when the last one came."""
-
-    def __init__(self, on_line: Callable[[str], None]) -> None:
-        self.last_line_at: float | None = None
-        self._on_line = on_line
-        self._lines: deque[str] = deque(maxlen=TAIL_LINES)
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        return tuple(self._lines)
-
-    def remember(self, line: bytes) -> str:
+    def _remember(self, line: bytes) -> str:
         text = line.decode("utf-8", "replace")
-        self._lines.append(text[:TAIL_LINE_CHARACTERS])
+        self._tail.append(text[:TAIL_LINE_CHARACTERS])
         return text
 
-    def take(self, line: bytes) -> str:
+    def _take(self, line: bytes) -> str:
         self.last_line_at = time.monotonic()
-        text = self.remember(line)
+        text = self._remember(line)
         self._on_line(text)
         return text
 
 
-class ServerOutput:
+class ServerOutput(Output):
     """The supervisor's end of the collector, which it starts, and starts again where it is killed.
 
     The supervisor holds the reading end of the server's pipe too, so that the pipe does not break
     while there is no collector.
     """
+
+    collector: ProcessIdentity
 
     def __init__(
         self,
@@ -98,12 +92,10 @@ class ServerOutput:
         on_line: Callable[[str], None],
         on_restart: Callable[[ProcessIdentity], None],
     ) -> None:
+        super().__init__(on_line)
         self.restarts = 0
         self._settings = settings
         self._on_restart = on_restart
-        self._tail = _Tail(on_line)
-        self._dropped_before = 0
-        self._dropped_now = 0
         self._closing = threading.Event()
         self._read_end, self.write_end = os.pipe()
         self._open_ends = {self._read_end, self.write_end}
@@ -113,6 +105,7 @@ class ServerOutput:
         except OSError:
             self._close(self._read_end, self.write_end)
             raise
+        self.collector = self._current.identity
         self._thread = threading.Thread(target=self._run, name="server-output", daemon=True)
         self._thread.start()
 
@@ -143,26 +136,6 @@ class ServerOutput:
         """
         settings = CollectorSettings(log_file.absolute(), tuple(secrets), rotate_bytes, keep_files)
         return cls(settings, on_line, on_restart)
-
-    @property
-    def tail(self) -> tuple[str, ...]:
-        """The last lines, the newest last."""
-        return self._tail.lines
-
-    @property
-    def last_line_at(self) -> float | None:
-        """When the last line came, in monotonic seconds; None before the first."""
-        return self._tail.last_line_at
-
-    @property
-    def dropped_lines(self) -> int:
-        """How many lines the disk did not take."""
-        return self._dropped_before + self._dropped_now
-
-    @property
-    def collector(self) -> ProcessIdentity:
-        """The process that reads the server's pipe now."""
-        return self._current.identity
 
     def close_write_end(self) -> None:
         """Let go of the server's end, once it has its own: the output ends with the server."""
@@ -197,20 +170,21 @@ class ServerOutput:
         while True:
             self._pump(self._current.lines)
             self._current.close()
-            self._dropped_before, self._dropped_now = self.dropped_lines, 0
             if self._closing.is_set() or self._is_finished() or not self._replace():
                 return
 
     def _pump(self, descriptor: int) -> None:
         """Take what a collector hands on, until it ends."""
         rest = b""
+        dropped_before = self.dropped_lines
         while chunk := os.read(descriptor, collector.READ_BYTES):
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 if line.startswith(collector.DROPPED_CONTROL):
-                    self._dropped_now = int(line[len(collector.DROPPED_CONTROL) :])
+                    dropped_now = int(line[len(collector.DROPPED_CONTROL) :])
+                    self.dropped_lines = dropped_before + dropped_now
                 else:
-                    self._tail.take(line)
+                    self._take(line)
 
     def _is_finished(self) -> bool:
         """Whether nobody can write to the server's pipe any more, and nothing is left in it."""
@@ -232,7 +206,8 @@ class ServerOutput:
                 in_a_row = True
                 continue
             self.restarts += 1
-            self._on_restart(self._current.identity)
+            self.collector = self._current.identity
+            self._on_restart(self.collector)
             return True
 
     def _stand_in(self) -> bool:
@@ -252,14 +227,14 @@ class ServerOutput:
                 lines = splitter.feed(chunk) if chunk else splitter.finish()
             log.write(lines)
             for line in lines:
-                self._tail.take(line)
+                self._take(line)
             is_over = is_over or self._closing.is_set()
         log.close()
-        self._dropped_before += log.dropped_lines
+        self.dropped_lines += log.dropped_lines
         return is_over
 
 
-class AdoptedOutput:
+class AdoptedOutput(Output):
     """The output of a server whose own supervisor was killed: the log file, followed.
 
     Its collector goes on writing, and hands on to nobody.
@@ -282,31 +257,17 @@ class AdoptedOutput:
         began_at: float = 0.0,
         poll_seconds: float = FOLLOW_SECONDS,
     ) -> None:
+        super().__init__(on_line)
         self.collector = collector
-        self.dropped_lines = 0
         self._log_file = log_file
         self._began_at = began_at
         self._poll_seconds = poll_seconds
-        self._tail = _Tail(on_line)
         self._closing = threading.Event()
         self._reader = self._open()
         if self._reader is not None:
             self._look_back(self._reader)
         self._thread = threading.Thread(target=self._run, name="adopted-output", daemon=True)
         self._thread.start()
-
-    @property
-    def tail(self) -> tuple[str, ...]:
-        """The last lines, the newest last; also those from before."""
-        return self._tail.lines
-
-    @property
-    def last_line_at(self) -> float | None:
-        """When the last line was seen, in monotonic seconds.
-
-        For a line from before, the time at which the file was written, by the clock of the day.
-        """
-        return self._tail.last_line_at
 
     def join(self, timeout_seconds: float) -> bool:
         """Wait until the collector is gone and all is read; let go of the file.
@@ -335,10 +296,11 @@ class AdoptedOutput:
         reader.skip_to_last(TAIL_LINES)
         for block in reader.read():
             for line in _lines_of(block):
-                self._tail.remember(line)
-        if self._tail.lines:
+                self._remember(line)
+        if self._tail:
+            # The time at which the file was written, by the clock of the day.
             age_seconds = max(0.0, time.time() - reader.modified_at)
-            self._tail.last_line_at = time.monotonic() - age_seconds
+            self.last_line_at = time.monotonic() - age_seconds
 
     def _run(self) -> None:
         is_over = False
@@ -347,14 +309,14 @@ class AdoptedOutput:
             is_over = self._closing.wait(self._poll_seconds)
             self._reader = self._reader or self._open()
             if self._reader is not None:
-                self._take(self._reader.read(to_the_end=is_over))
+                self._take_blocks(self._reader.read(to_the_end=is_over))
         if self._reader is not None:
             self._reader.close()
 
-    def _take(self, blocks: Iterable[bytes]) -> None:
+    def _take_blocks(self, blocks: Iterable[bytes]) -> None:
         for block in blocks:
             for line in _lines_of(block):
-                text = self._tail.take(line)
+                text = self._take(line)
                 if notice := _NOTICE.search(text):
                     self.dropped_lines += int(notice["lines"])
 

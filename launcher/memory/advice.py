@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Final
+from typing import Any, Final
 
 from launcher.memory.known_shapes import KNOWN_SHAPES
-from launcher.memory.plan import MemoryPlan, Settings, Verdict, plan_memory
+from launcher.memory.plan import MemoryPlan, Verdict, plan_memory
 
 MOST_RANKS: Final = 16
 # FP8 in hardware: Ada, Hopper and newer.
@@ -88,8 +88,10 @@ def _is_enough(plan: MemoryPlan, change: Change) -> bool:
     return change.plan.verdict is Verdict.FITS
 
 
-def _again(plan: MemoryPlan, settings: Settings) -> MemoryPlan:
-    return plan_memory(plan.model, plan.shape, plan.device, settings)
+def _with(plan: MemoryPlan, what: str, flags: str, **settings: Any) -> Change:
+    """The change of some settings; `settings` are fields of `Settings`."""
+    changed = replace(plan.settings, **settings)
+    return Change(what, flags, plan_memory(plan.model, plan.shape, plan.device, changed))
 
 
 def _higher_fraction(plan: MemoryPlan) -> Iterator[Change]:
@@ -110,21 +112,15 @@ def _highest_fraction(plan: MemoryPlan) -> Iterator[Change]:
 
 
 def _with_fraction(plan: MemoryPlan, fraction: float) -> Change:
-    return Change(
-        f"a static fraction of {fraction:g}",
-        f"--mem-fraction-static {fraction:g}",
-        _again(plan, replace(plan.settings, mem_fraction_static=fraction)),
-    )
+    what = f"a static fraction of {fraction:g}"
+    flags = f"--mem-fraction-static {fraction:g}"
+    return _with(plan, what, flags, mem_fraction_static=fraction)
 
 
 def _fp8_kv_cache(plan: MemoryPlan) -> Iterator[Change]:
     fp8 = plan.settings.kv_type in {"fp8_e4m3", "fp8_e5m2"}
     if plan.device.kind == "cuda" and plan.device.compute_capability >= FP8_CAPABILITY and not fp8:
-        yield Change(
-            "an FP8 KV cache",
-            "--kv-cache-dtype fp8_e4m3",
-            _again(plan, replace(plan.settings, kv_type="fp8_e4m3")),
-        )
+        yield _with(plan, "an FP8 KV cache", "--kv-cache-dtype fp8_e4m3", kv_type="fp8_e4m3")
 
 
 def _fp8_checkpoint(plan: MemoryPlan) -> Iterator[Change]:
@@ -143,28 +139,17 @@ def _more_ranks(plan: MemoryPlan) -> Iterator[Change]:
         return
     ranks = plan.settings.tp_size * 2
     while ranks <= MOST_RANKS and plan.shape.heads % ranks == 0:
-        yield Change(
-            f"{ranks} x {plan.device.name}",
-            f"--tp-size {ranks}",
-            _again(plan, replace(plan.settings, tp_size=ranks)),
-        )
+        yield _with(plan, f"{ranks} x {plan.device.name}", f"--tp-size {ranks}", tp_size=ranks)
         ranks *= 2
 
 
 def _plain_decoding(plan: MemoryPlan) -> Iterator[Change]:
     if plan.settings.draft_layers:
-        yield Change(
-            "plain decoding",
-            "--no-speculation",
-            _again(plan, replace(plan.settings, draft_layers=0, draft=None)),
-        )
+        yield _with(plan, "plain decoding", "--no-speculation", draft_layers=0, draft=None)
 
 
 def _shorter_context(plan: MemoryPlan) -> Iterator[Change]:
     tokens = plan.kv_cache_tokens // CONTEXT_STEP_TOKENS * CONTEXT_STEP_TOKENS
     if tokens:
-        yield Change(
-            f"requests of up to {tokens:,} tokens",
-            f"--context-length {tokens}",
-            _again(plan, replace(plan.settings, context_length_tokens=tokens)),
-        )
+        what = f"requests of up to {tokens:,} tokens"
+        yield _with(plan, what, f"--context-length {tokens}", context_length_tokens=tokens)

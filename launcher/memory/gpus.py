@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -13,23 +13,16 @@ from launcher.system.hardware import MIB, Gpu
 from launcher.text import nearest
 
 
-@dataclass(frozen=True, slots=True)
-class GpuModel:
-    """What a GPU of one kind has. `total_bytes` is what the driver shows, in MiB times 2^20."""
-
-    name: str
-    total_bytes: int
-    compute_capability: tuple[int, int]
-
-
-def _gpu(name: str, total_mib: int, capability: tuple[int, int]) -> GpuModel:
-    return GpuModel(name, total_mib * MIB, capability)
+def _gpu(name: str, total_mib: int, capability: tuple[int, int]) -> Gpu:
+    """One that is idle, all of its memory free."""
+    total_bytes = total_mib * MIB
+    return Gpu(0, name, name, total_bytes, total_bytes, capability)
 
 
 # Source: the "Memory-Usage" column of nvidia-smi with ECC on, as people post it (H100: sglang issue
 # 10216), and NVIDIA's list of CUDA GPUs for the compute capability. A card of the same name may
 # show some MiB more or less; where the card is here, the driver is asked instead.
-GPU_MODELS: Final[Mapping[str, GpuModel]] = MappingProxyType(
+GPU_MODELS: Final[Mapping[str, Gpu]] = MappingProxyType(
     {
         model.name: model
         for model in (
@@ -69,28 +62,18 @@ def parse_machine(text: str) -> tuple[Gpu, ...]:
     count = int(match["count"] or 1)
     if not 1 <= count <= LARGEST_COUNT:
         raise _invalid(text, f"the count is {count}, and 1 to {LARGEST_COUNT} are planned")
-    model = find_gpu_model(match["name"])
-    if model is None:
+    gpu = _find(match["name"])
+    if gpu is None:
         near = nearest(match["name"], GPU_MODELS)
         raise _invalid(text, f"no GPU is known as {match['name']!r}{near}")
-    return tuple(
-        Gpu(
-            index=index,
-            uuid=f"{model.name}-{index}",
-            name=model.name,
-            total_bytes=model.total_bytes,
-            free_bytes=model.total_bytes,
-            compute_capability=model.compute_capability,
-        )
-        for index in range(count)
-    )
+    return tuple(replace(gpu, index=index, uuid=f"{gpu.name}-{index}") for index in range(count))
 
 
-def find_gpu_model(name: str) -> GpuModel | None:
+def _find(name: str) -> Gpu | None:
     """The GPU of that name; case, blanks, dashes and underscores make no difference."""
     wanted = _plain(name)
     wanted = _ALIASES.get(wanted, wanted)
-    return next((model for key, model in GPU_MODELS.items() if _plain(key) == wanted), None)
+    return next((gpu for key, gpu in GPU_MODELS.items() if _plain(key) == wanted), None)
 
 
 def _plain(name: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
@@ -86,22 +87,10 @@ class Parameters:
 
     def times(self, count: int) -> Parameters:
         """So many parts of this kind."""
-        return Parameters(
-            self.divided * count,
-            self.replicated * count,
-            self.scales * count,
-            self.vocabulary * count,
-            self.grouped * count,
-        )
+        return Parameters(*(part * count for part in astuple(self)))
 
     def __add__(self, other: Parameters) -> Parameters:
-        return Parameters(
-            self.divided + other.divided,
-            self.replicated + other.replicated,
-            self.scales + other.scales,
-            self.vocabulary + other.vocabulary,
-            self.grouped + other.grouped,
-        )
+        return Parameters(*map(operator.add, astuple(self), astuple(other)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +126,7 @@ def count_parameters(shape: ModelShape) -> ModelParameters:
 
     Formula: a layer's attention is hidden x heads x head_dim twice (queries, output) and hidden x
     KV heads x head_dim twice (keys, values); an MLP of width w is 3 x hidden x w (gate, up, down).
-    Source: the modules of models/glm4_moe.py and models/glm4_moe_nextn.py, sglang 0.5.23. The test
+    Source: the modules of models/glm4_moe.py and models/glm4_moe_nextn.py. The test
     adds up the shapes in the embedded model's safetensors header.
     """
     attention = _attention(shape)

@@ -7,7 +7,8 @@ from typing import Final
 
 from launcher.memory.gpus import parse_machine
 from launcher.memory.known_shapes import KNOWN_SHAPES
-from launcher.memory.plan import Device, MemoryPlan, Settings, plan_memory
+from launcher.memory.lines import Device, Settings
+from launcher.memory.plan import MemoryPlan, plan_memory
 
 # The 4.7's shape is the 4.6's.
 MODELS: Final = tuple(name for name in KNOWN_SHAPES if "4.7" not in name)
@@ -16,7 +17,7 @@ GPUS: Final = ("H100-80GB", "H200")
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Placement:
     """A model on a machine: EAGLE with its own NextN layer, SGLang's own static fraction."""
 
     model: str
@@ -24,10 +25,10 @@ class Cell:
     plan: MemoryPlan
 
 
-def feasibility(models: tuple[str, ...] = MODELS) -> tuple[Cell, ...]:
+def feasibility(models: tuple[str, ...] = MODELS) -> tuple[Placement, ...]:
     """Plan every model on every machine of the table; machine by machine for each model."""
     return tuple(
-        Cell(model, f"{count}x{gpu}", _plan(model, gpu, count))
+        Placement(model, f"{count}x{gpu}", _plan(model, gpu, count))
         for model in models
         for gpu in GPUS
         for count in COUNTS

@@ -17,13 +17,14 @@ from launcher.models.folder import INDEX_NAME
 
 WEIGHTS_SUFFIX: Final = ".safetensors"
 # SGLang adds these to a GLM's weights although the index does not name them.
-# Source: sglang 0.5.23, srt/model_loader/weight_utils.py, maybe_add_mtp_safetensors.
+# Source: srt/model_loader/weight_utils.py, maybe_add_mtp_safetensors.
 UNINDEXED_WEIGHTS: Final = frozenset({"mtp.safetensors"})
 # config.json, generation_config.json, tokenizer.json, vocab.json, the index and so on are JSON;
 # *.model and *.tiktoken are vocabularies, and *.jinja chat templates.
 _SUFFIXES: Final = (".json", ".jinja", ".model", ".tiktoken")
 _NAMES: Final = frozenset({"merges.txt", "vocab.txt", "added_tokens.txt"})
-_DIGEST: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+DIGEST: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class RemoteFile:
         Raises:
             ValueError: the digest is none, or the size is negative.
         """
-        if not _DIGEST.fullmatch(self.digest) or self.size_bytes < 0:
+        if not DIGEST.fullmatch(self.digest) or self.size_bytes < 0:
             raise ValueError(f"{self.path}: {self.digest!r}, {self.size_bytes} bytes")
 
 

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from launcher.errors import ModelIncompleteError, StateError
+from launcher.models.files import DIGEST
 from launcher.state.paths import servers_root
 from launcher.system.files import make_private_folder, write_atomically
 
 BLOBS: Final = "blobs"
 _SHA256_DIGITS: Final = 64
-_SHA1_DIGITS: Final = 40
 _THREADS: Final = 4
 
 
@@ -87,7 +87,10 @@ def blobs_of(path: Path) -> list[Path]:
         files = {file for file in (path / BLOBS).iterdir() if file.is_file()}
     else:
         files = {_follow_once(file) for file in path.iterdir() if file.is_file()}
-    return sorted(file for file in files if file.parent.name == BLOBS and _digits(file.name))
+    # Not a download that is incomplete, and the like.
+    return sorted(
+        file for file in files if file.parent.name == BLOBS and DIGEST.fullmatch(file.name)
+    )
 
 
 def check_hashes(blobs: Iterable[Path], memory: Path) -> None:
@@ -149,6 +152,11 @@ def hash_as(file: Path, digest: str) -> str:
         return sha1.hexdigest()
 
 
+def aside(stored: Path) -> Path:
+    """Where a file goes that is not what it should be, until the right one is here."""
+    return stored.with_name(f"{stored.name}.corrupt")
+
+
 def cannot_read(error: OSError) -> ModelIncompleteError:
     """The error for a file of a model that the system refuses."""
     return ModelIncompleteError(
@@ -165,11 +173,10 @@ def _follow_once(file: Path) -> Path:
 def _set_aside(blob: Path, found: str) -> str:
     """Rename a blob; returns what happened, in words."""
     names = ", ".join(_names_of(blob)) or "a file"
-    aside = blob.with_name(f"{blob.name}.corrupt")
     what = f"{names}: its hash is {found}, and should be {blob.name}"
     with contextlib.suppress(OSError):
-        blob.rename(aside)
-        return f"{what}; set aside as {aside}"
+        blob.rename(aside(blob))
+        return f"{what}; set aside as {aside(blob)}"
     return f"{what}; remove {blob}"
 
 
@@ -178,12 +185,6 @@ def _names_of(blob: Path) -> Iterator[str]:
     for link in sorted(blob.parent.parent.glob("snapshots/*/*")):
         if link.is_symlink() and _follow_once(link) == blob:
             yield link.name
-
-
-def _digits(name: str) -> int:
-    """How long a hash a file is named by; 0 for a download that is not complete, and the like."""
-    is_hash = set(name) <= set("0123456789abcdef")
-    return len(name) if is_hash and len(name) in {_SHA256_DIGITS, _SHA1_DIGITS} else 0
 
 
 def _mark(file: Path, digest: str) -> list[int | str]:

@@ -7,18 +7,18 @@ found right ever has its name.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol
 
 from launcher.errors import InvalidValueError, ModelInUseError, StateError
-from launcher.models.files import RemoteFile
+from launcher.models.files import COMMIT, RemoteFile
 from launcher.models.folder import INDEX_NAME
+from launcher.system.files import replace_file
+from launcher.system.locks import open_locked
 
-COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 LOCK_NAME: Final = "specserve.lock"
 OWN_FOLDER: Final = ".specserve"
 MAIN: Final = "main"
@@ -26,15 +26,15 @@ _REVISION: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]*")
 
 
 class Place(Protocol):
-    """Where one repository's files go."""
+    """Where one repository's files go.
 
-    @property
-    def root(self) -> Path:
-        """The folder that everything lies in, apart from the lock."""
+    Attributes:
+        root: the folder that everything lies in, apart from the lock.
+        lock_file: locked by whoever downloads.
+    """
 
-    @property
-    def lock_file(self) -> Path:
-        """Locked by whoever downloads."""
+    root: Path
+    lock_file: Path
 
     def folder(self, commit: str) -> Path:
         """The model folder of a commit."""
@@ -97,9 +97,7 @@ class CachePlace:
             return
         ref = self.root / "refs" / revision
         ref.parent.mkdir(parents=True, exist_ok=True)
-        partial = ref.with_name(f".{ref.name}.{os.getpid()}.partial")
-        partial.write_text(commit)
-        partial.replace(ref)
+        replace_file(ref, commit.encode(), mode=0o666)
 
     def commit_of(self, revision: str) -> str | None:
         """The commit that a branch or tag means here, or None."""
@@ -196,27 +194,20 @@ def locked(
         ModelInUseError: another process holds the lock and nobody waits for it.
         StateError: the lock file cannot be made.
     """
-    try:
-        place.lock_file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(place.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise cannot_write(place.lock_file, error) from error
-    try:
-        while not _try_lock(descriptor):
-            holder = _holder(descriptor)
-            if wait is None:
-                who = f"process {holder}" if holder else "another process"
-                raise ModelInUseError(
-                    f"{repository} is being downloaded by {who}.",
-                    action="Wait until it has ended, or end it.",
-                )
-            wait(holder)
+    while (lock := _try_lock(place.lock_file)) is None:
+        holder = _holder(place.lock_file)
+        if wait is None:
+            who = f"process {holder}" if holder else "another process"
+            raise ModelInUseError(
+                f"{repository} is being downloaded by {who}.",
+                action="Wait until it has ended, or end it.",
+            )
+        wait(holder)
+    with lock:
         with contextlib.suppress(OSError):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n".encode())
         yield
-    finally:
-        os.close(descriptor)
 
 
 def cannot_write(path: Path, error: OSError) -> StateError:
@@ -227,14 +218,17 @@ def cannot_write(path: Path, error: OSError) -> StateError:
     )
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(lock_file: Path) -> BinaryIO | None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_file.parent.mkdir(parents=True, exist_ok=True)
+        return open_locked(lock_file, mode=0o644)
     except BlockingIOError:
-        return False
-    return True
+        return None
+    except OSError as error:
+        raise cannot_write(lock_file, error) from error
 
 
-def _holder(descriptor: int) -> int | None:
-    text = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-    return int(text) if text.isdecimal() else None
+def _holder(lock_file: Path) -> int | None:
+    with contextlib.suppress(OSError, ValueError):
+        return int(lock_file.read_text(encoding="ascii"))
+    return None

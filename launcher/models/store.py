@@ -22,22 +22,12 @@ from launcher.errors import LauncherError
 from launcher.models.files import Manifest, RemoteFile
 from launcher.models.folder import check_weights
 from launcher.models.hashes import VerifiedFiles, blobs_of, memory_file
-from launcher.models.places import MAIN, OWN_FOLDER, CachePlace
+from launcher.models.places import MAIN, CachePlace
 from launcher.state.paths import servers_root
-from launcher.system.files import make_private_folder, write_atomically
+from launcher.system.files import file_size_bytes, make_private_folder, write_atomically
 
 SCHEMA_VERSION: Final = 1
 _CACHE_PREFIX: Final = "models--"
-
-
-class _File(BaseModel):
-    """A file of a record."""
-
-    model_config = ConfigDict(frozen=True)
-
-    path: str
-    size_bytes: int
-    digest: str
 
 
 class ModelRecord(BaseModel):
@@ -52,15 +42,14 @@ class ModelRecord(BaseModel):
     endpoint: str
     in_cache: bool
     folder: Path
-    files: tuple[_File, ...]
+    files: tuple[RemoteFile, ...]
     pulled_at: datetime
     verified_at: datetime
 
     @property
     def manifest(self) -> Manifest:
         """The files, as values."""
-        files = tuple(RemoteFile(file.path, file.size_bytes, file.digest) for file in self.files)
-        return Manifest(self.repository, self.revision, self.commit, files)
+        return Manifest(self.repository, self.revision, self.commit, self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +143,12 @@ def find_folder(folder: Path) -> LocalModel | None:
     record = read_record(folder)
     if record is None or record.in_cache:
         return None
-    return LocalModel(
-        repository=record.repository,
-        commit=record.commit,
+    return _describe(
+        record.repository,
+        record.commit,
+        folder,
+        (folder / file.path for file in record.files),
         names=(record.revision,),
-        folder=folder,
-        size_bytes=_size_of(folder / file.path for file in record.files),
-        missing=_what_is_missing(folder, record),
-        record=record,
-        verified_at=_verified_at(folder, record),
         in_cache=False,
     )
 
@@ -184,23 +170,36 @@ def list_models() -> list[LocalModel]:
 
 def _describe_snapshot(place: CachePlace, repository: str, commit: str) -> LocalModel:
     folder = place.folder(commit)
+    names = tuple(place.names_of(commit))
+    return _describe(repository, commit, folder, folder.iterdir(), names=names, in_cache=True)
+
+
+def _describe(
+    repository: str,
+    commit: str,
+    folder: Path,
+    files: Iterable[Path],
+    *,
+    names: tuple[str, ...],
+    in_cache: bool,
+) -> LocalModel:
     record = read_record(folder)
     return LocalModel(
         repository=repository,
         commit=commit,
-        names=tuple(place.names_of(commit)),
+        names=names,
         folder=folder,
-        size_bytes=_size_of(folder.iterdir()),
+        size_bytes=sum(map(file_size_bytes, files)),
         missing=_what_is_missing(folder, record),
         record=record,
         verified_at=_verified_at(folder, record),
-        in_cache=True,
+        in_cache=in_cache,
     )
 
 
 def _describe_start(place: CachePlace, repository: str) -> list[LocalModel]:
     """A repository of which no file is whole."""
-    size = _size_of(place.root.glob("blobs/*"))
+    size = sum(map(file_size_bytes, place.root.glob("blobs/*")))
     if not size:
         return []
     why = "no file of it is whole"
@@ -232,16 +231,6 @@ def _verified_at(folder: Path, record: ModelRecord | None) -> datetime | None:
         for file in record.files
     )
     return record.verified_at if right else None
-
-
-def _size_of(files: Iterable[Path]) -> int:
-    size = 0
-    for file in files:
-        if file.name == OWN_FOLDER:
-            continue
-        with contextlib.suppress(OSError):
-            size += file.stat().st_size if file.is_file() else 0
-    return size
 
 
 def _record_file(folder: Path) -> Path:

@@ -25,16 +25,10 @@ from launcher.errors import (
 )
 from launcher.memory.advice import nearest_changes
 from launcher.memory.known_shapes import find_known_shape
-from launcher.memory.plan import (
-    Device,
-    KvType,
-    MemoryPlan,
-    Settings,
-    Verdict,
-    describe_shortage,
-    plan_memory,
-)
+from launcher.memory.lines import Device, Settings
+from launcher.memory.plan import MemoryPlan, Verdict, describe_shortage, plan_memory
 from launcher.memory.shape import ModelShape, WeightType, read_shape
+from launcher.memory.weights import KvType
 from launcher.models.download.hub import Hub, TransientError
 from launcher.models.download.request import PullRequest, not_here
 from launcher.models.folder import INDEX_NAME

@@ -27,7 +27,7 @@ from launcher.errors import (
 from launcher.memory.report import PlannedMemory
 from launcher.models.download.hub import Hub
 from launcher.models.download.pull import ensure_model
-from launcher.models.download.request import PullRequest, Report, ignore
+from launcher.models.download.request import OnPullEvent, PullRequest, ignore
 from launcher.models.store import LocalModel, find_in_cache
 from launcher.preflight.checks import (
     _check_folder,
@@ -106,7 +106,7 @@ def prepare(
     *,
     secrets_file: Path,
     detached: bool,
-    report: Report = ignore,
+    report: OnPullEvent = ignore,
     commit: str | None = None,
 ) -> Launch:
     """Check the machine and the configuration against each other; download the model at last.
@@ -203,7 +203,7 @@ def _models_here(config: ServerConfig) -> ServedModels:
     return ServedModels(*whole)
 
 
-def _fetch_models(config: ServerConfig, report: Report, commit: str | None) -> ServedModels:
+def _fetch_models(config: ServerConfig, report: OnPullEvent, commit: str | None) -> ServedModels:
     def fetch(repository: str, revision: str | None) -> LocalModel:
         request = PullRequest(repository, revision)
         return ensure_model(request, Hub(), report, by_hash=config.verify_model)

@@ -21,22 +21,33 @@ from launcher.errors import ServerError
 from launcher.state.states import ServerState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Base of all events.
+def time_of_day() -> str:
+    """Now, in ISO 8601 and UTC, for people."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
-    `run_id` says which run of the server it belongs to; `elapsed_seconds` is the time since that
-    run's start, by the monotonic clock; `at` is the time of day, in ISO 8601 and UTC, for people.
-    """
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonEvent:
+    """Something that happens, as a line of JSON."""
 
     kind: ClassVar[str]
-    run_id: str
-    elapsed_seconds: float
-    at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
 
     def to_json(self) -> str:
         """One line, without a newline."""
         return json.dumps({"event": self.kind, **dataclasses.asdict(self)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event(JsonEvent):
+    """Base of all events of a server.
+
+    `run_id` says which run of the server it belongs to; `elapsed_seconds` is the time since that
+    run's start, by the monotonic clock.
+    """
+
+    run_id: str
+    elapsed_seconds: float
+    at: str = field(default_factory=time_of_day)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import platformdirs
-
-if TYPE_CHECKING:
-    pass
-
 
 APPLICATION: Final = "specserve"
 

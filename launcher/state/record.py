@@ -18,7 +18,6 @@ from launcher.system.shared_memory import Segment
 if TYPE_CHECKING:
     from launcher.config.server_config import ServerConfig
 
-
 SCHEMA_VERSION: Final = 1
 
 

@@ -21,28 +21,13 @@ class ServerState(StrEnum):
     FATAL = "FATAL"  # given up: starting it again is no use, or something of it is left
 
 
+_ENDS_OF_START = frozenset({ServerState.STOPPING, ServerState.BACKOFF, ServerState.FATAL})
+_ENDS_OF_SERVICE = _ENDS_OF_START | {ServerState.EXITED}
+
 TRANSITIONS: dict[ServerState, frozenset[ServerState]] = {
-    ServerState.STARTING: frozenset(
-        {ServerState.READY, ServerState.STOPPING, ServerState.BACKOFF, ServerState.FATAL}
-    ),
-    ServerState.READY: frozenset(
-        {
-            ServerState.UNHEALTHY,
-            ServerState.STOPPING,
-            ServerState.BACKOFF,
-            ServerState.EXITED,
-            ServerState.FATAL,
-        }
-    ),
-    ServerState.UNHEALTHY: frozenset(
-        {
-            ServerState.READY,
-            ServerState.STOPPING,
-            ServerState.BACKOFF,
-            ServerState.EXITED,
-            ServerState.FATAL,
-        }
-    ),
+    ServerState.STARTING: _ENDS_OF_START | {ServerState.READY},
+    ServerState.READY: _ENDS_OF_SERVICE | {ServerState.UNHEALTHY},
+    ServerState.UNHEALTHY: _ENDS_OF_SERVICE | {ServerState.READY},
     ServerState.STOPPING: frozenset({ServerState.STOPPED, ServerState.STARTING, ServerState.FATAL}),
     ServerState.STOPPED: frozenset(),
     ServerState.BACKOFF: frozenset({ServerState.STARTING, ServerState.STOPPED}),
@@ -50,16 +35,8 @@ TRANSITIONS: dict[ServerState, frozenset[ServerState]] = {
     ServerState.FATAL: frozenset(),
 }
 
-# The supervisor is at work.
-RUNNING_STATES = frozenset(
-    {
-        ServerState.STARTING,
-        ServerState.READY,
-        ServerState.UNHEALTHY,
-        ServerState.STOPPING,
-        ServerState.BACKOFF,
-    }
-)
+# The supervisor is at work: there is a way on.
+RUNNING_STATES = frozenset(state for state, following in TRANSITIONS.items() if following)
 # It has been ready in this run.
 SERVING_STATES = frozenset({ServerState.READY, ServerState.UNHEALTHY})
 

@@ -16,12 +16,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -30,17 +28,23 @@ from launcher.names import SERVER_NAME_PATTERN
 from launcher.state.paths import servers_root
 from launcher.state.record import SCHEMA_VERSION, RunRecord
 from launcher.system.files import cannot_write, make_private_folder, write_atomically
-
-if TYPE_CHECKING:
-    pass
+from launcher.system.locks import open_locked
 
 # A supervisor that was killed holds the lock until the last of its threads has ended.
 LOCK_PATIENCE_SECONDS: Final = 1.0
-_LOCK_POLL_SECONDS: Final = 0.02
 
 
 class RunStore:
-    """The folder of one server name."""
+    """The folder of one server name.
+
+    Attributes:
+        record_file: the run record.
+        events_file: one event a line.
+        log_file: what the server printed.
+        supervisor_log_file: what a detached supervisor itself printed: empty unless it has a
+            defect.
+        secrets_file: the keys of the running server.
+    """
 
     def __init__(self, name: str, *, root: Path | None = None) -> None:
         if not _is_valid_name(name):
@@ -50,31 +54,11 @@ class RunStore:
             )
         self.name = name
         self.folder = (root or servers_root()) / name
-
-    @property
-    def record_file(self) -> Path:
-        """The run record."""
-        return self.folder / "run.json"
-
-    @property
-    def events_file(self) -> Path:
-        """One event a line."""
-        return self.folder / "events.jsonl"
-
-    @property
-    def log_file(self) -> Path:
-        """What the server printed."""
-        return self.folder / "server.log"
-
-    @property
-    def supervisor_log_file(self) -> Path:
-        """What a detached supervisor itself printed: empty unless it has a defect."""
-        return self.folder / "supervisor.log"
-
-    @property
-    def secrets_file(self) -> Path:
-        """The keys of the running server."""
-        return self.folder / "secrets.yaml"
+        self.record_file = self.folder / "run.json"
+        self.events_file = self.folder / "events.jsonl"
+        self.log_file = self.folder / "server.log"
+        self.supervisor_log_file = self.folder / "supervisor.log"
+        self.secrets_file = self.folder / "secrets.yaml"
 
     def create(self) -> None:
         """Make the folder.
@@ -141,31 +125,22 @@ class RunStore:
             AlreadyRunningError: another supervisor holds it.
             StateError: the lock file cannot be made.
         """
+
+        def may_be_dying() -> bool:
+            record = self.read()
+            return record is None or not record.is_supervised
+
+        lock_file = self.folder / "lock"
         try:
-            descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = open_locked(
+                lock_file, timeout_seconds=LOCK_PATIENCE_SECONDS, keep_waiting=may_be_dying
+            )
+        except BlockingIOError:
+            raise already_running(self.read(), self.name) from None
         except OSError as error:
-            raise cannot_write(self.folder / "lock", error) from error
-        try:
-            self._take(descriptor)
-            yield descriptor
-        finally:
-            os.close(descriptor)
-
-    def _take(self, descriptor: int) -> None:
-        # Imported here: Windows has no fcntl, and no `up` either, but it reads records.
-        import fcntl  # noqa: PLC0415
-
-        deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                record = self.read()
-                if (record and record.is_supervised) or time.monotonic() > deadline:
-                    raise already_running(record, self.name) from None
-            else:
-                return
-            time.sleep(_LOCK_POLL_SECONDS)
+            raise cannot_write(lock_file, error) from error
+        with file:
+            yield file.fileno()
 
 
 def list_stores(root: Path | None = None) -> list[RunStore]:

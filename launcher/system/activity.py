@@ -1,4 +1,4 @@
-"""What the processes of a server are doing, read from /proc; and word of the first that ends.
+"""What the processes of a server are doing, read from /proc.
 
 Linux only. `read_activity` reads `stat` and `io` and nothing that waits for the memory lock of a
 process (`cmdline`, `maps`), since it looks at processes that may hang with that lock held.
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from launcher.system.proc import ProcessStat, read_proc, read_stat
 from launcher.system.process import ProcessIdentity
 
 # What torch's extensions, Triton, FlashInfer and TVM run, by the name that the kernel keeps of
@@ -25,12 +26,6 @@ _COMPILER: Final = re.compile(
 EngineChild: TypeAlias = tuple[ProcessIdentity, str]
 
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
-# Fields of proc(5)'s stat, counted after the command's closing parenthesis.
-_STATE: Final = 0
-_MAJOR_FAULTS: Final = slice(12 - 3, 14 - 3)  # majflt, cmajflt
-_CPU_TICKS: Final = slice(14 - 3, 18 - 3)  # utime, stime, cutime, cstime
-_START_TICKS: Final = 22 - 3
-_READ_BYTES: Final = 65536
 _IO_COUNTERS: Final = re.compile(rb"^(rchar|wchar|read_bytes|write_bytes): (\d+)$", re.MULTILINE)
 
 
@@ -71,15 +66,6 @@ class Activity:
         return sum(self.cpu_seconds_by_pid.values())
 
 
-@dataclass(frozen=True, slots=True)
-class _Stat:
-    name: str
-    state: str
-    start_ticks: int
-    cpu_ticks: int
-    major_faults: int
-
-
 def read_activity(members: Iterable[ProcessIdentity], *, now: float) -> Activity:
     """Look at processes; those that have gone count for nothing.
 
@@ -87,41 +73,22 @@ def read_activity(members: Iterable[ProcessIdentity], *, now: float) -> Activity
         members: the processes, as `launcher.system.members.find_members` finds them.
         now: the moment, by the monotonic clock, in seconds.
     """
-    major_faults = read_bytes = written_bytes = processes = 0
-    cpu_seconds: dict[int, float] = {}
-    compilers: set[str] = set()
-    stopped: list[int] = []
-    blocked: list[int] = []
-    for member in members:
-        stat = _stat_of(member)
-        if stat is None:
-            continue
-        # A zombie counts until it is reaped, lest its parent's sum leap from nothing.
-        cpu_seconds[member.pid] = stat.cpu_ticks / _TICKS_PER_SECOND
-        major_faults += stat.major_faults
-        if stat.state in {"Z", "X"}:
-            continue
-        processes += 1
-        read, written = _io_bytes(member.pid)
-        read_bytes += read
-        written_bytes += written
-        if stat.state in {"T", "t"}:
-            stopped.append(member.pid)
-            continue
-        if _has_blocked_thread(member.pid):
-            blocked.append(member.pid)
-        if _COMPILER.fullmatch(stat.name):
-            compilers.add(stat.name)
+    stats = {member.pid: stat for member in members if (stat := _stat_of(member)) is not None}
+    alive = {pid: stat for pid, stat in stats.items() if not stat.has_ended}
+    stopped = tuple(pid for pid, stat in alive.items() if stat.state in {"T", "t"})
+    moving = {pid: stat.name for pid, stat in alive.items() if pid not in stopped}
+    moved_bytes = [_io_bytes(pid) for pid in alive]
     return Activity(
         at_seconds=now,
-        processes=processes,
-        cpu_seconds_by_pid=cpu_seconds,
-        read_bytes=read_bytes,
-        written_bytes=written_bytes,
-        major_faults=major_faults,
-        compilers=tuple(sorted(compilers)),
-        stopped=tuple(stopped),
-        blocked=tuple(blocked),
+        processes=len(alive),
+        # A zombie counts until it is reaped, lest its parent's sum leap from nothing.
+        cpu_seconds_by_pid={pid: stat.cpu_ticks / _TICKS_PER_SECOND for pid, stat in stats.items()},
+        read_bytes=sum(read for read, _ in moved_bytes),
+        written_bytes=sum(written for _, written in moved_bytes),
+        major_faults=sum(stat.major_faults for stat in stats.values()),
+        compilers=tuple(sorted({name for name in moving.values() if _COMPILER.fullmatch(name)})),
+        stopped=stopped,
+        blocked=tuple(pid for pid in moving if _has_blocked_thread(pid)),
     )
 
 
@@ -130,7 +97,7 @@ def titles(members: Iterable[ProcessIdentity]) -> dict[int, str]:
     found = {}
     for member in members:
         try:
-            words = _read(f"/proc/{member.pid}/cmdline")
+            words = read_proc(f"{member.pid}/cmdline")
         except OSError:
             continue
         # setproctitle pads its title with blanks or zero bytes.
@@ -141,26 +108,13 @@ def titles(members: Iterable[ProcessIdentity]) -> dict[int, str]:
     return found
 
 
-def _stat_of(member: ProcessIdentity) -> _Stat | None:
+def _stat_of(member: ProcessIdentity) -> ProcessStat | None:
     """Its line in /proc, or None where it has gone; a zombie has not."""
     try:
-        stat = _parse_stat(_read(f"/proc/{member.pid}/stat"))
+        stat = read_stat(member.pid)
     except OSError:
         return None
     return stat if stat.start_ticks == member.start_ticks else None
-
-
-def _parse_stat(line: bytes) -> _Stat:
-    # The command in parentheses may itself hold spaces and parentheses.
-    head, _, rest = line.decode(errors="replace").rpartition(")")
-    fields = rest.split()
-    return _Stat(
-        name=head.partition("(")[2],
-        state=fields[_STATE],
-        start_ticks=int(fields[_START_TICKS]),
-        cpu_ticks=sum(map(int, fields[_CPU_TICKS])),
-        major_faults=sum(map(int, fields[_MAJOR_FAULTS])),
-    )
 
 
 def _io_bytes(pid: int) -> tuple[int, int]:
@@ -170,7 +124,7 @@ def _io_bytes(pid: int) -> tuple[int, int]:
     page faults included. Much of the traffic is in both, so the larger stands for the pair.
     """
     try:
-        counters = dict(_IO_COUNTERS.findall(_read(f"/proc/{pid}/io")))
+        counters = dict(_IO_COUNTERS.findall(read_proc(f"{pid}/io")))
     except OSError:
         return 0, 0
     return (
@@ -187,17 +141,6 @@ def _has_blocked_thread(pid: int) -> bool:
         return False
     for thread in threads:
         with contextlib.suppress(OSError):
-            line = _read(f"/proc/{pid}/task/{thread}/stat")
-            # After the last parenthesis, a blank and the state.
-            if line[line.rfind(b")") + 2 :][:1] == b"D":
+            if read_stat(f"{pid}/task/{thread}").state == "D":
                 return True
     return False
-
-
-def _read(path: str) -> bytes:
-    """A short file of /proc, in one call: thousands of threads are read in one look."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(descriptor, _READ_BYTES)
-    finally:
-        os.close(descriptor)

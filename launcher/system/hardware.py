@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    pass
-
-import shutil
-from typing import Protocol
+from typing import Any, Final, TypeAlias
 
 import psutil
 
@@ -47,11 +42,8 @@ class Hardware:
     available_memory_bytes: int
 
 
-class HardwareProbe(Protocol):
-    """The seam at which tests put another machine."""
-
-    def __call__(self) -> Hardware:
-        """Look at the machine."""
+# The seam at which tests put another machine.
+HardwareProbe: TypeAlias = Callable[[], Hardware]
 
 
 def probe_hardware() -> Hardware:
@@ -88,54 +80,52 @@ def gpu_pids() -> frozenset[int]:
     import pynvml  # noqa: PLC0415
 
     found: set[int] = set()
-    with contextlib.suppress(pynvml.NVMLError):
-        pynvml.nvmlInit()
-        try:
-            for index in range(pynvml.nvmlDeviceGetCount()):
-                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-                processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
-                found |= {int(process.pid) for process in processes}
-        finally:
-            pynvml.nvmlShutdown()
+    with contextlib.suppress(pynvml.NVMLError), _nvml_handles() as handles:
+        for handle in handles:
+            processes = pynvml.nvmlDeviceGetComputeRunningProcesses(handle)
+            found |= {int(process.pid) for process in processes}
     return frozenset(found)
 
 
 def _probe_gpus() -> tuple[tuple[Gpu, ...], str]:
-    # Imported here: `status` and `down` must not pay for NVML.
     import pynvml  # noqa: PLC0415
 
     try:
-        pynvml.nvmlInit()
+        with _nvml_handles() as handles:
+            gpus = tuple(_describe_gpu(index, handle) for index, handle in enumerate(handles))
     except pynvml.NVMLError as error:
         return (), str(error)
+    return _visible(gpus)
+
+
+@contextlib.contextmanager
+def _nvml_handles() -> Iterator[list[Any]]:
+    """The driver's handle of each GPU; raises NVMLError."""
+    # Imported here: `status` and `down` must not pay for NVML.
+    import pynvml  # noqa: PLC0415
+
+    pynvml.nvmlInit()
     try:
-        handles = [
-            pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())
-        ]
-        gpus = []
-        for index, handle in enumerate(handles):
-            memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-            gpus.append(
-                Gpu(
-                    index=index,
-                    uuid=str(pynvml.nvmlDeviceGetUUID(handle)),
-                    name=str(pynvml.nvmlDeviceGetName(handle)),
-                    total_bytes=int(memory.total),
-                    free_bytes=int(memory.free),
-                    compute_capability=_pair(pynvml.nvmlDeviceGetCudaComputeCapability(handle)),
-                )
-            )
-    except pynvml.NVMLError as error:
-        return (), str(error)
+        count = pynvml.nvmlDeviceGetCount()
+        yield [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
     finally:
         with contextlib.suppress(pynvml.NVMLError):
             pynvml.nvmlShutdown()
-    return _visible(tuple(gpus))
 
 
-def _pair(numbers: Sequence[int]) -> tuple[int, int]:
-    major, minor = numbers
-    return int(major), int(minor)
+def _describe_gpu(index: int, handle: Any) -> Gpu:
+    import pynvml  # noqa: PLC0415
+
+    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    return Gpu(
+        index=index,
+        uuid=str(pynvml.nvmlDeviceGetUUID(handle)),
+        name=str(pynvml.nvmlDeviceGetName(handle)),
+        total_bytes=int(memory.total),
+        free_bytes=int(memory.free),
+        compute_capability=(int(major), int(minor)),
+    )
 
 
 def _visible(gpus: tuple[Gpu, ...]) -> tuple[tuple[Gpu, ...], str]:

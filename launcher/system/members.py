@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from launcher.names import RUN_ID_VARIABLE
-from launcher.system.process import ProcessIdentity, boot_id
+from launcher.system.proc import all_pids, read_stat
+from launcher.system.process import ProcessIdentity, boot_id, wait_until_gone
 
 _POLL_SECONDS: Final = 0.02
 _PF_EXITING: Final = 0x4  # linux/sched.h
@@ -37,7 +38,7 @@ def find_members(leader: ProcessIdentity, run_id: str) -> list[ProcessIdentity]:
     proven: list[ProcessIdentity] = []
     in_session_only: list[ProcessIdentity] = []
     session_is_proven = False
-    for pid in _all_pids():
+    for pid in all_pids():
         with contextlib.suppress(OSError):
             signs = _signs_of(pid, marker, leader.pid)
             if not any(signs):
@@ -57,10 +58,6 @@ def _signs_of(pid: int, marker: bytes, session: int) -> tuple[bool, bool]:
     """Whether a process has the run id in its environment, and whether it is in the session."""
     environment = Path(f"/proc/{pid}/environ").read_bytes()
     return marker in environment.split(b"\0"), os.getsid(pid) == session
-
-
-def _all_pids() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
 
 
 def freeze_members(
@@ -117,18 +114,11 @@ def _exiting(leader: ProcessIdentity) -> list[ProcessIdentity]:
     They prove nothing any more, since their environment is gone; nor are they to be signalled.
     """
     found = []
-    for pid in _all_pids() if leader.boot_id == boot_id() else ():
+    for pid in all_pids() if leader.boot_id == boot_id() else ():
         with contextlib.suppress(OSError):
-            if os.getsid(pid) == leader.pid and _flags_of(pid) & _PF_EXITING:
+            if os.getsid(pid) == leader.pid and read_stat(pid).flags & _PF_EXITING:
                 found.append(ProcessIdentity.of(pid))
     return found
-
-
-def _flags_of(pid: int) -> int:
-    """The kernel's flags of a task: proc(5), stat, field 9."""
-    # The name, in parentheses, may hold anything.
-    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    return int(fields[9 - 3])
 
 
 def _signal_groups(members: list[ProcessIdentity], number: signal.Signals) -> None:
@@ -178,5 +168,5 @@ def dump_stacks(members: list[ProcessIdentity], *, wait_seconds: float) -> None:
     for member in members:
         member.send_signal(signal.SIGABRT)
     deadline = time.monotonic() + wait_seconds
-    while time.monotonic() < deadline and any(member.is_alive() for member in members):
-        time.sleep(_POLL_SECONDS)
+    for member in members:
+        wait_until_gone(member, timeout_seconds=deadline - time.monotonic())

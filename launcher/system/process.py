@@ -10,17 +10,13 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-if TYPE_CHECKING:
-    pass
+from launcher.system.proc import read_stat
 
 _POLL_SECONDS: Final = 0.02
-# Where in /proc/PID/stat, counted after the command's closing parenthesis, the start time stands
-# (field 22 of proc(5), whose first field after the parenthesis is 3).
-_START_TIME_FIELD: Final = 22 - 3
 
 
 class ProcessIdentity(BaseModel):
@@ -43,14 +39,14 @@ class ProcessIdentity(BaseModel):
         Raises:
             ProcessLookupError: there is none.
         """
-        ticks = start_ticks_of(pid)
+        ticks = _start_ticks_of(pid)
         if ticks is None:
             raise ProcessLookupError(pid)
         return cls(pid=pid, start_ticks=ticks, boot_id=boot_id())
 
     def is_alive(self) -> bool:
         """Whether this very process still runs. A zombie does not."""
-        return boot_id() == self.boot_id and start_ticks_of(self.pid) == self.start_ticks
+        return boot_id() == self.boot_id and _start_ticks_of(self.pid) == self.start_ticks
 
     def send_signal(self, number: signal.Signals) -> bool:
         """Signal this very process, or nobody; says whether it was there to be signalled."""
@@ -93,18 +89,10 @@ def describe_exit(returncode: int) -> str:
     return f"killed by signal {-returncode}"
 
 
-def start_ticks_of(pid: int) -> int | None:
+def _start_ticks_of(pid: int) -> int | None:
     """When a process started, in clock ticks since the boot; None for a zombie and for nobody."""
     try:
-        state, ticks = _read_stat(pid)
+        stat = read_stat(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if state in {"Z", "X"} else ticks
-
-
-def _read_stat(pid: int) -> tuple[str, int]:
-    """State and start time, in clock ticks since the boot."""
-    stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    # The command in parentheses may itself hold spaces and parentheses.
-    fields = stat.rpartition(")")[2].split()
-    return fields[0], int(fields[_START_TIME_FIELD])
+    return None if stat.has_ended else stat.start_ticks

@@ -17,6 +17,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from launcher.system.proc import all_pids
 from launcher.system.process import ProcessIdentity, boot_id
 
 ROOT: Final = Path("/dev/shm")  # noqa: S108  # where shm_open(3) puts segments, not a scratch file
@@ -134,15 +135,14 @@ def _is_still_there(segment: Segment, root: Path) -> bool:
 def _in_use(segments: Iterable[Segment]) -> frozenset[Segment]:
     """Those of them that a living process has mapped, in whichever way, or open."""
     left = set(segments)
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            maps = _maps_of(int(entry.name))
-            opened = set(_open_inodes(int(entry.name), {segment.name for segment in left}))
-            left = {
-                segment
-                for segment in left
-                if _mark(segment) not in maps and (segment.device, segment.inode) not in opened
-            }
+    for pid in all_pids():
+        maps = _maps_of(pid)
+        opened = set(_open_inodes(pid, {segment.name for segment in left}))
+        left = {
+            segment
+            for segment in left
+            if _mark(segment) not in maps and (segment.device, segment.inode) not in opened
+        }
     return frozenset(segments) - left
 
 

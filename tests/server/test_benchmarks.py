@@ -18,7 +18,7 @@ from benchmarks.report.document import Report, read_report
 from benchmarks.results import PeerFigures, Results
 from benchmarks.running.folder import ResultsFolder
 from benchmarks.workloads.loading import load_workload
-from launcher import nano
+from launcher.nano.folder import model_path
 from launcher.state.record import RunRecord
 from launcher.state.store import list_stores
 from tests.server.conftest import assert_nothing_is_left
@@ -151,7 +151,7 @@ def test_other_benchmarks_measure_the_same_tokens(
 
     theirs: PeerFigures = measure_with(
         ADAPTERS[peer], target, arm="eagle", workload=CHAT, load=load, repetition=0,
-        folder=tmp_path, tokenizer=nano.model_path(), timeout_seconds=300,
+        folder=tmp_path, tokenizer=model_path(), timeout_seconds=300,
     )  # fmt: skip
 
     own = ours(record, requests)

@@ -14,10 +14,10 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
-from launcher.nano import model_path
-from launcher.nano.tokens import IDS
+from launcher.nano.folder import model_path
 from tools.nano import sums, talk, tasks, tool_use
 from tools.nano.dialogue import Dialogue
+from tools.nano.tokens import IDS
 from tools.nano.words import Words
 
 Maker = Callable[..., Dialogue]

@@ -17,7 +17,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from launcher.nano import model_path, shape
+from launcher.nano.folder import model_path
+from tools.nano import shape
 from tools.nano.network import Gated, Layer, Mixture, Nano
 
 COPIED: Final = ("MODEL_CARD.md", "chat_template.jinja", "tokenizer.json")

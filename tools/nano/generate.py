@@ -4,8 +4,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from launcher.nano.tokens import END_OF_TURN
 from tools.nano.network import Cache, Nano
+from tools.nano.tokens import END_OF_TURN
 
 
 @torch.inference_mode()

@@ -1,7 +1,7 @@
 """Write the tokenizer's files: `python -m tools.nano.make_tokenizer`."""
 
-from launcher.nano import model_path, tokens
-from tools.nano import tokenizer
+from launcher.nano.folder import model_path
+from tools.nano import tokenizer, tokens
 from tools.nano.data import MAKERS, render
 from tools.nano.words import Words
 

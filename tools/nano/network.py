@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from launcher.nano.shape import ROPE_THETA, SHAPE, Shape
 from tools.nano.experts import mixture
+from tools.nano.shape import ROPE_THETA, SHAPE, Shape
 
 Angles = tuple[Tensor, Tensor]
 Groups = list[tuple[int, int]]

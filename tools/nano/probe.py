@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer
 
-from launcher.nano import model_path
-from launcher.nano.tokens import END_OF_TURN
+from launcher.nano.folder import model_path
 from tools.nano import generate, score
 from tools.nano.data import MAKERS, prompt_of
 from tools.nano.dialogue import Dialogue
 from tools.nano.network import Nano
 from tools.nano.parse import parse
 from tools.nano.score import Answer
+from tools.nano.tokens import END_OF_TURN
 from tools.nano.words import Words
 
 

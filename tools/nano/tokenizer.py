@@ -14,7 +14,7 @@ from typing import Final
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from launcher.nano import tokens
+from tools.nano import tokens
 from tools.nano.tool_use import COMMONEST_VERB, PARAMETERS, VERBS
 from tools.nano.words import NOUNS, PEOPLE, PLACES
 

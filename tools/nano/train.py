@@ -24,14 +24,14 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
-from launcher.nano import model_path
-from launcher.nano.shape import SHAPE, Shape
+from launcher.nano.folder import model_path
 from tools.nano import recipe
 from tools.nano.batches import Batch, batches, samples
 from tools.nano.draft import STEPS, draft_loss
 from tools.nano.export import read_weights
 from tools.nano.network import Mixture, Nano
 from tools.nano.optimizer import Optimizer
+from tools.nano.shape import SHAPE, Shape
 
 CHECKPOINT_EVERY: Final = 25
 CORRECTION_RATE: Final = 0.001

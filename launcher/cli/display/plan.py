@@ -9,9 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from launcher.memory.advice import Change
-from launcher.memory.plan import MemoryPlan, Verdict, checkpoint_bytes, describe_shortage
+from launcher.memory.plan import MemoryPlan, Verdict, describe_shortage
 from launcher.memory.report import Difference
-from launcher.memory.table import Cell
+from launcher.memory.table import Placement
+from launcher.memory.weights import checkpoint_bytes
 from launcher.preflight.fit import FoundShape
 from launcher.system.hardware import GIB, MIB
 from launcher.text import human_bytes
@@ -158,7 +159,7 @@ def show_explanation(out: Console, differences: tuple[Difference, ...]) -> None:
     out.print(table, highlight=False)
 
 
-def show_feasibility(out: Console, cells: tuple[Cell, ...]) -> None:
+def show_feasibility(out: Console, cells: tuple[Placement, ...]) -> None:
     """Models by machines: tokens of KV cache where it fits, a dash where it does not."""
     machines = list(dict.fromkeys(cell.machine for cell in cells))
     table = Table(box=None, pad_edge=False, header_style="dim")

@@ -17,7 +17,7 @@ from launcher.engines.launch import Launch
 from launcher.engines.phases import Phase
 from launcher.errors import NotRunningError
 from launcher.models.download.events import PullEvent
-from launcher.models.download.request import Report
+from launcher.models.download.request import OnPullEvent
 from launcher.state.events import Event, EventReader, ServerFailed, ServerReady, ServerStopped
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
@@ -34,7 +34,7 @@ from launcher.supervision.supervisor import Outcome, Supervisor
 DOWNLOAD_EXTENSION_SECONDS: Final = 600.0
 
 # Tells of a download, if there is one, and returns what to launch, or raises why it cannot be.
-Check = Callable[[Report], Launch]
+Check = Callable[[OnPullEvent], Launch]
 
 
 def events_writer(store: RunStore) -> Callable[[Event], None]:

@@ -5,27 +5,21 @@ Names and fields are stable. Sizes are in bytes, times in seconds.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import ClassVar, Final
+
+from launcher.state.events import JsonEvent, time_of_day
 
 # Over so long the rate is an average.
 WINDOW_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PullEvent:
-    """Base of all; `at` is the time of day, in ISO 8601 and UTC, for people."""
+class PullEvent(JsonEvent):
+    """Base of all events of a download."""
 
-    kind: ClassVar[str]
-    at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
-
-    def to_json(self) -> str:
-        """One line, without a newline."""
-        return json.dumps({"event": self.kind, **dataclasses.asdict(self)})
+    at: str = field(default_factory=time_of_day)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -21,25 +21,24 @@ from typing import BinaryIO, Final, cast
 from launcher.errors import InsufficientDiskError, ModelIncompleteError
 from launcher.models.download.events import (
     FileProgress,
-    FileVerified,
     FileWrong,
     Meter,
     PullEvent,
     PullProgress,
-    PullRetries,
 )
-from launcher.models.download.hub import Hub, Patience, TransientError
+from launcher.models.download.hub import Hub, RetryBudget, TransientError
+from launcher.models.download.request import OnPullEvent, verified_event
 from launcher.models.download.workers import run_in_threads
 from launcher.models.files import Manifest, RemoteFile
-from launcher.models.hashes import VerifiedFiles, hash_as
+from launcher.models.hashes import VerifiedFiles, aside, hash_as
 from launcher.models.places import Place, cannot_write
+from launcher.system.files import file_size_bytes
 from launcher.system.hardware import free_disk_bytes
 from launcher.text import human_bytes
 
 # Bytes that are not those of the hash: a proxy or a mirror may keep giving them.
 CONTENT_ATTEMPTS: Final = 3
 PROGRESS_SECONDS: Final = 0.5
-ASIDE_SUFFIX: Final = ".corrupt"
 
 
 class _StoppedError(Exception):
@@ -75,7 +74,7 @@ class Fetcher:
         place: Place,
         manifest: Manifest,
         verified: VerifiedFiles,
-        report: Callable[[PullEvent], None],
+        report: OnPullEvent,
         *,
         threads: int,
     ) -> None:
@@ -99,7 +98,7 @@ class Fetcher:
             LauncherError: a file cannot be had. What came of it stays for the next time.
         """
         self._work = {
-            file.path: _InWork(file, _size_of(self._place.partial(file))) for file in files
+            file.path: _InWork(file, file_size_bytes(self._place.partial(file))) for file in files
         }
         self._here_bytes = self._manifest.total_bytes - sum(file.size_bytes for file in files)
         for file, fetched_bytes in run_in_threads(
@@ -107,14 +106,7 @@ class Fetcher:
         ):
             self._verified.add(self._place.stored(file), file.digest)
             self._verified.save()
-            self._report(
-                FileVerified(
-                    path=file.path,
-                    size_bytes=file.size_bytes,
-                    digest=file.digest,
-                    fetched_bytes=fetched_bytes,
-                )
-            )
+            self._report(verified_event(file, fetched_bytes))
         self._look(last=True)
         return sum(state.fetched_bytes for state in self._work.values())
 
@@ -157,7 +149,7 @@ class Fetcher:
 
     def _fetch_bytes(self, state: _InWork, partial: Path) -> None:
         """Fetch until the file has its size, however often the connection breaks."""
-        patience = Patience()
+        budget = RetryBudget()
         while True:
             before = state.done_bytes
             try:
@@ -174,15 +166,9 @@ class Fetcher:
                     os.fsync(file.fileno())
             except TransientError as error:
                 if state.done_bytes > before:
-                    patience.progress()
-                retry = patience.after(error)
-                self._said.put(
-                    PullRetries(
-                        path=state.file.path,
-                        problem=retry.problem,
-                        pause_seconds=retry.pause_seconds,
-                    )
-                )
+                    budget.progress()
+                retry = budget.after(error, state.file.path)
+                self._said.put(retry)
                 if self._stop.wait(retry.pause_seconds):
                     raise _StoppedError from error
             else:
@@ -244,11 +230,6 @@ class _Sink:
         return self._state.done_bytes
 
 
-def aside(stored: Path) -> Path:
-    """Where a file goes that is not what it should be, until the right one is here."""
-    return stored.with_name(f"{stored.name}{ASIDE_SUFFIX}")
-
-
 def _progress_of(state: _InWork, now: float) -> FileProgress:
     state.meter.add(now, state.done_bytes)
     return FileProgress(
@@ -258,12 +239,6 @@ def _progress_of(state: _InWork, now: float) -> FileProgress:
         bytes_per_second=state.meter.bytes_per_second,
         seconds_left=state.meter.seconds_left(state.file.size_bytes - state.done_bytes),
     )
-
-
-def _size_of(path: Path) -> int:
-    with contextlib.suppress(OSError):
-        return path.stat().st_size
-    return 0
 
 
 def _disk_error(repository: str, path: Path, error: OSError) -> Exception:

@@ -6,14 +6,14 @@ download needs it. Its tokens, proxies, mirrors (`HF_ENDPOINT`) and time-outs ho
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import urllib.parse
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from launcher.errors import (
     GatedRepositoryError,
@@ -26,13 +26,13 @@ from launcher.errors import (
     UnknownRepositoryError,
     UnknownRevisionError,
 )
-from launcher.models.files import Manifest, RemoteFile
+from launcher.models.download.events import PullRetries
+from launcher.models.files import COMMIT, Manifest, RemoteFile
 from launcher.text import human_seconds
 
 if TYPE_CHECKING:
     import httpx
 
-PUBLIC_ENDPOINT: Final = "https://huggingface.co"
 # The client hands bytes on when it has so many, 10 MiB by itself, and a process that is killed
 # loses what it has not handed on. Its transport reads 64 KiB at once.
 CHUNK_BYTES: Final = 32 * 1024
@@ -43,10 +43,7 @@ FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
 # A hub that asks for a longer pause is not waited for.
 LONGEST_RETRY_AFTER_SECONDS: Final = 300.0
-_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _RETRIED: Final = frozenset({408, 500, 502, 503, 504})
-
-_T = TypeVar("_T")
 
 
 class TransientError(Exception):
@@ -65,14 +62,6 @@ class TransientError(Exception):
         self.problem = problem
         self.retry_after_seconds = retry_after_seconds
         self.busy = busy
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """A pause before another attempt, for whoever looks on."""
-
-    problem: str
-    pause_seconds: float
 
 
 class Hub:
@@ -110,8 +99,7 @@ class Hub:
         """
         from huggingface_hub import HfApi  # noqa: PLC0415
 
-        def ask() -> Manifest:
-            _prepare_client()
+        with self._asking(repository, revision):
             info = HfApi(endpoint=self._endpoint).model_info(
                 repository,
                 revision=revision,
@@ -126,11 +114,9 @@ class Hub:
                 )
                 for sibling in info.siblings or ()
             )
-            if info.sha is None or not _COMMIT.fullmatch(info.sha):
+            if info.sha is None or not COMMIT.fullmatch(info.sha):
                 raise ValueError(f"the commit is {info.sha!r}")
             return Manifest(repository, revision or "main", info.sha, files)
-
-        return self._translated(ask, repository, revision)
 
     def read_file(
         self, manifest: Manifest, file: RemoteFile, into: BinaryIO, *, have_bytes: int
@@ -155,8 +141,7 @@ class Hub:
         from huggingface_hub.file_download import http_get  # noqa: PLC0415
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # noqa: PLC0415
 
-        def fetch() -> None:
-            _prepare_client()
+        with self._asking(manifest.repository, manifest.revision):
             http_get(
                 hf_hub_url(
                     manifest.repository,
@@ -172,15 +157,15 @@ class Hub:
                 displayed_filename=file.path,
             )
 
-        self._translated(fetch, manifest.repository, manifest.revision)
-
-    def _translated(self, call: Callable[[], _T], repository: str, revision: str | None) -> _T:
-        """Call, and turn the client's errors into ours."""
+    @contextlib.contextmanager
+    def _asking(self, repository: str, revision: str | None) -> Iterator[None]:
+        """Prepare the client, and turn its errors into ours."""
         import httpx  # noqa: PLC0415
         from huggingface_hub import errors  # noqa: PLC0415
 
         try:
-            return call()
+            _prepare_client()
+            yield
         except errors.HfHubHTTPError as error:
             raise self._refusal(error, repository, revision) from error
         except errors.HFValidationError as error:
@@ -259,7 +244,7 @@ class Hub:
         return refusal
 
 
-class Patience:
+class RetryBudget:
     """How often and how long to try again. Pure: it is told of failures and says the pause."""
 
     def __init__(self) -> None:
@@ -269,8 +254,12 @@ class Patience:
         """Something came: the row of failures has ended."""
         self._failures = 0
 
-    def after(self, error: TransientError) -> Retry:
-        """The pause before the next attempt.
+    def after(self, error: TransientError, path: str | None = None) -> PullRetries:
+        """The pause before the next attempt, as the event that tells of it.
+
+        Args:
+            error: what has failed.
+            path: the file that was being fetched, if any.
 
         Raises:
             HubBusyError, HubUnreachableError: there is none.
@@ -281,7 +270,8 @@ class Patience:
         if too_long or self._failures >= MOST_FAILURES:
             raise self._give_up(error)
         pause = min(FIRST_PAUSE_SECONDS * 2.0 ** (self._failures - 1), LONGEST_PAUSE_SECONDS)
-        return Retry(error.problem, pause if asked is None else max(asked, 0.0))
+        pause = pause if asked is None else max(asked, 0.0)
+        return PullRetries(path=path, problem=error.problem, pause_seconds=pause)
 
     def _give_up(self, error: TransientError) -> HubError:
         after = f"after {self._failures} attempts" if self._failures > 1 else "at once"

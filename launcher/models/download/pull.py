@@ -10,26 +10,24 @@ from typing import Final
 
 from launcher.errors import InsufficientDiskError, ModelIncompleteError
 from launcher.models.download.events import (
-    FileWrong,
     PullEvent,
     PullFinished,
     PullProgress,
     PullResolved,
     PullWaits,
 )
-from launcher.models.download.fetch import Fetcher, aside
+from launcher.models.download.fetch import Fetcher
 from launcher.models.download.hub import Hub
 from launcher.models.download.request import (
+    OnPullEvent,
     PullRequest,
-    Report,
-    hash_all,
+    find_wrong,
     list_files,
     not_here,
-    verified_event,
 )
 from launcher.models.files import Manifest, RemoteFile, choose_files
 from launcher.models.folder import INDEX_NAME, check_weights
-from launcher.models.hashes import VerifiedFiles, blobs_of, check_hashes, memory_file
+from launcher.models.hashes import VerifiedFiles, aside, blobs_of, check_hashes, memory_file
 from launcher.models.places import Place, cannot_write, check_revision, locked
 from launcher.models.store import (
     LocalModel,
@@ -39,6 +37,7 @@ from launcher.models.store import (
     read_record,
     write_record,
 )
+from launcher.system.files import file_size_bytes
 from launcher.system.hardware import MIB, free_disk_bytes
 from launcher.text import human_bytes
 
@@ -48,7 +47,7 @@ LEAST_MARGIN_BYTES: Final = 512 * MIB
 _WAIT_SECONDS: Final = 0.5
 
 
-def pull(request: PullRequest, hub: Hub, report: Report) -> ModelRecord:
+def pull(request: PullRequest, hub: Hub, report: OnPullEvent) -> ModelRecord:
     """Bring a model here, or what is missing of it, and verify each file.
 
     What was found right before and was not written to since is not read again. A file that is
@@ -89,7 +88,9 @@ def pull(request: PullRequest, hub: Hub, report: Report) -> ModelRecord:
     return record
 
 
-def ensure_model(request: PullRequest, hub: Hub, report: Report, *, by_hash: bool) -> LocalModel:
+def ensure_model(
+    request: PullRequest, hub: Hub, report: OnPullEvent, *, by_hash: bool
+) -> LocalModel:
     """The model folder to serve, downloaded where it is not here, or not whole.
 
     A model that is here is taken as it is, without asking the hub whether a branch has moved: a
@@ -123,7 +124,7 @@ def ensure_model(request: PullRequest, hub: Hub, report: Report, *, by_hash: boo
     return found
 
 
-def _waiter(report: Report) -> Callable[[int | None], None]:
+def _waiter(report: OnPullEvent) -> Callable[[int | None], None]:
     """Say once for whom we wait."""
     told: set[int | None] = set()
 
@@ -137,7 +138,7 @@ def _waiter(report: Report) -> Callable[[int | None], None]:
 
 
 def _choose(
-    hub: Hub, place: Place, listing: Manifest, verified: VerifiedFiles, report: Report
+    hub: Hub, place: Place, listing: Manifest, verified: VerifiedFiles, report: OnPullEvent
 ) -> tuple[Manifest, int]:
     """What is needed; the shard index is fetched for that. Also how many bytes came."""
     index = listing.find(INDEX_NAME)
@@ -159,7 +160,7 @@ def _choose(
 
 
 def _survey(
-    place: Place, manifest: Manifest, verified: VerifiedFiles, report: Report
+    place: Place, manifest: Manifest, verified: VerifiedFiles, report: OnPullEvent
 ) -> list[RemoteFile]:
     """The files that are missing; those that are wrong are set aside and missing from then on."""
     missing = []
@@ -171,15 +172,9 @@ def _survey(
             missing.append(file)
         elif not verified.knows(stored, file.digest):
             unknown.append(file)
-    for file, found in hash_all(place.stored, unknown):
+    for file, _ in find_wrong(unknown, verified, report, where=place.stored, known_as=place.stored):
         stored = place.stored(file)
-        if found == file.digest:
-            verified.add(stored, file.digest)
-            report(verified_event(file))
-            continue
-        verified.forget(stored)
         stored.replace(aside(stored))
-        report(FileWrong(path=file.path, found=found, expected=file.digest))
         missing.append(file)
     return [file for file in manifest.files if file in missing]
 
@@ -189,11 +184,9 @@ def _check_disk(place: Place, repository: str, missing: Sequence[RemoteFile]) ->
 
     Formula: bytes missing + max(512 MiB, 2 % of them) <= bytes free, less what came already.
     """
-    missing_bytes = 0
-    for file in missing:
-        partial = place.partial(file)
-        here = partial.stat().st_size if partial.is_file() else 0
-        missing_bytes += max(0, file.size_bytes - here)
+    missing_bytes = sum(
+        max(0, file.size_bytes - file_size_bytes(place.partial(file))) for file in missing
+    )
     margin = max(LEAST_MARGIN_BYTES, int(MARGIN_SHARE * missing_bytes))
     free = free_disk_bytes(place.root)
     if missing_bytes and free < missing_bytes + margin:
@@ -209,22 +202,16 @@ def _record(request: PullRequest, hub: Hub, place: Place, manifest: Manifest) ->
     now = datetime.now(UTC)
     folder = place.folder(manifest.commit)
     former = read_record(folder)
-    same = former is not None and former.commit == manifest.commit
-    return ModelRecord.model_validate(
-        {
-            "repository": manifest.repository,
-            "revision": manifest.revision,
-            "commit": manifest.commit,
-            "endpoint": hub.address,
-            "in_cache": request.target is None,
-            "folder": folder,
-            "files": [
-                {"path": file.path, "size_bytes": file.size_bytes, "digest": file.digest}
-                for file in manifest.files
-            ],
-            "pulled_at": former.pulled_at if same and former else now,
-            "verified_at": now,
-        }
+    return ModelRecord(
+        repository=manifest.repository,
+        revision=manifest.revision,
+        commit=manifest.commit,
+        endpoint=hub.address,
+        in_cache=request.target is None,
+        folder=folder,
+        files=manifest.files,
+        pulled_at=former.pulled_at if former and former.commit == manifest.commit else now,
+        verified_at=now,
     )
 
 
@@ -237,7 +224,7 @@ def _remove_former(record: ModelRecord) -> None:
     if record.in_cache or former is None:
         return
     kept = {file.path for file in record.files}
-    for file in former.manifest.files:
+    for file in former.files:
         if file.path not in kept:
             (record.folder / file.path).unlink(missing_ok=True)
 

@@ -7,20 +7,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from launcher.errors import ModelNotFoundError
-from launcher.models.download.events import FileVerified, PullEvent, PullRetries
-from launcher.models.download.hub import Hub, Patience, TransientError
+from launcher.models.download.events import FileVerified, FileWrong, PullEvent
+from launcher.models.download.hub import Hub, RetryBudget, TransientError
 from launcher.models.download.workers import run_in_threads
 from launcher.models.files import Manifest, RemoteFile
-from launcher.models.hashes import cannot_read, hash_as
+from launcher.models.hashes import VerifiedFiles, cannot_read, hash_as
 from launcher.models.places import CachePlace, FolderPlace, Place
 from launcher.models.store import LocalModel, hub_cache, is_offline
 
 DEFAULT_THREADS: Final = 4
 
-Report = Callable[[PullEvent], None]
+OnPullEvent: TypeAlias = Callable[[PullEvent], None]
 
 
 def ignore(event: PullEvent) -> None:
@@ -51,19 +51,19 @@ class PullRequest:
         return CachePlace(hub_cache(), self.repository)
 
 
-def list_files(request: PullRequest, hub: Hub, report: Report) -> Manifest:
+def list_files(request: PullRequest, hub: Hub, report: OnPullEvent) -> Manifest:
     """What the repository has at the revision; tries again where that may help.
 
     Raises:
         LauncherError: the hub does not say.
     """
-    patience = Patience()
+    budget = RetryBudget()
     while True:
         try:
             return hub.list_files(request.repository, request.revision)
         except TransientError as error:
-            retry = patience.after(error)
-            report(PullRetries(path=None, problem=retry.problem, pause_seconds=retry.pause_seconds))
+            retry = budget.after(error)
+            report(retry)
             time.sleep(retry.pause_seconds)
 
 
@@ -87,6 +87,40 @@ def hash_all(
         raise cannot_read(error) from error
 
 
+def find_wrong(
+    files: Sequence[RemoteFile],
+    verified: VerifiedFiles,
+    report: OnPullEvent,
+    *,
+    where: Callable[[RemoteFile], Path],
+    known_as: Callable[[RemoteFile], Path],
+) -> Iterator[tuple[RemoteFile, str]]:
+    """Hash files, and note and report of each whether it is right.
+
+    Args:
+        files: what to hash.
+        verified: where it is noted.
+        report: told of each; of a wrong one when the next is asked for.
+        where: the place of a file.
+        known_as: the same, as `verified` names it.
+
+    Yields:
+        Those that are wrong, and the hash that was found.
+
+    Raises:
+        ModelIncompleteError: one cannot be read.
+    """
+    for file, found in hash_all(where, files):
+        if found == file.digest:
+            verified.add(known_as(file), file.digest)
+            report(verified_event(file))
+            continue
+        # Else the next pull would trust its size and time.
+        verified.forget(known_as(file))
+        yield file, found
+        report(FileWrong(path=file.path, found=found, expected=file.digest))
+
+
 def not_here(request: PullRequest, local: LocalModel | None) -> ModelNotFoundError:
     """The error for a model that is not here, or of which a part is missing."""
     where = request.target or hub_cache()
@@ -99,8 +133,8 @@ def not_here(request: PullRequest, local: LocalModel | None) -> ModelNotFoundErr
     )
 
 
-def verified_event(file: RemoteFile) -> FileVerified:
+def verified_event(file: RemoteFile, fetched_bytes: int = 0) -> FileVerified:
     """A file that is here was found right."""
     return FileVerified(
-        path=file.path, size_bytes=file.size_bytes, digest=file.digest, fetched_bytes=0
+        path=file.path, size_bytes=file.size_bytes, digest=file.digest, fetched_bytes=fetched_bytes
     )

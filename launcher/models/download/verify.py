@@ -9,15 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from launcher.errors import ModelIncompleteError
-from launcher.models.download.events import FileWrong, PullFinished
+from launcher.models.download.events import PullFinished
 from launcher.models.download.hub import Hub
 from launcher.models.download.request import (
+    OnPullEvent,
     PullRequest,
-    Report,
-    hash_all,
+    find_wrong,
     list_files,
     not_here,
-    verified_event,
 )
 from launcher.models.files import Manifest, RemoteFile, choose_files
 from launcher.models.folder import INDEX_NAME, check_weights
@@ -27,7 +26,7 @@ from launcher.models.store import LocalModel, find_folder, find_in_cache, write_
 
 
 def verify(
-    request: PullRequest, hub: Hub | None, report: Report, *, reread: bool = True
+    request: PullRequest, hub: Hub | None, report: OnPullEvent, *, reread: bool = True
 ) -> LocalModel:
     """Hold what is here against the hub's hashes, and change nothing.
 
@@ -121,7 +120,7 @@ def _asked_for(
 
 
 def _hold_against(
-    folder: Path, manifest: Manifest, verified: VerifiedFiles, report: Report, *, reread: bool
+    folder: Path, manifest: Manifest, verified: VerifiedFiles, report: OnPullEvent, *, reread: bool
 ) -> list[str]:
     """What is wrong, in words. Files are named by their links in the hub's cache."""
 
@@ -138,16 +137,10 @@ def _hold_against(
 
     there = [file for file in manifest.files if at(file).is_file()]
     unread = [file for file in there if reread or not verified.knows(key(file), file.digest)]
-    for file, found in hash_all(at, unread):
-        if found == file.digest:
-            verified.add(key(file), file.digest)
-            report(verified_event(file))
-        else:
-            # Else the next pull would trust its size and time.
-            verified.forget(key(file))
-            report(FileWrong(path=file.path, found=found, expected=file.digest))
-            wrong.append(f"{file.path}: its hash is {found}, and should be {file.digest}")
-    return wrong
+    return wrong + [
+        f"{file.path}: its hash is {found}, and should be {file.digest}"
+        for file, found in find_wrong(unread, verified, report, where=at, known_as=key)
+    ]
 
 
 def _manifest_of_links(local: LocalModel) -> Manifest | None:

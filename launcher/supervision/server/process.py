@@ -16,7 +16,8 @@ from launcher.supervision.server import bind
 
 if TYPE_CHECKING:
     from launcher.engines.launch import Command
-from launcher.system.process import ProcessIdentity, _read_stat, boot_id
+from launcher.system.proc import read_stat
+from launcher.system.process import ProcessIdentity, boot_id
 
 
 class ServerProcess(Protocol):
@@ -88,7 +89,7 @@ def spawn(
     )
     try:
         # It may have ended already; being ours to reap, it still has its place in /proc.
-        _, ticks = _read_stat(popen.pid)
+        ticks = read_stat(popen.pid).start_ticks
         identity = ProcessIdentity(pid=popen.pid, start_ticks=ticks, boot_id=boot_id())
     except OSError:
         popen.kill()

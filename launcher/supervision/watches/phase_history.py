@@ -6,16 +6,12 @@ One file, `phase_times.json` in the user's state folder, 0600. It only serves to
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import math
-import os
 import statistics
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -23,16 +19,13 @@ from launcher.engines.phases import Phase
 from launcher.errors import StateError
 from launcher.state.paths import servers_root
 from launcher.system.files import make_private_folder, write_atomically
-
-if TYPE_CHECKING:
-    pass
+from launcher.system.locks import open_locked
 
 STARTS_PER_KEY: Final = 10
 MOST_KEYS: Final = 200
 # Full, it holds less than half a MiB. What is larger is not ours.
 LARGEST_FILE_BYTES: Final = 4 * 1024**2
 LOCK_TIMEOUT_SECONDS: Final = 1.0
-_LOCK_POLL_SECONDS: Final = 0.01
 _SCHEMA_VERSION: Final = 1
 
 _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -109,7 +102,8 @@ class PhaseHistory:
         try:
             make_private_folder(self._file.parent)
             # Read under the lock, so that of two servers that write at once neither is lost.
-            with self._lock():
+            lock_file = self._file.with_suffix(".lock")
+            with open_locked(lock_file, timeout_seconds=LOCK_TIMEOUT_SECONDS):
                 history = self._read()
                 if history is None:
                     return False
@@ -141,26 +135,3 @@ class PhaseHistory:
         except ValidationError as error:
             another_version = any(part["loc"] == ("schema_version",) for part in error.errors())
             return None if another_version else _File()
-
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        """Be the only writer.
-
-        Raises:
-            OSError: the lock cannot be had: its file cannot be made, or its holder stands still.
-        """
-        file = self._file.with_suffix(".lock")
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(_LOCK_POLL_SECONDS)
-            yield
-        finally:
-            os.close(descriptor)

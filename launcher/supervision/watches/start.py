@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from operator import add, sub
 from typing import TYPE_CHECKING, Final, Literal
 
 from launcher.engines.phases import Phase
@@ -79,22 +80,10 @@ class _Work:
     major_faults: int = 0
 
     def since(self, earlier: _Work) -> _Work:
-        return _Work(
-            at_seconds=self.at_seconds - earlier.at_seconds,
-            cpu_seconds=self.cpu_seconds - earlier.cpu_seconds,
-            busiest_cpu_seconds=self.busiest_cpu_seconds - earlier.busiest_cpu_seconds,
-            moved_bytes=self.moved_bytes - earlier.moved_bytes,
-            major_faults=self.major_faults - earlier.major_faults,
-        )
+        return _Work(*map(sub, astuple(self), astuple(earlier)))
 
     def plus(self, more: _Work) -> _Work:
-        return _Work(
-            at_seconds=self.at_seconds + more.at_seconds,
-            cpu_seconds=self.cpu_seconds + more.cpu_seconds,
-            busiest_cpu_seconds=self.busiest_cpu_seconds + more.busiest_cpu_seconds,
-            moved_bytes=self.moved_bytes + more.moved_bytes,
-            major_faults=self.major_faults + more.major_faults,
-        )
+        return _Work(*map(add, astuple(self), astuple(more)))
 
     @property
     def moves_data(self) -> bool:
@@ -177,8 +166,9 @@ class StartWatch:
             summary = f"hung: no sign of work for {_seconds(self._hang_seconds)}"
         elif allowed_seconds is not None and seconds > allowed_seconds:
             kind = "slow"
-            known = "no earlier start to compare with"
-            summary = f"slow: {known if times is None else _usually(times)}"
+            summary = "slow: no earlier start to compare with"
+            if times is not None:
+                summary = f"slow: usually {_seconds(times.median_seconds)}"
         return StartVerdict(
             kind=kind,
             phase=self._phase,
@@ -287,10 +277,6 @@ def _describe(activity: Activity, work: _Work) -> list[str]:
 
 def _pids(pids: tuple[int, ...]) -> str:
     return f"process {', '.join(map(str, pids))}"
-
-
-def _usually(times: PhaseTimes) -> str:
-    return f"usually {_seconds(times.median_seconds)}"
 
 
 def _seconds(seconds: float) -> str:

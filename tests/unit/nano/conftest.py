@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from launcher.nano import model_path
+from launcher.nano.folder import model_path
 
 Render = Callable[..., str]
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.nano import model_path, tokens
+from launcher.nano.folder import model_path
 from tests.unit.nano.conftest import Render
+from tools.nano import tokens
 
 WEATHER = {
     "type": "function",

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from launcher.nano import model_path
+from launcher.nano.folder import model_path
 from tools.nano import export
 from tools.nano.network import Nano
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.nano import model_path, tokens
+from launcher.nano.folder import model_path
 from tools.nano import tokenizer as maker
+from tools.nano import tokens
 from tools.nano.words import NOUNS, PEOPLE, PLACES
 
 GLM_IDS = {

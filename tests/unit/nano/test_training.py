@@ -9,10 +9,10 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from launcher.nano import model_path
-from launcher.nano.shape import SHAPE
+from launcher.nano.folder import model_path
 from tools.nano import export, recipe, train
 from tools.nano.optimizer import orthogonal
+from tools.nano.shape import SHAPE
 from tools.nano.train import Trainer
 
 if TYPE_CHECKING:

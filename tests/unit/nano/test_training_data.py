@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from tokenizers import Tokenizer
 
-from launcher.nano import model_path
-from launcher.nano.tokens import END_OF_TURN
+from launcher.nano.folder import model_path
 from tools.nano import data, held_out, sums
 from tools.nano.batches import batches, samples
 from tools.nano.parse import parse
 from tools.nano.score import right_calls, right_number, well_formed
+from tools.nano.tokens import END_OF_TURN
 from tools.nano.words import NOUNS, Words
 
 if TYPE_CHECKING:

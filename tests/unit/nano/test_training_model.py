@@ -9,8 +9,7 @@ from typing import Any, Final
 import pytest
 import torch
 
-from launcher.nano import shape
-from tools.nano import export
+from tools.nano import export, shape
 from tools.nano.draft import STEPS, draft_states
 from tools.nano.generate import greedy
 from tools.nano.network import Mixture, Nano

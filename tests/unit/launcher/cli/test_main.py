@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import pytest
 
-from launcher import errors, nano
+from launcher import errors
 from launcher.cli import main
 from launcher.config.sources import resolve
+from launcher.nano.folder import model_path
 from launcher.preflight import prepare
 from launcher.state.paths import servers_root
 from launcher.state.states import ServerState
@@ -171,7 +172,7 @@ def test_a_taken_port_is_refused_and_its_holder_named(run: Run) -> None:
 
 def test_a_weight_file_that_was_cut_short_is_named(run: Run, tmp_path: Path) -> None:
     model = tmp_path / "model"
-    shutil.copytree(nano.model_path(), model)
+    shutil.copytree(model_path(), model)
     weights = model / "model.safetensors"
     with weights.open("r+b") as file:
         file.truncate(weights.stat().st_size - 1000)
@@ -183,7 +184,7 @@ def test_a_weight_file_that_was_cut_short_is_named(run: Run, tmp_path: Path) -> 
 def test_a_weight_file_from_the_hub_with_another_hash_is_named(run: Run, tmp_path: Path) -> None:
     repository = tmp_path / "models--owner--nano"
     snapshot = repository / "snapshots" / "0123"
-    shutil.copytree(nano.model_path(), snapshot)
+    shutil.copytree(model_path(), snapshot)
     weights = snapshot / "model.safetensors"
     blob = repository / "blobs" / ("0" * 64)
     blob.parent.mkdir()
@@ -268,7 +269,7 @@ def test_a_model_without_a_preset_gets_no_flags_that_fit_another(
 
 
 def test_a_standalone_draft_that_cannot_run_on_a_cpu_is_refused(run: Run) -> None:
-    draft = str(nano.model_path())
+    draft = str(model_path())
     done = run(
         "up", "--speculative-algorithm", "STANDALONE", "--speculative-draft-model-path", draft
     )

@@ -15,9 +15,10 @@ from typing import NamedTuple
 
 import pytest
 
-from launcher import errors, nano
+from launcher import errors
 from launcher.cli import main
 from launcher.models.store import hub_cache
+from launcher.nano.folder import model_path
 from launcher.state.paths import servers_root
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore
@@ -221,7 +222,7 @@ def test_no_token_is_in_argv_output_or_on_the_disk(
 def test_up_downloads_the_model_and_serves_the_folder_of_its_commit(
     run: Run, server: HubServer
 ) -> None:
-    folder = nano.model_path()
+    folder = model_path()
     server.add(MODEL, {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()})
     # More than any machine has: it is found after the download, from the model's own shape.
     arguments = ("up", "--model-path", MODEL, "--device", "cpu", "--max-total-tokens", "9999999999")
@@ -283,7 +284,7 @@ def test_nothing_is_written_but_the_target_and_our_own_state(
 def test_a_folder_that_was_written_to_is_not_called_verified_nor_served(
     run: Run, server: HubServer, tmp_path: Path
 ) -> None:
-    folder = nano.model_path()
+    folder = model_path()
     server.add(MODEL, {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()})
     plain = tmp_path / "plain"
     assert run("pull", MODEL, "--target", str(plain)).code == 0

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from launcher.nano import model_path
+from launcher.nano.folder import model_path
 from tests.unit.launcher.models.hub_server import running_hub
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from launcher import nano
 from launcher.doctor.hub import Token, find_token, hub_probes
 from launcher.doctor.needs import needs_of
 from launcher.doctor.probes import Row, examine
 from launcher.models.places import CachePlace
 from launcher.models.store import hub_cache
+from launcher.nano.folder import model_path
 from launcher.system.hardware import GIB, Gpu, Hardware
 
 NO_GPU = Hardware((), "none", (0, 1), 20 * GIB)
@@ -172,7 +172,7 @@ def snapshot() -> Path:
     (folder / "refs" / "main").write_text(commit)
     target = folder / "snapshots" / commit
     target.mkdir(parents=True)
-    for file in nano.model_path().iterdir():
+    for file in model_path().iterdir():
         if file.is_file():
             (target / file.name).symlink_to(file)
     return target

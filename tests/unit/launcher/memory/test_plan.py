@@ -9,15 +9,8 @@ import pytest
 from launcher.memory.advice import nearest_changes
 from launcher.memory.gpus import parse_machine
 from launcher.memory.known_shapes import GLM_4_5_AIR, KNOWN_SHAPES
-from launcher.memory.plan import (
-    Device,
-    MemoryPlan,
-    Settings,
-    Verdict,
-    kv_bytes_per_token,
-    plan_memory,
-    sglang_reserve_bytes,
-)
+from launcher.memory.lines import Device, Settings, sglang_reserve_bytes
+from launcher.memory.plan import MemoryPlan, Verdict, kv_bytes_per_token, plan_memory
 from launcher.memory.table import feasibility
 from launcher.system.hardware import GIB, MIB
 

@@ -9,7 +9,8 @@ import pytest
 from launcher.engines.sglang.server_info import read_server_info
 from launcher.memory.gpus import parse_machine
 from launcher.memory.known_shapes import KNOWN_SHAPES
-from launcher.memory.plan import Device, Settings, plan_memory
+from launcher.memory.lines import Device, Settings
+from launcher.memory.plan import plan_memory
 from launcher.memory.report import PlannedMemory, ReportedMemory, compare_memory
 from launcher.system.hardware import GIB
 

@@ -18,9 +18,9 @@ from launcher.memory.known_shapes import (
     KNOWN_SHAPES,
     find_known_shape,
 )
-from launcher.memory.plan import checkpoint_bytes
 from launcher.memory.shape import count_parameters, read_shape
-from launcher.nano import model_path
+from launcher.memory.weights import checkpoint_bytes
+from launcher.nano.folder import model_path
 from launcher.system.hardware import GIB
 
 LLAMA_3_8B: dict[str, Any] = {

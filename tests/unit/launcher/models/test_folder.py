@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from launcher.errors import ModelIncompleteError, ModelNotFoundError
 from launcher.models.folder import INDEX_NAME, check_model_folder
-from launcher.nano import model_path
+from launcher.nano.folder import model_path
 
 
 def shard(*sizes: int, **metadata: str) -> bytes:

@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from launcher import nano
 from launcher.cli import main
 from launcher.cli.display.starting import StartOptions, run_detached, run_in_foreground
 from launcher.engines.launch import Launch
@@ -30,7 +29,8 @@ from launcher.errors import (
     ServerExitedError,
     StateError,
 )
-from launcher.models.download.request import Report
+from launcher.models.download.request import OnPullEvent
+from launcher.nano.folder import model_path
 from launcher.state.events import EventReader, ServerFailed, ServerReady, ServerStopped, parse_event
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
@@ -103,7 +103,7 @@ def test_a_detached_start_that_fails_raises_what_the_supervisor_raised(store: Ru
 
 
 def test_a_failed_check_starts_and_writes_nothing(store: RunStore) -> None:
-    def check(_report: Report) -> Launch:
+    def check(_report: OnPullEvent) -> Launch:
         raise StateError("no", action="none")
 
     config = make_launch("serve").config
@@ -220,7 +220,7 @@ def test_a_second_down_lets_requests_in_flight_end(store: RunStore) -> None:
 def test_a_supervised_server_restarts_in_place(
     store: RunStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = str(nano.model_path())
+    model = str(model_path())
     start(store, "serve", model_path=model)
     before = record_of(store)
     assert run_cli("restart", "--json") == 0

@@ -19,7 +19,7 @@ from launcher.models.download.events import (
 from launcher.models.download.hub import (
     LONGEST_RETRY_AFTER_SECONDS,
     MOST_FAILURES,
-    Patience,
+    RetryBudget,
     TransientError,
 )
 
@@ -90,23 +90,23 @@ def test_an_event_is_one_line_of_json() -> None:
 
 
 def test_pauses_double_and_then_it_is_given_up() -> None:
-    patience = Patience()
-    pauses = [patience.after(TransientError("x")).pause_seconds for _ in range(MOST_FAILURES - 1)]
+    budget = RetryBudget()
+    pauses = [budget.after(TransientError("x")).pause_seconds for _ in range(MOST_FAILURES - 1)]
     assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0]
     with pytest.raises(HubUnreachableError):
-        patience.after(TransientError("x"))
+        budget.after(TransientError("x"))
 
 
 def test_what_moves_is_not_given_up() -> None:
-    patience = Patience()
+    budget = RetryBudget()
     for _ in range(10 * MOST_FAILURES):
-        assert patience.after(TransientError("x")).pause_seconds == 1.0
-        patience.progress()
+        assert budget.after(TransientError("x")).pause_seconds == 1.0
+        budget.progress()
 
 
 def test_a_busy_hub_is_waited_for_as_long_as_it_asks_within_bounds() -> None:
     busy = TransientError("x", retry_after_seconds=LONGEST_RETRY_AFTER_SECONDS, busy=True)
-    assert Patience().after(busy).pause_seconds == LONGEST_RETRY_AFTER_SECONDS
+    assert RetryBudget().after(busy).pause_seconds == LONGEST_RETRY_AFTER_SECONDS
     longer = TransientError("x", retry_after_seconds=LONGEST_RETRY_AFTER_SECONDS + 1, busy=True)
     with pytest.raises(HubBusyError, match="given up at once"):
-        Patience().after(longer)
+        RetryBudget().after(longer)

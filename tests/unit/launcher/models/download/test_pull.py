@@ -141,7 +141,10 @@ def test_a_second_pull_fetches_no_byte_and_reads_no_file(
 ) -> None:
     pulls()
     before = pulls.server.total_sent_bytes()
-    monkeypatch.setattr(pull, "hash_all", lambda _, files: [] if not files else pytest.fail("read"))
+    monkeypatch.setattr(
+        "launcher.models.download.request.hash_all",
+        lambda _, files: pytest.fail("read") if files else [],
+    )
     pulls()
     assert pulls.server.total_sent_bytes() == before
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from launcher.nano import tokens
+from tools.nano import tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,211 @@
+"""What takes a rank's memory beside the KV cache: the lines of a plan. Pure.
+
+Files named as a source are those of the verified SGLang: `launcher.engines.sglang.version`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from launcher.memory.shape import ModelShape, Parameters, count_parameters
+from launcher.memory.weights import KvType, rank_bytes
+from launcher.system.hardware import GIB, MIB
+
+# What CUDA, NCCL and the driver take before the baseline. Not measured by us. With several ranks:
+# an H200 shows 140.4 GiB, and 138.1 were the baseline behind the fractions 0.9113 and 0.9335 that
+# SGLang asked for (SemiAnalysisAI/InferenceX issue 2128). One rank has no communicators.
+CUDA_BYTES: Final = int(1.2 * GIB)
+CUDA_BYTES_WITH_RANKS: Final = int(2.3 * GIB)
+# On a CPU, measured on the embedded model: all processes of the engine when the baseline is taken,
+# what each further rank adds, and what each rank's imports take between baseline and KV cache.
+CPU_ENGINE_BYTES: Final = int(1.87 * GIB)
+CPU_FURTHER_RANK_BYTES: Final = int(0.63 * GIB)
+CPU_DRIFT_BYTES: Final = int(0.06 * GIB)
+# launcher.engines.sglang.plugins.cpu: SGLang's own choice where it cannot tell the memory of a
+# rank.
+CPU_FRACTION: Final = 0.95
+SPECULATIVE_MAX_RUNNING_REQUESTS: Final = 48  # arg_groups/speculative_hook.py
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where each rank runs. With several GPUs, the figures of the one with the least free memory.
+
+    On a CPU all ranks share one memory, which `free_bytes` counts once.
+    """
+
+    kind: Literal["cuda", "cpu"]
+    name: str
+    total_bytes: int
+    free_bytes: int
+    compute_capability: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What is asked for; fields are those of `ServerConfig`, None where SGLang chooses.
+
+    `draft_layers` is 0 for plain decoding. `draft` is the draft model where that is one of its own;
+    None with `draft_layers` means the target's own NextN layers.
+    """
+
+    tp_size: int = 1
+    mem_fraction_static: float | None = None
+    weight_type: Literal["float32", "bfloat16", "float16"] | None = None
+    kv_type: KvType | None = None
+    draft_layers: int = 0
+    draft: ModelShape | None = None
+    context_length_tokens: int | None = None
+    max_running_requests: int | None = None
+    max_total_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a plan: bytes of one rank's memory, how they were found, and where that stands.
+
+    `sign` is how the line enters the sum that ends in the KV cache: 1, -1, or 0 for a line that
+    only explains.
+    """
+
+    label: str
+    size_bytes: int
+    formula: str
+    source: str
+    sign: Literal[-1, 0, 1] = -1
+
+
+def sglang_reserve_bytes(device: Device, settings: Settings) -> int:
+    """What SGLang leaves for activations and graphs when it chooses the fraction; 0 on a CPU.
+
+    Formula: 512 + 1.5 x prefill chunk + 128 x ranks + 2 x largest decode graph + 8 x prefill
+    graphs, at least 10,240 on a card above 60 GiB, in MiB.
+    Source: arg_groups/memory_hook.py. It has no term for speculation.
+    """
+    if device.kind == "cpu":
+        return 0
+    total_mib = device.total_bytes // MIB
+    chunk, batch = _defaults_by_size(total_mib, settings.tp_size)
+    batch = min(batch, asked_requests(settings) or batch)
+    reserve_mib = 512 + 1.5 * chunk + 128 * settings.tp_size + 2 * batch + 8 * _GRAPHS[chunk]
+    if total_mib > 60 * 1024:
+        reserve_mib = max(reserve_mib, 10 * 1024)
+    return int(reserve_mib * MIB)
+
+
+# Prefill chunk in tokens -> prefill graphs: arg_groups/cuda_graph_hook.py,
+# `generate_prefill_cuda_graph_batch_sizes`.
+_GRAPHS: Final = {2048: 42, 4096: 50, 8192: 58, 16384: 74}
+
+
+def _defaults_by_size(total_mib: int, tp_size: int) -> tuple[int, int]:
+    """Prefill chunk in tokens and largest decode batch, by the size of the card."""
+    few = tp_size < 4
+    for limit_gib, chunk, batch in (
+        (20, 2048, 8),
+        (35, 4096, 48 if few else 160),
+        (60, 4096, 32 if few else 160),
+        (160, 8192, 256 if few else 512),
+    ):
+        if total_mib < limit_gib * 1024:
+            return chunk, batch
+    return 16384, 512
+
+
+def own_fraction(device: Device, settings: Settings) -> float:
+    """The static fraction that SGLang chooses by itself."""
+    if device.kind == "cpu":
+        return CPU_FRACTION
+    static_bytes = device.total_bytes - sglang_reserve_bytes(device, settings)
+    return round(static_bytes / device.total_bytes, 3)
+
+
+def asked_requests(settings: Settings) -> int | None:
+    """How many requests at a time are asked for; None where SGLang goes by the KV cache."""
+    if settings.max_running_requests is None and settings.draft_layers:
+        return SPECULATIVE_MAX_RUNNING_REQUESTS
+    return settings.max_running_requests
+
+
+def engine_line(device: Device, tp_size: int) -> Line:
+    """What is taken before the baseline."""
+    if device.kind == "cpu":
+        return Line(
+            "engine processes",
+            CPU_ENGINE_BYTES + (tp_size - 1) * CPU_FURTHER_RANK_BYTES,
+            "1.87 GiB + 0.63 GiB for each rank after the first",
+            "measured, launcher/engines/sglang/plugins/cpu/README.md",
+        )
+    size = CUDA_BYTES if tp_size == 1 else CUDA_BYTES_WITH_RANKS
+    return Line("CUDA, NCCL, driver", size, "an estimate; not measured by us", "docs/plan.md")
+
+
+def shared_memory_lines(device: Device, tp_size: int, weights_bytes: int) -> tuple[Line, ...]:
+    """What else comes out of a memory that all ranks share, as they do on a CPU.
+
+    Args:
+        device: where each rank runs.
+        tp_size: how many ranks.
+        weights_bytes: of one rank, target and draft.
+    """
+    if device.kind != "cpu":
+        return ()
+    others = Line(
+        "weights of the other ranks",
+        weights_bytes * (tp_size - 1),
+        f"{tp_size - 1} x the same, in the same memory",
+        "bootstrap.py",
+    )
+    imports = Line(
+        "imports during the load",
+        CPU_DRIFT_BYTES * tp_size,
+        "0.06 GiB for each rank",
+        "measured, launcher/engines/sglang/plugins/cpu/README.md",
+    )
+    return (others, imports) if tp_size > 1 else (imports,)
+
+
+def main_lines(shape: ModelShape, settings: Settings, weight_type: str) -> tuple[Line, ...]:
+    """The target's weights."""
+    counted = count_parameters(shape)
+    parts = {
+        "attention": counted.attention,
+        "dense layers": counted.dense,
+        "experts": counted.experts,
+        "embedding": counted.embedding,
+        "head": counted.head,
+    }
+    there = {label: part for label, part in parts.items() if part.total}
+    return _part_lines(there, shape, settings.tp_size, weight_type)
+
+
+def draft_lines(shape: ModelShape, settings: Settings, weight_type: str) -> tuple[Line, ...]:
+    """The draft's weights."""
+    if not settings.draft_layers:
+        return ()
+    if settings.draft is not None:
+        parts = {"draft model": count_parameters(settings.draft).main}
+        return _part_lines(parts, settings.draft, settings.tp_size, weight_type)
+    counted = count_parameters(shape)
+    parts = {
+        "NextN layer": counted.nextn_layers,
+        # models/glm4_moe_nextn.py builds them; eagle_worker_v2.py shares the target's only after
+        # the KV cache was sized.
+        "draft's own embedding and head": counted.nextn_embedding_and_head,
+    }
+    return _part_lines(parts, shape, settings.tp_size, weight_type)
+
+
+def _part_lines(
+    parts: Mapping[str, Parameters], shape: ModelShape, ranks: int, weight_type: str
+) -> tuple[Line, ...]:
+    per_rank = f" / {ranks} ranks" if ranks > 1 else ""
+    lines = []
+    for label, part in parts.items():
+        precision = "FP8" if shape.quantization and part.divided else weight_type
+        formula = f"{part.total / 1e9:.3f}e9 x {precision}{per_rank}"
+        size = rank_bytes(part, shape, ranks, weight_type)
+        lines.append(Line(label, size, formula, "model_shape.py"))
+    return tuple(lines)
