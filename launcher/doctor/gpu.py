@@ -16,6 +16,7 @@ from launcher.doctor.nvml import DriverState, GpuState, GpuUser
 from launcher.doctor.probes import Answer, Probe, Row, Status
 from launcher.errors import NoGpuError, StateError
 from launcher.preflight.checks import check_gpus
+from launcher.preflight.facts import ServingFacts
 from launcher.state.store import list_stores
 from launcher.system.hardware import Gpu
 from launcher.system.members import find_members
@@ -211,7 +212,7 @@ def _gpus(needs: Needs, driver: Answer[DriverState]) -> Row:
     if needs.preset is not None and needs.preset.gpus:
         wanted = needs_gpus(needs.preset).removeprefix("needs ")
     try:
-        check_gpus(needs.config, needs.hardware)
+        check_gpus(ServingFacts(needs.config, needs.hardware))
     except NoGpuError as error:
         return Row("GPUs", "red", found, wanted, error.action)
     return Row("GPUs", "green", found, wanted)

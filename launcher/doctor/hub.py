@@ -16,7 +16,7 @@ from launcher.errors import LauncherError
 from launcher.memory.advice import nearest_changes
 from launcher.memory.plan import Verdict, describe_shortage
 from launcher.models.folder import check_model_folder
-from launcher.preflight.fit import plan_for
+from launcher.preflight.facts import ServingFacts
 from launcher.text import human_bytes, short_path
 
 DEFAULT_ENDPOINT: Final = "https://huggingface.co"
@@ -235,7 +235,7 @@ def _files(needs: Needs, environment: Mapping[str, str]) -> Row:
 def _plan(needs: Needs) -> Row:
     """The memory plan, where the shape is known and the GPUs are here."""
     wanted = f"room for {needs.config.served_model_name} and its context"
-    plan = None if needs.problem else plan_for(needs.config, needs.hardware)
+    plan = None if needs.problem else ServingFacts(needs.config, needs.hardware).plan
     if plan is None:
         return Row("memory plan", "green", "not planned: no shape, or no GPU for it, here", wanted)
     measured = (
