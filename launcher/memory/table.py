@@ -16,7 +16,7 @@ GPUS: Final = ("H100-80GB", "H200")
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class FeasibilityCell:
     """A model on a machine: EAGLE with its own NextN layer, SGLang's own static fraction."""
 
     model: str
@@ -24,10 +24,10 @@ class Cell:
     plan: MemoryPlan
 
 
-def feasibility(models: tuple[str, ...] = MODELS) -> tuple[Cell, ...]:
+def feasibility(models: tuple[str, ...] = MODELS) -> tuple[FeasibilityCell, ...]:
     """Plan every model on every machine of the table; machine by machine for each model."""
     return tuple(
-        Cell(model, f"{count}x{gpu}", _plan(model, gpu, count))
+        FeasibilityCell(model, f"{count}x{gpu}", _plan(model, gpu, count))
         for model in models
         for gpu in GPUS
         for count in COUNTS

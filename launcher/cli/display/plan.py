@@ -11,7 +11,7 @@ from rich.text import Text
 from launcher.memory.advice import Change
 from launcher.memory.plan import MemoryPlan, Verdict, checkpoint_bytes, describe_shortage
 from launcher.memory.report import Difference
-from launcher.memory.table import Cell
+from launcher.memory.table import FeasibilityCell
 from launcher.preflight.fit import FoundShape
 from launcher.system.hardware import GIB, MIB
 from launcher.text import human_bytes
@@ -158,7 +158,7 @@ def show_explanation(out: Console, differences: tuple[Difference, ...]) -> None:
     out.print(table, highlight=False)
 
 
-def show_feasibility(out: Console, cells: tuple[Cell, ...]) -> None:
+def show_feasibility(out: Console, cells: tuple[FeasibilityCell, ...]) -> None:
     """Models by machines: tokens of KV cache where it fits, a dash where it does not."""
     machines = list(dict.fromkeys(cell.machine for cell in cells))
     table = Table(box=None, pad_edge=False, header_style="dim")
