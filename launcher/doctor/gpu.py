@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import combinations
 from typing import Final
 
 from launcher.config.presets import describe_gpus, needs_gpus
 from launcher.doctor.nvml import DriverState, GpuState, GpuUser
-from launcher.doctor.probes import Probe, Row, Status, dotted, probe
+from launcher.doctor.probes import Look, Probe, Row, Status, dotted, probe
 from launcher.doctor.readers import Holder, Readers
 from launcher.doctor.target import ServingTarget
 from launcher.errors import NoGpuError
@@ -99,6 +99,11 @@ def _gpus(target: ServingTarget, readers: Readers) -> Row:
     except NoGpuError as error:
         return Row("GPUs", "red", found, wanted, error.action)
     return Row("GPUs", "green", found, wanted)
+
+
+def _for_each_gpu(look: Callable[[ServingTarget, Gpu], Row]) -> Look:
+    """A row for each GPU that CUDA will show, where GPUs are needed."""
+    return lambda target, _: [look(target, gpu) for gpu in target.hardware.gpus if target.on_gpu]
 
 
 def _states(target: ServingTarget, readers: Readers) -> Iterator[tuple[Gpu, GpuState]]:
@@ -212,10 +217,7 @@ def _faults(gpu: Gpu, state: GpuState) -> Iterator[tuple[Status, str, str]]:
     remedy="a newer GPU, or `--preset nano`",
     source="sglang 0.5.23, `load_model_utils.py` and `compressed_tensors_w8a8_fp8.py`",
 )
-def _capabilities(target: ServingTarget, _: Readers) -> Iterator[Row]:
-    return (_capability(target, gpu) for gpu in target.hardware.gpus if target.on_gpu)
-
-
+@_for_each_gpu
 def _capability(target: ServingTarget, gpu: Gpu) -> Row:
     least = LEAST_CAPABILITY
     if target.preset is not None:
@@ -252,10 +254,7 @@ def _capability(target: ServingTarget, gpu: Gpu) -> Row:
     source="CUDA C++ Programming Guide, by compute capability; sglang 0.5.23, "
     "`fused_moe_triton_config.py`; sglang issue 8513",
 )
-def _shared_memories(target: ServingTarget, _: Readers) -> Iterator[Row]:
-    return (_shared_memory(target, gpu) for gpu in target.hardware.gpus if target.on_gpu)
-
-
+@_for_each_gpu
 def _shared_memory(target: ServingTarget, gpu: Gpu) -> Row:
     subject = f"GPU {gpu.index} shared memory"
     limit = SHARED_MEMORY_PER_BLOCK_BYTES.get(gpu.compute_capability)
@@ -347,6 +346,6 @@ def _driver(target: ServingTarget, readers: Readers) -> Row:
 
 
 PROBES: Final[tuple[Probe, ...]] = (
-    *(_gpus, _memory, _health, _capabilities, _shared_memories, _nvlink),
+    *(_gpus, _memory, _health, _capability, _shared_memory, _nvlink),
     _driver,
 )

@@ -163,13 +163,9 @@ def _models_disk(target: ServingTarget, readers: Readers) -> Row:
         wanted = "the model's size, which is not known yet"
     elif missing:
         wanted = f"{human_bytes(missing)} to download"
-    return Row.judged(
-        "model cache",
-        f"{human_bytes(free)} free, {short_path(cache)}",
-        wanted,
-        red=free < (missing or 0),
-        action="Free space, or set HF_HUB_CACHE to a larger disk.",
-    )
+    measured = f"{human_bytes(free)} free, {short_path(cache)}"
+    action = "Free space, or set HF_HUB_CACHE to a larger disk."
+    return Row.judged("model cache", measured, wanted, red=free < (missing or 0), action=action)
 
 
 @_probe(

@@ -33,13 +33,10 @@ _probe = partial(probe, "limits")
 )
 def _open_files(_: ServingTarget, readers: Readers) -> Row:
     soft, hard = map(_endless, readers.limit("RLIMIT_NOFILE"))
-    return Row.judged(
-        "open files",
-        f"{_count(soft)}, raised up to {_count(hard)}",
-        f"{OPEN_FILES:,} or more",
-        amber=hard < OPEN_FILES,
-        action="Raise it: `docker run --ulimit nofile=65535`, or limits.conf(5).",
-    )
+    measured = f"{_count(soft)}, raised up to {_count(hard)}"
+    wanted = f"{OPEN_FILES:,} or more"
+    action = "Raise it: `docker run --ulimit nofile=65535`, or limits.conf(5)."
+    return Row.judged("open files", measured, wanted, amber=hard < OPEN_FILES, action=action)
 
 
 @_probe(

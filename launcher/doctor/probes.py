@@ -93,17 +93,9 @@ class Probe:
         return (found,) if isinstance(found, Row) else tuple(found)
 
 
-def probe(
-    group: Group,
-    name: str,
-    *,
-    amber: str = "-",
-    red: str = "-",
-    remedy: str = "-",
-    source: str = "-",
-) -> Callable[[Look], Probe]:
-    """Make a probe of the function below; the arguments are those of `Probe`."""
-    return lambda look: Probe(name, group, look, amber, red, remedy, source)
+def probe(group: Group, name: str, **words: str) -> Callable[[Look], Probe]:
+    """Make a probe of the function below; `words` are the other fields of `Probe`."""
+    return lambda look: Probe(name, group, look, **words)
 
 
 @dataclass(frozen=True, slots=True)

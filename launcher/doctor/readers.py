@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import httpx
 import psutil
 
 from launcher.doctor.nvml import DriverState
@@ -170,9 +171,6 @@ def reach_hub(url: str, token: str | None) -> Reply:
     Raises:
         httpx.HTTPError: no answer; its words hold no header.
     """
-    # Imported here: `up` and `status` must not pay for it.
-    import httpx  # noqa: PLC0415
-
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     reply = httpx.head(url, headers=headers, timeout=REACH_SECONDS, follow_redirects=False)
     return Reply(reply.status_code, reply.headers.get("X-Error-Code", ""))

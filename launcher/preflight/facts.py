@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -100,7 +101,9 @@ class ServingFacts:
     @cached_property
     def shape(self) -> FoundShape | None:
         """The model's shape; None where it is not here or not known."""
-        return find_shape_here(self.config.model_path, lambda: self.target_here)
+        with contextlib.suppress(ModelNotFoundError, UnknownShapeError):
+            return find_shape_here(self.config.model_path, lambda: self.target_here)
+        return None
 
     @cached_property
     def plan(self) -> MemoryPlan | None:
@@ -109,10 +112,18 @@ class ServingFacts:
         What cannot be planned may well be served: another architecture, or a model whose
         config.json is still on the hub.
         """
-        if self.shape is None:
-            return None
+        if self.shape is not None:
+            with contextlib.suppress(NoGpuError, ModelNotFoundError, UnknownShapeError):
+                return self.plan_with(self.shape)
+        return None
+
+    def plan_with(self, found: FoundShape) -> MemoryPlan:
+        """The memory plan of a model, on the GPUs that `up` would take.
+
+        Where `up` would refuse them for want of room, on the first ones.
+
+        Raises:
+            NoGpuError, ModelNotFoundError, UnknownShapeError, HubError: see `plan_config`.
+        """
         gpus = self.gpus or self.hardware.gpus
-        try:
-            return plan_config(self.config, self.hardware, gpus, found=self.shape)
-        except (NoGpuError, ModelNotFoundError, UnknownShapeError):
-            return None
+        return plan_config(self.config, self.hardware, gpus, found=found)

@@ -39,7 +39,6 @@ _WEIGHT_TYPES: Final[dict[str, WeightType]] = {
     "float16": "float16",
     "half": "float16",
 }
-FindLocal = Callable[[], LocalModel | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +78,20 @@ def find_shape(model: str, *, revision: str | None = None) -> FoundShape:
         HubError: the repository is not here, and the hub does not tell; see its subclasses.
         UnknownShapeError: its memory cannot be added up.
     """
-    found = _look_here(model, lambda: find_in_cache(model, revision))
+    found = find_shape_here(model, lambda: find_in_cache(model, revision))
     return found or _from_hub(model, revision)
 
 
-def find_shape_here(model: str, find_local: FindLocal) -> FoundShape | None:
-    """As `find_shape`, without the network; None where the shape is not here or not known.
+def find_shape_here(model: str, find_local: Callable[[], LocalModel | None]) -> FoundShape | None:
+    """As `find_shape`, without the network; None where the repository's shape is not here.
 
     Args:
         model: folder or repository id.
         find_local: gives what is here of the repository; called only where that is needed.
+
+    Raises:
+        ModelNotFoundError, UnknownShapeError: as `find_shape`.
     """
-    try:
-        return _look_here(model, find_local)
-    except (ModelNotFoundError, UnknownShapeError):
-        return None
-
-
-def _look_here(model: str, find_local: FindLocal) -> FoundShape | None:
     folder = Path(model)
     if folder.is_absolute():
         return _from_folder(folder, name=folder.name)
