@@ -36,9 +36,7 @@ from launcher.system.hardware import Gpu, Hardware, probe_hardware
 @click.command()
 @click.argument("model", required=False)
 @click.option(
-    "--gpus",
-    metavar="COUNTxNAME",
-    help="Plan for a machine that is not here, such as 2xH100-80GB.",
+    "--gpus", metavar="COUNTxNAME", help="Plan for a machine that is not here, such as 2xH100-80GB."
 )
 @click.option("--table", is_flag=True, help="All GLM-4.5 and 4.6 models on 2 to 16 H100 and H200.")
 @click.option(
@@ -111,10 +109,7 @@ def _explain(name: str, *, as_json: bool) -> None:
 
 
 def _resolve(
-    model: str | None,
-    options: dict[str, Any],
-    hardware: Hardware,
-    machine: tuple[Gpu, ...] | None,
+    model: str | None, options: dict[str, Any], hardware: Hardware, machine: tuple[Gpu, ...] | None
 ) -> ServerConfig:
     """The configuration, as `up` would have it; MODEL names a preset where one serves it."""
     given = dict(options)

@@ -9,7 +9,7 @@ from typing import Final
 
 from launcher.config.presets import describe_gpus, needs_gpus
 from launcher.doctor.nvml import DriverState, GpuState, GpuUser
-from launcher.doctor.probes import Look, Probe, Row, Status, dotted, probe
+from launcher.doctor.probes import Look, Row, Status, dotted, probe
 from launcher.doctor.readers import Holder, Readers
 from launcher.doctor.target import ServingTarget
 from launcher.errors import NoGpuError
@@ -345,7 +345,4 @@ def _driver(target: ServingTarget, readers: Readers) -> Row:
     )
 
 
-PROBES: Final[tuple[Probe, ...]] = (
-    *(_gpus, _memory, _health, _capability, _shared_memory, _nvlink),
-    _driver,
-)
+PROBES: Final = (_gpus, _memory, _health, _capability, _shared_memory, _nvlink, _driver)

@@ -13,7 +13,7 @@ from typing import Final
 
 import psutil
 
-from launcher.doctor.probes import Probe, Row, dotted, probe
+from launcher.doctor.probes import Row, dotted, probe
 from launcher.doctor.readers import Readers, running_servers
 from launcher.doctor.target import ServingTarget, missing_bytes
 from launcher.errors import InvalidValueError, LauncherError, PortInUseError
@@ -226,7 +226,7 @@ def _port(target: ServingTarget, _: Readers) -> Row:
     return Row(subject, "green", "free", wanted)
 
 
-PROBES: Final[tuple[Probe, ...]] = (
+PROBES: Final = (
     *(_system, _cpu, _cores, _memory, _swap),
     *(_models_disk, _state_disk, _temporary_disk, _port),
 )

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from launcher.config.presets import GLM_AIR_FP8, NANO, needs_gpus, roomy_gpus
-from launcher.doctor.probes import Probe, Row, probe
+from launcher.doctor.probes import Row, probe
 from launcher.doctor.readers import REACH_SECONDS, Readers, Reply
 from launcher.doctor.target import ServingTarget, missing_bytes
 from launcher.errors import LauncherError
@@ -196,21 +196,16 @@ def _plan(target: ServingTarget, _: Readers) -> Row:
     return Row("memory plan", "amber", measured, wanted, action)
 
 
-@probe(
-    "model",
-    "servable",
-    source="`launcher.config.presets.roomy_gpus`, by which `up` chooses",
-)
+@probe("model", "servable", source="`launcher.config.presets.roomy_gpus`, by which `up` chooses")
 def _servable(target: ServingTarget, _: Readers) -> Row:
     """What the presets need, held against this machine, whatever was asked for."""
     fraction = GLM_AIR_FP8.fields["mem_fraction_static"]
     roomy = roomy_gpus(target.hardware, GLM_AIR_FP8, fraction)
-    fits = len(roomy) >= GLM_AIR_FP8.gpus
     measured = f"{GLM_AIR_FP8.name} on GPUs, {NANO.name} on the CPU"
-    if not fits:
+    if len(roomy) < GLM_AIR_FP8.gpus:
         measured = f"{NANO.name} on the CPU; {GLM_AIR_FP8.name} {needs_gpus(GLM_AIR_FP8)}"
     asked = f"{target.config.served_model_name} ({target.reason})"
     return Row("can be served here", "green", measured, asked)
 
 
-PROBES: Final[tuple[Probe, ...]] = (_hub, _token, _files, _plan, _servable)
+PROBES: Final = (_hub, _token, _files, _plan, _servable)

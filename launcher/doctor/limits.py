@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from launcher.doctor.probes import Probe, Row, probe
+from launcher.doctor.probes import Row, probe
 from launcher.doctor.readers import Readers
 from launcher.doctor.target import ServingTarget
 from launcher.preflight.checks import shared_bytes_needed
@@ -108,4 +108,4 @@ def _count(number: int) -> str:
     return "unlimited" if number == _BIG else f"{number:,}"
 
 
-PROBES: Final[tuple[Probe, ...]] = (_open_files, _shared_memory, _processes, _locked_memory)
+PROBES: Final = (_open_files, _shared_memory, _processes, _locked_memory)

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from launcher.doctor.probes import NoAnswerError, Probe, Row, dotted, probe
+from launcher.doctor.probes import NoAnswerError, Row, dotted, probe
 from launcher.doctor.readers import FindProgram, Packages, Readers
 from launcher.doctor.target import ServingTarget
 from launcher.engines.sglang.version import PINNED_SGLANG, installed_sglang_version
@@ -100,13 +100,12 @@ def _requirements(_: ServingTarget, readers: Readers) -> Iterator[Row]:
             wrong.append(f"{each.name} is missing")
         elif not _satisfies(version, each):
             wrong.append(f"{each.name} {version} is not {each.specifier}")
-    subject, all_of_them = "sglang's requirements", f"all {len(wanted)} others"
-    if wrong:
-        more = f", and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
-        measured = f"{', '.join(wrong[:_SHOWN])}{more}"
-        yield Row(subject, "amber", measured, all_of_them, _SYNC)
-    elif wanted:
-        yield Row(subject, "green", "as its metadata says", all_of_them)
+    if not wanted:
+        return
+    more = f", and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+    measured = f"{', '.join(wrong[:_SHOWN])}{more}" if wrong else "as its metadata says"
+    others = f"all {len(wanted)} others"
+    yield Row.judged("sglang's requirements", measured, others, amber=bool(wrong), action=_SYNC)
 
 
 @_probe(
@@ -115,19 +114,18 @@ def _requirements(_: ServingTarget, readers: Readers) -> Iterator[Row]:
     remedy="`flashinfer download-kernels`, or uninstall it",
     source="flashinfer 0.7.2, `jit/env.py`",
 )
-def _all_kernels(_: ServingTarget, readers: Readers) -> Iterator[Row]:
-    return (_kernels(readers.packages, name) for name in FLASHINFER_KERNELS)
-
-
-def _kernels(packages: Packages, name: str) -> Row:
-    version, flashinfer = packages.version(name), packages.version("flashinfer-python")
-    if version is None:
-        return Row(name, "green", "not installed: compiled or fetched at first use", "optional")
-    # A build for one CUDA carries it behind a plus sign.
-    fits = flashinfer is None or version.partition("+")[0] == flashinfer.partition("+")[0]
-    action = "`flashinfer download-kernels` fetches those that fit; `pip uninstall` removes it."
+def _kernels(_: ServingTarget, readers: Readers) -> Iterator[Row]:
+    flashinfer = readers.packages.version("flashinfer-python")
     wanted = f"{flashinfer or 'any'}, or none"
-    return Row.judged(name, version, wanted, amber=not fits, action=action)
+    action = "`flashinfer download-kernels` fetches those that fit; `pip uninstall` removes it."
+    for name in FLASHINFER_KERNELS:
+        version = readers.packages.version(name)
+        if version is None:
+            yield Row(name, "green", "not installed: compiled or fetched at first use", "optional")
+            continue
+        # A build for one CUDA carries it behind a plus sign.
+        fits = flashinfer is None or version.partition("+")[0] == flashinfer.partition("+")[0]
+        yield Row.judged(name, version, wanted, amber=not fits, action=action)
 
 
 @_probe(
@@ -208,7 +206,4 @@ def _told(name: str) -> bool:
     return any(_same(name, each) for each in ASKED_BY)
 
 
-PROBES: Final[tuple[Probe, ...]] = (
-    *(_python, _sglang, _versions, _requirements, _all_kernels),
-    _compilers,
-)
+PROBES: Final = (_python, _sglang, _versions, _requirements, _kernels, _compilers)

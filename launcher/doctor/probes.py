@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One finding.
+    """One row of what the doctor reports.
 
     Attributes:
         subject: what was looked at, as people call it.

@@ -8,8 +8,11 @@ from launcher.doctor import gpu, host, hub, limits, packages
 from launcher.doctor.probes import Probe
 
 PROBES: Final[tuple[Probe, ...]] = (
-    *(*gpu.PROBES, *host.PROBES),
-    *(*limits.PROBES, *packages.PROBES, *hub.PROBES),
+    *gpu.PROBES,
+    *host.PROBES,
+    *limits.PROBES,
+    *packages.PROBES,
+    *hub.PROBES,
 )
 
 

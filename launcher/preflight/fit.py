@@ -16,12 +16,7 @@ from typing import Any, Final
 
 from launcher.config.presets import describe_gpus
 from launcher.config.server_config import STEPWISE_ALGORITHMS, ServerConfig
-from launcher.errors import (
-    HubUnreachableError,
-    ModelNotFoundError,
-    NoGpuError,
-    UnknownShapeError,
-)
+from launcher.errors import HubUnreachableError, ModelNotFoundError, NoGpuError, UnknownShapeError
 from launcher.memory.known_shapes import find_known_shape
 from launcher.memory.plan import Device, MemoryPlan, Settings, plan_memory
 from launcher.memory.shape import ModelShape, WeightType, read_shape
