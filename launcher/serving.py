@@ -92,11 +92,7 @@ def serving(
     # Also takes back what a supervisor that was killed has left.
     stop_server(store)
     launch = prepare.prepare(
-        config,
-        probe_hardware(),
-        secrets_file=store.secrets_file,
-        detached=True,
-        report=report,
+        config, probe_hardware(), secrets_file=store.secrets_file, detached=True, report=report
     )
     store.create()
     reader = EventReader(store.events_file)

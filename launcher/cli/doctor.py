@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
 
 import click
 import psutil
@@ -14,15 +13,11 @@ from launcher.cli.display import consoles
 from launcher.cli.display.findings import show_findings
 from launcher.config.presets import choose_preset
 from launcher.config.sources import resolve
-from launcher.doctor.gpu import find_holder, gpu_probes, our_processes
-from launcher.doctor.host import host_probes
-from launcher.doctor.hub import hub_probes
-from launcher.doctor.limits import limit_probes
-from launcher.doctor.needs import Needs, needs_of
-from launcher.doctor.nvml import DriverState, read_driver
-from launcher.doctor.packages import Packages, package_probes, torch_cuda
-from launcher.doctor.probes import Answer, Probe, ask, examine, worst
-from launcher.doctor.readers import host_readers
+from launcher.doctor.nvml import read_driver
+from launcher.doctor.probes import CallOutcome, ask, examine, worst
+from launcher.doctor.readers import Readers, find_holder, our_processes
+from launcher.doctor.table import PROBES
+from launcher.doctor.target import ServingTarget, serving_target
 from launcher.errors import LauncherError, UnfitMachineError
 from launcher.system.hardware import Hardware, probe_hardware, usable_cpus
 
@@ -37,8 +32,9 @@ def doctor(*, model: str | None, as_json: bool) -> None:
     repository id. Starts and changes nothing. Exit code 39 where something is red.
     """
     seen = ask({"hardware": probe_hardware, "driver": read_driver, "ours": our_processes})
-    needs = _needs(model, _hardware(seen["hardware"]))
-    findings = examine(probes_for(needs, seen["driver"], seen["ours"]))
+    target = _target(model, _hardware(seen["hardware"]))
+    readers = Readers(driver=seen["driver"], holder=find_holder(seen["ours"].value_or({})))
+    findings = examine(PROBES, target, readers)
     status = worst(findings)
     code = UnfitMachineError.exit_code if status == "red" else 0
     if as_json:
@@ -46,56 +42,37 @@ def doctor(*, model: str | None, as_json: bool) -> None:
             {
                 "status": status,
                 "exit_code": code,
-                "preset": needs.config.preset,
-                "model_path": needs.config.model_path,
-                "reason": needs.reason,
+                "preset": target.config.preset,
+                "model_path": target.config.model_path,
+                "reason": target.reason,
                 "rows": [finding.as_json() for finding in findings],
             }
         )
     else:
-        show_findings(consoles.out(), findings, needs)
+        show_findings(consoles.out(), findings, target)
     sys.exit(code)
 
 
-def probes_for(
-    needs: Needs, driver: Answer[DriverState], ours: Answer[dict[int, str]]
-) -> tuple[Probe, ...]:
-    """Every probe, with the readers of this machine."""
-    readers = host_readers()
-    runs = ours.values[0] if ours.values else {}
-    return (
-        *gpu_probes(needs, driver, find_holder(runs), torch_cuda),
-        *host_probes(needs, readers),
-        *limit_probes(needs, readers),
-        *package_probes(needs, Packages()),
-        *hub_probes(needs, os.environ),
-    )
-
-
-def _needs(model: str | None, hardware: Hardware) -> Needs:
+def _target(model: str | None, hardware: Hardware) -> ServingTarget:
     """What is to be served. Where its folder hangs, what would be served without it.
 
     Raises:
         ConfigError: the environment's fields make no sense.
     """
-    answer = ask({"needs": lambda: needs_of(model, hardware, os.environ)})["needs"]
-    if isinstance(answer.error, LauncherError):
-        raise answer.error
-    if not answer.values:
-        choice = choose_preset(hardware)
-        config = resolve(preset=choice.preset.name).config
-        problem = f"{model or 'the model'}: {answer.failure}"
-        return Needs(config, hardware, choice.reason, None, problem)
-    found = answer.values[0]
-    assert isinstance(found, Needs)  # noqa: S101  # it is what was asked for
-    return found
+    found: CallOutcome[ServingTarget]
+    found = ask({"target": lambda: serving_target(model, hardware, os.environ)})["target"]
+    if found.values:
+        return found.values[0]
+    if isinstance(found.error, LauncherError):
+        raise found.error
+    choice = choose_preset(hardware)
+    config = resolve(preset=choice.preset.name).config
+    problem = f"{model or 'the model'}: {found.failure}"
+    return ServingTarget(config, hardware, choice.reason, None, problem)
 
 
-def _hardware(answer: Answer[Any]) -> Hardware:
+def _hardware(found: CallOutcome[Hardware]) -> Hardware:
     """What the machine has; without GPUs where their driver hangs or fails in a new way."""
-    if answer.values:
-        found = answer.values[0]
-        assert isinstance(found, Hardware)  # noqa: S101  # it is what was asked for
-        return found
-    available = psutil.virtual_memory().available
-    return Hardware((), answer.failure, usable_cpus(), available)
+    if found.values:
+        return found.values[0]
+    return Hardware((), found.failure, usable_cpus(), psutil.virtual_memory().available)

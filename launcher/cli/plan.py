@@ -18,10 +18,8 @@ from launcher.cli.display.plan import (
     show_plan,
 )
 from launcher.cli.options import field_options, resolve_options
-from launcher.config.gpus import chosen_gpus
 from launcher.config.presets import PRESETS
 from launcher.config.server_config import ServerConfig
-from launcher.config.sources import ResolvedConfig
 from launcher.errors import InsufficientMemoryError, NotRunningError
 from launcher.memory.advice import nearest_changes
 from launcher.memory.gpus import parse_machine
@@ -29,7 +27,8 @@ from launcher.memory.known_shapes import find_known_shape
 from launcher.memory.plan import Verdict
 from launcher.memory.report import compare_memory
 from launcher.memory.table import feasibility
-from launcher.preflight.fit import find_shape, plan_config
+from launcher.preflight.facts import ServingFacts
+from launcher.preflight.fit import find_shape
 from launcher.state.store import RunStore
 from launcher.system.hardware import Gpu, Hardware, probe_hardware
 
@@ -37,9 +36,7 @@ from launcher.system.hardware import Gpu, Hardware, probe_hardware
 @click.command()
 @click.argument("model", required=False)
 @click.option(
-    "--gpus",
-    metavar="COUNTxNAME",
-    help="Plan for a machine that is not here, such as 2xH100-80GB.",
+    "--gpus", metavar="COUNTxNAME", help="Plan for a machine that is not here, such as 2xH100-80GB."
 )
 @click.option("--table", is_flag=True, help="All GLM-4.5 and 4.6 models on 2 to 16 H100 and H200.")
 @click.option(
@@ -73,10 +70,9 @@ def plan(
     machine = parse_machine(gpus) if gpus else None
     if machine is not None:
         hardware = replace(hardware, gpus=machine, gpu_note="planned")
-    resolved = _resolve(model, options, hardware, machine)
-    config = resolved.config
+    config = _resolve(model, options, hardware, machine)
     found = find_shape(config.model_path, revision=config.revision)
-    planned = plan_config(config, hardware, _gpus(config, hardware, machine), found=found)
+    planned = ServingFacts(config, hardware).plan_with(found)
     changes = nearest_changes(planned)
     if as_json:
         print_json(
@@ -113,11 +109,8 @@ def _explain(name: str, *, as_json: bool) -> None:
 
 
 def _resolve(
-    model: str | None,
-    options: dict[str, Any],
-    hardware: Hardware,
-    machine: tuple[Gpu, ...] | None,
-) -> ResolvedConfig:
+    model: str | None, options: dict[str, Any], hardware: Hardware, machine: tuple[Gpu, ...] | None
+) -> ServerConfig:
     """The configuration, as `up` would have it; MODEL names a preset where one serves it."""
     given = dict(options)
     if model is not None:
@@ -129,9 +122,9 @@ def _resolve(
             given["model_path"] = known[0] if known else model
     resolved = resolve_options(given | {"extra_args": ()}, probe=lambda: hardware)
     if machine is None or not resolved.sources["tp_size"].startswith(("default", "preset")):
-        return resolved
+        return resolved.config
     # Whoever names so many GPUs means to use them.
-    return replace(resolved, config=resolved.config.model_copy(update={"tp_size": len(machine)}))
+    return resolved.config.model_copy(update={"tp_size": len(machine)})
 
 
 def _preset_of(model: str) -> str | None:
@@ -142,12 +135,3 @@ def _preset_of(model: str) -> str | None:
     return next(
         (name for name, preset in PRESETS.items() if preset.fields.get("model_path") == path), None
     )
-
-
-def _gpus(
-    config: ServerConfig, hardware: Hardware, machine: tuple[Gpu, ...] | None
-) -> tuple[Gpu, ...]:
-    """Those that `up` would take; where it would refuse them for want of room, the first ones."""
-    if machine is not None:
-        return machine
-    return chosen_gpus(config, hardware) or hardware.gpus

@@ -106,10 +106,7 @@ def config_show(*, as_json: bool, **options: Any) -> None:
 
 def _say_preset(resolved: ResolvedConfig) -> None:
     if resolved.sources["preset"].startswith("preset"):
-        click.echo(
-            f"Preset {resolved.config.preset}: {resolved.preset_reason}.",
-            err=True,
-        )
+        click.echo(f"Preset {resolved.config.preset}: {resolved.preset_reason}.", err=True)
 
 
 def _same_configuration(record: RunRecord, config: ServerConfig) -> RunRecord:

@@ -7,21 +7,19 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import psutil
 
-from launcher.doctor.needs import Needs, missing_bytes
-from launcher.doctor.probes import Probe, Row, Status
-from launcher.doctor.readers import Readers
-from launcher.errors import InvalidValueError, LauncherError, PortInUseError, StateError
-from launcher.models.folder import check_model_folder
+from launcher.doctor.probes import Row, dotted, probe
+from launcher.doctor.readers import Readers, running_servers
+from launcher.doctor.target import ServingTarget, missing_bytes
+from launcher.errors import InvalidValueError, LauncherError, PortInUseError
 from launcher.models.store import hub_cache
 from launcher.preflight.checks import ENGINE_HOST_BYTES, host_bytes_needed
 from launcher.state.paths import servers_root
-from launcher.state.store import list_stores
 from launcher.system.hardware import GIB, MIB, read_cpu_model
 from launcher.system.ports import check_port_is_free
 from launcher.text import human_bytes, short_path
@@ -30,105 +28,36 @@ LEAST_GLIBC: Final = (2, 34)
 # Ours: what compilers and torch leave in the folder for temporary files while they run.
 TEMPORARY_BYTES: Final = 1 * GIB
 STATE_LEAST_BYTES: Final = 16 * MIB
+_probe = partial(probe, "host")
 
 
-def host_probes(needs: Needs, readers: Readers) -> tuple[Probe, ...]:
-    """The probes of the group host."""
-    return (
-        Probe(
-            "system",
-            "host",
-            lambda: [_system()],
-            amber=f"not x86-64, or glibc older than {_dotted(LEAST_GLIBC)}",
-            red="not Linux",
-            remedy="a Linux machine, a newer distribution",
-            source="README, Start",
-        ),
-        Probe(
-            "cpu",
-            "host",
-            lambda: [_cpu(needs, readers)],
-            amber="a server on the CPU, and no AVX2",
-            remedy="a newer CPU",
-            source="torch's CPU kernels: AVX2, AVX-512 and AMX, whichever is there",
-        ),
-        Probe(
-            "cores",
-            "host",
-            lambda: [_cores(needs, readers)],
-            amber="the cgroup's quota is less than the cores that are seen, or there are fewer "
-            "than ranks on the CPU",
-            remedy="cores instead of a quota; lower `--tp-size`",
-            source="sched_getaffinity(2); cgroup `cpu.max`",
-        ),
-        Probe(
-            "memory",
-            "host",
-            lambda: [_memory(needs, readers)],
-            amber="a server on GPUs, and less available than the engine takes on a CPU",
-            red="a server on the CPU, and less available than it needs",
-            remedy="stop other programs; lower `--max-total-tokens` or `--tp-size`",
-            source="`launcher.preflight.checks.host_bytes_needed`, which `up` asks as well",
-        ),
-        Probe(
-            "swap",
-            "host",
-            lambda: [_swap()],
-            amber="more than half of it is used",
-            remedy="stop what fills the memory",
-            source="ours: a model that is swapped out does not serve",
-        ),
-        Probe(
-            "disk-models",
-            "host",
-            lambda: [_models_disk(needs, readers)],
-            red="less free than is still to be downloaded",
-            remedy="free space, or HF_HUB_CACHE",
-            source="`launcher.doctor.needs.missing_bytes`, by the model's shape",
-        ),
-        Probe(
-            "disk-state",
-            "host",
-            lambda: [_state_disk(needs, readers)],
-            amber="less free than the rotated logs may take",
-            red=f"less than {human_bytes(STATE_LEAST_BYTES)} free",
-            remedy="free space, `--log-rotate-mib`, or XDG_STATE_HOME",
-            source="`log_rotate_mib` x (`log_keep_files` + 1)",
-        ),
-        Probe(
-            "disk-temporary",
-            "host",
-            lambda: [_temporary_disk(readers)],
-            amber=f"less than {human_bytes(TEMPORARY_BYTES)} free",
-            remedy="free space, or TMPDIR",
-            source="ours",
-        ),
-        Probe(
-            "port",
-            "host",
-            lambda: [_port(needs)],
-            red="another program listens there; green where it is our own server",
-            remedy="stop that program, or `--port`",
-            source="`launcher.system.ports.check_port_is_free`, which `up` asks as well",
-        ),
-    )
-
-
-def _system() -> Row:
+@_probe(
+    "system",
+    amber=f"not x86-64, or glibc older than {dotted(LEAST_GLIBC)}",
+    red="not Linux",
+    remedy="a Linux machine, a newer distribution",
+    source="README, Start",
+)
+def _system(_: ServingTarget, __: Readers) -> Row:
     name, libc = platform.system(), platform.libc_ver()
     measured = f"{name} {platform.release()}, {platform.machine()}, {' '.join(libc).strip()}"
-    wanted = f"Linux, x86_64, glibc {_dotted(LEAST_GLIBC)} or newer"
+    wanted = f"Linux, x86_64, glibc {dotted(LEAST_GLIBC)} or newer"
     if sys.platform != "linux":
         action = "Serve on a Linux machine, and use the client here: SPECSERVE_BASE_URL."
         return Row("system", "red", measured, wanted, action)
-    old = libc[0] != "glibc" or tuple(map(int, libc[1].split(".")[:2])) < LEAST_GLIBC
-    if old or platform.machine() != "x86_64":
-        action = "Use a newer distribution, or a container: nothing else was tried."
-        return Row("system", "amber", measured, wanted, action)
-    return Row("system", "green", measured, wanted)
+    is_old = libc[0] != "glibc" or tuple(map(int, libc[1].split(".")[:2])) < LEAST_GLIBC
+    is_other = is_old or platform.machine() != "x86_64"
+    action = "Use a newer distribution, or a container: nothing else was tried."
+    return Row.judged("system", measured, wanted, amber=is_other, action=action)
 
 
-def _cpu(needs: Needs, readers: Readers) -> Row:
+@_probe(
+    "cpu",
+    amber="a server on the CPU, and no AVX2",
+    remedy="a newer CPU",
+    source="torch's CPU kernels: AVX2, AVX-512 and AMX, whichever is there",
+)
+def _cpu(target: ServingTarget, readers: Readers) -> Row:
     flags = readers.flags()
     features = {
         "AVX2": "avx2" in flags,
@@ -141,120 +70,163 @@ def _cpu(needs: Needs, readers: Readers) -> Row:
     measured = f"{read_cpu_model()}: {', '.join(here) or 'none of them'}"
     if lacking and here:
         measured += f"; no {', '.join(lacking)}"
-    if needs.on_gpu:
-        return Row("CPU", "green", measured, "nothing: the model runs on GPUs")
-    if not features["AVX2"]:
-        return Row("CPU", "amber", measured, "AVX2", "Use a newer CPU: this one will be slow.")
-    return Row("CPU", "green", measured, "AVX2")
+    return Row.judged(
+        "CPU",
+        measured,
+        "nothing: the model runs on GPUs" if target.on_gpu else "AVX2",
+        amber=not target.on_gpu and not features["AVX2"],
+        action="Use a newer CPU: this one will be slow.",
+    )
 
 
-def _cores(needs: Needs, readers: Readers) -> Row:
-    usable, quota = len(needs.hardware.cpus), readers.quota()
+@_probe(
+    "cores",
+    amber="the cgroup's quota is less than the cores that are seen, or there are fewer than ranks "
+    "on the CPU",
+    remedy="cores instead of a quota; lower `--tp-size`",
+    source="sched_getaffinity(2); cgroup `cpu.max`",
+)
+def _cores(target: ServingTarget, readers: Readers) -> Row:
+    usable, quota = len(target.hardware.cpus), readers.quota()
     measured = f"{usable} of {os.cpu_count() or usable} usable"
-    ranks = needs.config.tp_size
+    ranks = target.config.tp_size
     wanted = f"{ranks} or more, one a rank" if ranks > 1 else "1 or more"
     if quota is not None:
         measured += f", quota of {quota:g}"
         if quota < usable:
             action = "Pin the container to cores (`--cpuset-cpus`) rather than by a quota."
             return Row("cores", "amber", f"{measured}: threads will wait", wanted, action)
-    if usable < ranks:
-        action = "Give it more cores, or lower --tp-size."
-        return Row("cores", "amber", measured, wanted, action)
-    return Row("cores", "green", measured, wanted)
+    action = "Give it more cores, or lower --tp-size."
+    return Row.judged("cores", measured, wanted, amber=usable < ranks, action=action)
 
 
-def _memory(needs: Needs, readers: Readers) -> Row:
-    available = needs.hardware.available_memory_bytes
+@_probe(
+    "memory",
+    amber="a server on GPUs, and less available than the engine takes on a CPU",
+    red="a server on the CPU, and less available than it needs",
+    remedy="stop other programs; lower `--max-total-tokens` or `--tp-size`",
+    source="`launcher.preflight.checks.host_bytes_needed`, which `up` asks as well",
+)
+def _memory(target: ServingTarget, readers: Readers) -> Row:
+    available = target.hardware.available_memory_bytes
     limit = readers.memory_limit_bytes()
     total = psutil.virtual_memory().total
     measured = f"{human_bytes(available)} available of {human_bytes(limit or total)}"
     if limit is not None:
         measured += " (the cgroup's limit)"
     needed = ENGINE_HOST_BYTES
-    if not needs.on_gpu and needs.folder is not None:
+    if not target.on_gpu:
         # A model that is not whole has a row of its own.
         with contextlib.suppress(LauncherError):
-            needed = host_bytes_needed(needs.config, check_model_folder(needs.folder))
-    wanted = f"{human_bytes(needed)} for {needs.config.served_model_name}"
-    if available < needed:
+            if target.model is not None:
+                needed = host_bytes_needed(target.config, target.model)
+    return Row.judged(
+        "memory",
+        measured,
+        f"{human_bytes(needed)} for {target.config.served_model_name}",
         # On GPUs `up` does not refuse it: what the engine takes there was not measured.
-        status: Status = "amber" if needs.on_gpu else "red"
-        action = "Stop other programs, or lower --max-total-tokens or --tp-size."
-        return Row("memory", status, measured, wanted, action)
-    return Row("memory", "green", measured, wanted)
+        red=available < needed and not target.on_gpu,
+        amber=available < needed,
+        action="Stop other programs, or lower --max-total-tokens or --tp-size.",
+    )
 
 
-def _swap() -> Row:
+@_probe(
+    "swap",
+    amber="more than half of it is used",
+    remedy="stop what fills the memory",
+    source="ours: a model that is swapped out does not serve",
+)
+def _swap(_: ServingTarget, __: Readers) -> Row:
     swap = psutil.swap_memory()
-    if not swap.total:
-        return Row("swap", "green", "none", "none, or unused")
-    measured = f"{human_bytes(swap.used)} of {human_bytes(swap.total)} used"
-    if swap.used > swap.total / 2:
-        action = "Stop what fills the memory: a model that is swapped out does not serve."
-        return Row("swap", "amber", measured, "none, or unused", action)
-    return Row("swap", "green", measured, "none, or unused")
+    return Row.judged(
+        "swap",
+        f"{human_bytes(swap.used)} of {human_bytes(swap.total)} used" if swap.total else "none",
+        "none, or unused",
+        amber=swap.used > swap.total / 2,
+        action="Stop what fills the memory: a model that is swapped out does not serve.",
+    )
 
 
-def _models_disk(needs: Needs, readers: Readers) -> Row:
+@_probe(
+    "disk-models",
+    red="less free than is still to be downloaded",
+    remedy="free space, or HF_HUB_CACHE",
+    source="`launcher.doctor.target.missing_bytes`, by the model's shape",
+)
+def _models_disk(target: ServingTarget, readers: Readers) -> Row:
     cache = hub_cache()
     free = readers.free_disk_bytes(cache)
-    missing = missing_bytes(needs.config) if needs.config.is_repository else 0
-    measured = f"{human_bytes(free)} free, {short_path(cache)}"
+    missing = missing_bytes(target.config) if target.config.is_repository else 0
+    wanted = "nothing to download"
     if missing is None:
-        return Row("model cache", "green", measured, "the model's size, which is not known yet")
-    wanted = f"{human_bytes(missing)} to download" if missing else "nothing to download"
-    if free < missing:
-        action = "Free space, or set HF_HUB_CACHE to a larger disk."
-        return Row("model cache", "red", measured, wanted, action)
-    return Row("model cache", "green", measured, wanted)
+        wanted = "the model's size, which is not known yet"
+    elif missing:
+        wanted = f"{human_bytes(missing)} to download"
+    measured = f"{human_bytes(free)} free, {short_path(cache)}"
+    action = "Free space, or set HF_HUB_CACHE to a larger disk."
+    return Row.judged("model cache", measured, wanted, red=free < (missing or 0), action=action)
 
 
-def _state_disk(needs: Needs, readers: Readers) -> Row:
+@_probe(
+    "disk-state",
+    amber="less free than the rotated logs may take",
+    red=f"less than {human_bytes(STATE_LEAST_BYTES)} free",
+    remedy="free space, `--log-rotate-mib`, or XDG_STATE_HOME",
+    source="`log_rotate_mib` x (`log_keep_files` + 1)",
+)
+def _state_disk(target: ServingTarget, readers: Readers) -> Row:
     root = servers_root()
     free = readers.free_disk_bytes(root)
-    logs = needs.config.log_rotate_mib * (needs.config.log_keep_files + 1) * MIB
-    measured = f"{human_bytes(free)} free, {short_path(root)}"
-    wanted = f"{human_bytes(logs)} for logs"
-    if free >= logs:
-        return Row("state folder", "green", measured, wanted)
-    status: Status = "red" if free < STATE_LEAST_BYTES else "amber"
-    action = "Free space, lower --log-rotate-mib, or set XDG_STATE_HOME to another disk."
-    return Row("state folder", status, measured, wanted, action)
+    logs = target.config.log_rotate_mib * (target.config.log_keep_files + 1) * MIB
+    return Row.judged(
+        "state folder",
+        f"{human_bytes(free)} free, {short_path(root)}",
+        f"{human_bytes(logs)} for logs",
+        red=free < min(logs, STATE_LEAST_BYTES),
+        amber=free < logs,
+        action="Free space, lower --log-rotate-mib, or set XDG_STATE_HOME to another disk.",
+    )
 
 
-def _temporary_disk(readers: Readers) -> Row:
+@_probe(
+    "disk-temporary",
+    amber=f"less than {human_bytes(TEMPORARY_BYTES)} free",
+    remedy="free space, or TMPDIR",
+    source="ours",
+)
+def _temporary_disk(_: ServingTarget, readers: Readers) -> Row:
     folder = Path(tempfile.gettempdir())
     free = readers.free_disk_bytes(folder)
-    measured, wanted = f"{human_bytes(free)} free, {folder}", human_bytes(TEMPORARY_BYTES)
-    if free < TEMPORARY_BYTES:
-        action = "Free space, or set TMPDIR to another disk."
-        return Row("temporary files", "amber", measured, wanted, action)
-    return Row("temporary files", "green", measured, wanted)
+    return Row.judged(
+        "temporary files",
+        f"{human_bytes(free)} free, {folder}",
+        human_bytes(TEMPORARY_BYTES),
+        amber=free < TEMPORARY_BYTES,
+        action="Free space, or set TMPDIR to another disk.",
+    )
 
 
-def _port(needs: Needs) -> Row:
-    config = needs.config
+@_probe(
+    "port",
+    red="another program listens there; green where it is our own server",
+    remedy="stop that program, or `--port`",
+    source="`launcher.system.ports.check_port_is_free`, which `up` asks as well",
+)
+def _port(target: ServingTarget, _: Readers) -> Row:
+    config = target.config
     subject, wanted = f"port {config.port}", f"free on {config.host}"
     try:
         check_port_is_free(config.host, config.port)
     except (PortInUseError, InvalidValueError) as error:
-        ours = [name for name, port in _our_ports() if port == config.port]
-        if ours:
-            return Row(subject, "green", f"our server {ours[0]!r} listens", wanted)
+        for name, record in running_servers():
+            if int(record.base_url.rpartition(":")[2]) == config.port:
+                return Row(subject, "green", f"our server {name!r} listens", wanted)
         return Row(subject, "red", error.problem, wanted, error.action)
     return Row(subject, "green", "free", wanted)
 
 
-def _our_ports() -> Iterator[tuple[str, int]]:
-    for store in list_stores():
-        try:
-            record = store.read()
-        except StateError:
-            continue
-        if record is not None and record.is_running:
-            yield store.name, int(record.base_url.rpartition(":")[2])
-
-
-def _dotted(pair: tuple[int, int]) -> str:
-    return f"{pair[0]}.{pair[1]}"
+PROBES: Final = (
+    *(_system, _cpu, _cores, _memory, _swap),
+    *(_models_disk, _state_disk, _temporary_disk, _port),
+)

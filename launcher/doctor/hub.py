@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from launcher.config.presets import GLM_AIR_FP8, NANO, needs_gpus, roomy_gpus
-from launcher.doctor.needs import Needs, missing_bytes
-from launcher.doctor.probes import Probe, Row, Status
+from launcher.doctor.probes import Row, probe
+from launcher.doctor.readers import REACH_SECONDS, Readers, Reply
+from launcher.doctor.target import ServingTarget, missing_bytes
 from launcher.errors import LauncherError
 from launcher.memory.advice import nearest_changes
 from launcher.memory.plan import Verdict, describe_shortage
-from launcher.models.folder import check_model_folder
-from launcher.preflight.fit import plan_for
 from launcher.text import human_bytes, short_path
 
 DEFAULT_ENDPOINT: Final = "https://huggingface.co"
-REACH_SECONDS: Final = 3.0
 # Source: huggingface_hub 1.x, constants.py.
 _TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
 _OFFLINE: Final = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _TOKENS: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 # What a header can hold; anything else would fail, and the failure would quote it.
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What the hub said.
-
-    Attributes:
-        status: of HTTP.
-        code: the hub's own word for it, from the header `X-Error-Code`, or nothing.
-    """
-
-    status: int
-    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -53,75 +38,6 @@ class Token:
     def is_sound(self) -> bool:
         """Whether it can be sent at all."""
         return _TOKEN.fullmatch(self.value) is not None
-
-
-Reach = Callable[[str, str | None], Reply]
-
-
-def reach_hub(url: str, token: str | None) -> Reply:
-    """Ask for the head of an address, and follow nothing.
-
-    Raises:
-        httpx.HTTPError: no answer; its words hold no header.
-    """
-    # Imported here: `up` and `status` must not pay for it.
-    import httpx  # noqa: PLC0415
-
-    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-    reply = httpx.head(url, headers=headers, timeout=REACH_SECONDS, follow_redirects=False)
-    return Reply(reply.status_code, reply.headers.get("X-Error-Code", ""))
-
-
-def hub_probes(
-    needs: Needs, environment: Mapping[str, str], *, reach: Reach = reach_hub
-) -> tuple[Probe, ...]:
-    """The probes of the groups hub and model."""
-    return (
-        Probe(
-            "hub",
-            "hub",
-            lambda: [_hub(needs, environment, reach)],
-            amber="the model is not here, and offline mode is on, or the hub answers 429 or 5xx",
-            red="the model is not here, and the hub is not reachable or does not hand it out; "
-            "green where the model is here",
-            remedy="network, proxy, HF_ENDPOINT; the model's terms and `hf auth login`",
-            source=f"HEAD of the model's `config.json`, {REACH_SECONDS:g} s",
-        ),
-        Probe(
-            "hub-token",
-            "hub",
-            lambda: [_token_row(environment)],
-            amber="it has characters that no header can hold",
-            remedy="copy it once more",
-            source="huggingface_hub: HF_TOKEN, HUGGING_FACE_HUB_TOKEN, HF_TOKEN_PATH, the file "
-            "that `hf auth login` writes",
-        ),
-        Probe(
-            "model-files",
-            "model",
-            lambda: [_files(needs, environment)],
-            amber="a repository that is not here yet, or in part",
-            red="a folder that is missing, incomplete or does not answer, or a repository that is "
-            "not here in offline mode",
-            remedy="`python -m launcher pull`; fetch the file again that is named",
-            source="`launcher.models.folder.check_model_folder`, which `up` asks as well",
-        ),
-        Probe(
-            "memory-plan",
-            "model",
-            lambda: [_plan(needs)],
-            amber="it serves with less context than the model or `--context-length` has",
-            red="it does not fit",
-            remedy="what `python -m launcher plan` proposes first",
-            source="`launcher.memory.plan.plan_memory`, which `up` asks as well",
-        ),
-        Probe(
-            "servable",
-            "model",
-            lambda: [_servable(needs)],
-            source="`launcher.config.presets.roomy_gpus`, by which `up` chooses",
-        ),
-    )
 
 
 def find_token(environment: Mapping[str, str]) -> Token | None:
@@ -145,35 +61,43 @@ def _offline(environment: Mapping[str, str]) -> str | None:
     return next(on, None)
 
 
-def _is_here(needs: Needs) -> bool:
+def _is_here(target: ServingTarget) -> bool:
     try:
-        return needs.folder is not None and bool(check_model_folder(needs.folder))
+        return target.model is not None
     except LauncherError:
         return False
 
 
-def _hub(needs: Needs, environment: Mapping[str, str], reach: Reach) -> Row:
+@probe(
+    "hub",
+    "hub",
+    amber="the model is not here, and offline mode is on, or the hub answers 429 or 5xx",
+    red="the model is not here, and the hub is not reachable or does not hand it out; green where "
+    "the model is here",
+    remedy="network, proxy, HF_ENDPOINT; the model's terms and `hf auth login`",
+    source=f"HEAD of the model's `config.json`, {REACH_SECONDS:g} s",
+)
+def _hub(target: ServingTarget, readers: Readers) -> Row:
+    environment = readers.environment
     given = (environment.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
     # A mirror's address may hold a password.
     endpoint = urlsplit(given)._replace(netloc=urlsplit(given).netloc.rpartition("@")[2]).geturl()
-    needed = needs.config.is_repository and not _is_here(needs)
-    wanted = f"{needs.config.model_path} to be handed out" if needed else "not needed: it is here"
+    needed = target.config.is_repository and not _is_here(target)
+    wanted = f"{target.config.model_path} to be handed out" if needed else "not needed: it is here"
     if (variable := _offline(environment)) is not None:
-        action = f"Unset {variable}, or copy the model here." if needed else None
-        status: Status = "amber" if needed else "green"
-        return Row("hub", status, f"offline mode ({variable})", wanted, action)
-    path = f"/{needs.config.model_path}/resolve/{needs.config.revision or 'main'}/config.json"
+        action = f"Unset {variable}, or copy the model here."
+        measured = f"offline mode ({variable})"
+        return Row.judged("hub", measured, wanted, amber=needed, action=action)
+    path = f"/{target.config.model_path}/resolve/{target.config.revision or 'main'}/config.json"
     token = find_token(environment)
     sent = token.value if needed and token is not None and token.is_sound else None
     try:
-        reply = reach(given + (path if needed else ""), sent)
+        reply = readers.reach(given + (path if needed else ""), sent)
     # Whatever goes wrong on the way is the finding.
     except Exception as error:  # noqa: BLE001
         measured = f"{endpoint} is not reachable ({type(error).__name__})"
-        if not needed:
-            return Row("hub", "green", measured, wanted)
         action = "Check the network, proxy and HF_ENDPOINT, or copy the model here."
-        return Row("hub", "red", measured, wanted, action)
+        return Row.judged("hub", measured, wanted, red=needed, action=action)
     measured = f"{endpoint} answers {reply.status}{f' {reply.code}' if reply.code else ''}"
     if not needed or reply.status < 400:
         return Row("hub", "green", measured, wanted)
@@ -193,49 +117,70 @@ def _refused(reply: Reply, token: Token | None) -> str:
     return "Check the name and the revision."
 
 
-def _token_row(environment: Mapping[str, str]) -> Row:
-    token = find_token(environment)
+@probe(
+    "hub",
+    "hub-token",
+    amber="it has characters that no header can hold",
+    remedy="copy it once more",
+    source="huggingface_hub: HF_TOKEN, HUGGING_FACE_HUB_TOKEN, HF_TOKEN_PATH, the file that `hf "
+    "auth login` writes",
+)
+def _token(_: ServingTarget, readers: Readers) -> Row:
+    token = find_token(readers.environment)
     wanted = "one for gated and private models only"
     if token is None:
         return Row("hub token", "green", "none", wanted)
-    if not token.is_sound:
-        action = "Copy it once more: it has a blank or a control character inside."
-        return Row("hub token", "amber", f"malformed, from {token.place}", wanted, action)
-    return Row("hub token", "green", f"from {token.place}", wanted)
+    measured = f"{'' if token.is_sound else 'malformed, '}from {token.place}"
+    action = "Copy it once more: it has a blank or a control character inside."
+    return Row.judged("hub token", measured, wanted, amber=not token.is_sound, action=action)
 
 
-def _files(needs: Needs, environment: Mapping[str, str]) -> Row:
-    config = needs.config
+@probe(
+    "model",
+    "model-files",
+    amber="a repository that is not here yet, or in part",
+    red="a folder that is missing, incomplete or does not answer, or a repository that is not "
+    "here in offline mode",
+    remedy="`python -m launcher pull`; fetch the file again that is named",
+    source="`launcher.models.folder.check_model_folder`, which `up` asks as well",
+)
+def _files(target: ServingTarget, readers: Readers) -> Row:
+    config = target.config
     wanted = f"{config.model_path if config.is_repository else config.served_model_name}, complete"
-    if needs.problem:
+    if target.problem:
         action = "See what the disk that holds it waits for: `mount`, `dmesg`."
-        return Row("model files", "red", needs.problem, wanted, action)
+        return Row("model files", "red", target.problem, wanted, action)
     problem = "not here"
     action = "`python -m launcher pull` fetches it, and so does the first `up`."
-    if needs.folder is not None:
-        try:
-            folder = check_model_folder(needs.folder)
-        except LauncherError as error:
-            problem, refused = error.problem, error.action
-            if not config.is_repository:
-                return Row("model files", "red", problem, wanted, refused)
-        else:
-            size = human_bytes(folder.weights_bytes)
-            where = short_path(folder.path)
+    try:
+        if target.model is not None:
+            size, where = human_bytes(target.model.weights_bytes), short_path(target.model.path)
             return Row("model files", "green", f"weights of {size} in {where}", wanted)
-    missing = missing_bytes(config)
-    if missing:
+    except LauncherError as error:
+        problem = error.problem
+        if not config.is_repository:
+            return Row("model files", "red", problem, wanted, error.action)
+    if missing := missing_bytes(config):
         problem += f"; {human_bytes(missing)} to download"
-    if _offline(environment) is not None:
+    is_offline = _offline(readers.environment) is not None
+    if is_offline:
+        problem += ", in offline mode"
         action = "Leave offline mode, or copy the model here."
-        return Row("model files", "red", f"{problem}, in offline mode", wanted, action)
-    return Row("model files", "amber", problem, wanted, action)
+    return Row.judged("model files", problem, wanted, red=is_offline, amber=True, action=action)
 
 
-def _plan(needs: Needs) -> Row:
+@probe(
+    "model",
+    "memory-plan",
+    amber="it serves with less context than the model or `--context-length` has",
+    red="it does not fit",
+    remedy="what `python -m launcher plan` proposes first",
+    source="`launcher.memory.plan.plan_memory`, which `up` asks as well",
+)
+def _plan(target: ServingTarget, _: Readers) -> Row:
     """The memory plan, where the shape is known and the GPUs are here."""
-    wanted = f"room for {needs.config.served_model_name} and its context"
-    plan = None if needs.problem else plan_for(needs.config, needs.hardware)
+    wanted = f"room for {target.config.served_model_name} and its context"
+    plan = None if target.problem else target.plan
     if plan is None:
         return Row("memory plan", "green", "not planned: no shape, or no GPU for it, here", wanted)
     measured = (
@@ -251,13 +196,16 @@ def _plan(needs: Needs) -> Row:
     return Row("memory plan", "amber", measured, wanted, action)
 
 
-def _servable(needs: Needs) -> Row:
+@probe("model", "servable", source="`launcher.config.presets.roomy_gpus`, by which `up` chooses")
+def _servable(target: ServingTarget, _: Readers) -> Row:
     """What the presets need, held against this machine, whatever was asked for."""
     fraction = GLM_AIR_FP8.fields["mem_fraction_static"]
-    roomy = roomy_gpus(needs.hardware, GLM_AIR_FP8, fraction)
-    fits = len(roomy) >= GLM_AIR_FP8.gpus
+    roomy = roomy_gpus(target.hardware, GLM_AIR_FP8, fraction)
     measured = f"{GLM_AIR_FP8.name} on GPUs, {NANO.name} on the CPU"
-    if not fits:
+    if len(roomy) < GLM_AIR_FP8.gpus:
         measured = f"{NANO.name} on the CPU; {GLM_AIR_FP8.name} {needs_gpus(GLM_AIR_FP8)}"
-    asked = f"{needs.config.served_model_name} ({needs.reason})"
+    asked = f"{target.config.served_model_name} ({target.reason})"
     return Row("can be served here", "green", measured, asked)
+
+
+PROBES: Final = (_hub, _token, _files, _plan, _servable)

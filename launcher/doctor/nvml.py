@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Final, TypeVar
 
+import pynvml
+
 # More than one line for each is in nvidia-smi; these are the ones that cost speed.
 _SLOWED_BY: Final = (
     ("nvmlClocksEventReasonHwThermalSlowdown", "heat (hardware)"),
@@ -75,9 +77,6 @@ class DriverState:
 
 def read_driver() -> DriverState:
     """Ask NVML. Never raises for a missing or broken driver: `problem` says so."""
-    # Imported here: `status` and `down` must not pay for NVML.
-    import pynvml  # noqa: PLC0415
-
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
@@ -103,11 +102,9 @@ def read_driver() -> DriverState:
 
 
 def _state(index: int, handle: Any) -> GpuState:
-    import pynvml  # noqa: PLC0415
-
     # (corrected, uncorrected, pending, failed): nvml.h, nvmlDeviceGetRemappedRows.
-    rows = _told(lambda: tuple(pynvml.nvmlDeviceGetRemappedRows(handle)))
-    reasons = _told(lambda: int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle))) or 0
+    rows = _told(pynvml.nvmlDeviceGetRemappedRows, handle)
+    reasons = _told(pynvml.nvmlDeviceGetCurrentClocksEventReasons, handle) or 0
     return GpuState(
         index=index,
         uuid=str(pynvml.nvmlDeviceGetUUID(handle)),
@@ -115,11 +112,8 @@ def _state(index: int, handle: Any) -> GpuState:
         persistent=_told(lambda: bool(pynvml.nvmlDeviceGetPersistenceMode(handle))),
         ecc=_told(lambda: bool(pynvml.nvmlDeviceGetEccMode(handle)[0])),
         uncorrected_errors=_told(
-            lambda: int(
-                pynvml.nvmlDeviceGetTotalEccErrors(
-                    handle, pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, pynvml.NVML_VOLATILE_ECC
-                )
-            )
+            pynvml.nvmlDeviceGetTotalEccErrors,
+            *(handle, pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, pynvml.NVML_VOLATILE_ECC),
         ),
         remap_pending=None if rows is None else bool(rows[2]),
         remap_failed=None if rows is None else bool(rows[3]),
@@ -132,22 +126,15 @@ def _state(index: int, handle: Any) -> GpuState:
 
 
 def _users(handle: Any) -> Iterator[GpuUser]:
-    import pynvml  # noqa: PLC0415
-
     for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
         used = process.usedGpuMemory
         yield GpuUser(int(process.pid), None if used is None else int(used))
 
 
 def _links(handles: list[Any]) -> Iterator[tuple[int, int, bool]]:
-    import pynvml  # noqa: PLC0415
-
     for (one, first), (other, second) in combinations(enumerate(handles), 2):
-        status = _told(
-            lambda first=first, second=second: pynvml.nvmlDeviceGetP2PStatus(  # type: ignore[misc]
-                first, second, pynvml.NVML_P2P_CAPS_INDEX_NVLINK
-            )
-        )
+        nvlink = pynvml.NVML_P2P_CAPS_INDEX_NVLINK
+        status = _told(pynvml.nvmlDeviceGetP2PStatus, first, second, nvlink)
         if status is not None:
             yield one, other, status == pynvml.NVML_P2P_STATUS_OK
 
@@ -157,11 +144,9 @@ def _cuda_version(number: int | None) -> tuple[int, int] | None:
     return None if number is None else (number // 1000, number % 1000 // 10)
 
 
-def _told(question: Callable[[], _T]) -> _T | None:
+def _told(question: Callable[..., _T], *arguments: Any) -> _T | None:
     """The answer, or None where this driver, this library or this GPU has none."""
-    import pynvml  # noqa: PLC0415
-
     try:
-        return question()
+        return question(*arguments)
     except pynvml.NVMLError:
         return None

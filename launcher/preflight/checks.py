@@ -6,45 +6,83 @@ import os
 from pathlib import Path
 from typing import Final
 
-from launcher.config.gpus import chosen_gpus, needs_known
 from launcher.config.keys import read_keys
-from launcher.config.presets import PRESETS, describe_gpus, needs_gpus
+from launcher.config.presets import describe_gpus, needs_gpus
 from launcher.config.server_config import ServerConfig
-from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
-from launcher.errors import (
-    InsufficientMemoryError,
-    NoGpuError,
-    SpeculationError,
-)
+from launcher.errors import InsufficientMemoryError, NoGpuError
+from launcher.memory.advice import nearest_changes
+from launcher.memory.plan import MemoryPlan, Verdict, describe_shortage
+from launcher.memory.report import PlannedMemory
 from launcher.models.download.request import PullRequest, ignore
 from launcher.models.download.verify import verify
 from launcher.models.folder import ModelFolder, check_model_folder
 from launcher.models.hashes import blobs_of, check_hashes, memory_file
 from launcher.models.store import read_record
+from launcher.preflight.facts import ServedModels, ServingFacts
 from launcher.system import shared_memory
-from launcher.system.hardware import GIB, MIB, Hardware, free_disk_bytes
+from launcher.system.hardware import GIB, MIB, free_disk_bytes
+from launcher.system.ports import check_port_is_free
 from launcher.text import human_bytes
 
 # All processes of a CPU server without its model, and what each rank after the first adds: see
 # launcher/engines/sglang/plugins/cpu/README.md, "Memory".
 ENGINE_HOST_BYTES: Final = int(2.4 * GIB)
-
-
 FURTHER_RANK_HOST_BYTES: Final = int(0.7 * GIB)
-
-
 # Of /dev/shm. Each group of ranks has a queue of 24 MiB in it, measured with two ranks on a CPU
 # (sglang 0.5.23, srt/distributed/device_communicators/shm_broadcast.py); NCCL may want more.
 RANKS_SHARED_BYTES: Final = 32 * MIB
-
-
 SHARED_BYTES: Final = 1 * MIB
 
 
-def _check_folder(config: ServerConfig, hardware: Hardware, path: Path) -> None:
-    folder = check_model_folder(path)
-    if config.device == "cpu":
-        _check_memory(config, hardware, folder)
+def check_machine(facts: ServingFacts) -> None:
+    """Hold port, GPUs and shared memory, as they are now, against what is asked for.
+
+    Raises:
+        PortInUseError, InvalidValueError: nobody can listen at that address.
+        NoGpuError: see `check_gpus`.
+        InsufficientMemoryError: /dev/shm is too full.
+    """
+    check_port_is_free(facts.config.host, facts.config.port)
+    if facts.on_gpu:
+        check_gpus(facts)
+    _check_shared_memory(facts.config)
+
+
+def check_model_here(facts: ServingFacts) -> None:
+    """Hold what is known of the model before a download against the machine.
+
+    Raises:
+        ModelNotFoundError, ModelIncompleteError: a folder is not whole.
+        InsufficientMemoryError: it does not fit.
+    """
+    if not facts.config.is_repository:
+        _check_folder(facts)
+    # What does not fit need not be here.
+    _check_plan(facts.plan)
+
+
+def check_fetched(facts: ServingFacts, models: ServedModels) -> PlannedMemory | None:
+    """Hold the model that is served, all of it here by now, against machine and hashes.
+
+    Args:
+        facts: what was known before a download, all of which was checked.
+        models: the repositories that were fetched.
+
+    Returns:
+        What the memory plan says, where there is one.
+
+    Raises:
+        ModelNotFoundError, ModelIncompleteError: its folder is not whole, or not what it was.
+        InsufficientMemoryError: it does not fit.
+    """
+    plan = facts.plan
+    if models.target is not None:
+        facts = ServingFacts(models.put_into(facts.config), facts.hardware)
+        _check_folder(facts)
+        plan = plan or _check_plan(facts.plan)
+    if facts.config.verify_model:
+        _check_hashes(Path(facts.config.model_path))
+    return PlannedMemory.of(plan) if plan else None
 
 
 def check_files(config: ServerConfig) -> None:
@@ -61,68 +99,30 @@ def check_files(config: ServerConfig) -> None:
         check_model_folder(Path(config.model_path))
 
 
-def _check_speculation_on_cpu(config: ServerConfig) -> None:
-    if config.speculative_algorithm is None:
-        return
-    draft = config.speculative_draft_model_path
-    architecture = None
-    if draft is not None and Path(draft).is_absolute():
-        architectures = check_model_folder(Path(draft)).config.get("architectures") or [None]
-        architecture = architectures[0]
-    reason = cpu_settings.refuse_reason(config.speculative_algorithm, architecture)
-    if reason is not None:
-        raise SpeculationError(
-            reason, action="Use --speculative-algorithm EAGLE, or --no-speculation."
-        )
-
-
-def check_gpus(config: ServerConfig, hardware: Hardware) -> None:
+def check_gpus(facts: ServingFacts) -> None:
     """Hold the GPUs that are here, and their room, against what is asked for.
 
     Raises:
         NoGpuError: too few, too old or too full.
     """
-    preset = PRESETS.get(config.preset)
-    if len(hardware.gpus) < config.tp_size:
+    ranks, hardware = facts.config.tp_size, facts.hardware
+    if len(hardware.gpus) < ranks:
         raise NoGpuError(
-            f"Tensor parallel size {config.tp_size} needs {config.tp_size} NVIDIA GPUs; "
+            f"Tensor parallel size {ranks} needs {ranks} NVIDIA GPUs; "
             f"here: {describe_gpus(hardware)}.",
             action="Use `--preset nano` to run on the CPU, or a machine with enough GPUs.",
         )
-    if preset is None or not needs_known(config, preset):
-        return
-    if len(chosen_gpus(config, hardware)) < config.tp_size:
+    if facts.preset is not None and len(facts.gpus) < ranks:
         raise NoGpuError(
-            f"Preset {preset.name} {needs_gpus(preset)}; here: {describe_gpus(hardware)}.",
+            f"Preset {facts.preset.name} {needs_gpus(facts.preset)}; "
+            f"here: {describe_gpus(hardware)}.",
             action="Free the GPUs (`nvidia-smi` shows who uses them), or use `--preset nano`.",
         )
-
-
-def _check_hashes(config: ServerConfig, folder: Path) -> None:
-    if not config.verify_model:
-        return
-    check_hashes(blobs_of(folder), memory_file())
-    record = read_record(folder)
-    if record is not None and not record.in_cache:
-        # What `pull` was told by the hub when it filled a plain folder.
-        verify(PullRequest(record.repository, None, folder), None, ignore, reread=False)
 
 
 def shared_bytes_needed(config: ServerConfig) -> int:
     """What a server takes of /dev/shm at the least, in bytes."""
     return RANKS_SHARED_BYTES if config.tp_size > 1 else SHARED_BYTES
-
-
-def _check_shared_memory(config: ServerConfig) -> None:
-    needed = shared_bytes_needed(config)
-    free = free_disk_bytes(shared_memory.ROOT)
-    if free < needed:
-        raise InsufficientMemoryError(
-            f"The server needs about {human_bytes(needed)} of shared memory; {shared_memory.ROOT} "
-            f"has {human_bytes(free)} free.",
-            action="Enlarge it (`docker run --shm-size 16g`, `mount -o remount,size=16g /dev/shm`) "
-            "or remove what is in it and nobody uses.",
-        )
 
 
 def host_bytes_needed(config: ServerConfig, folder: ModelFolder) -> int:
@@ -144,11 +144,49 @@ def host_bytes_needed(config: ServerConfig, folder: ModelFolder) -> int:
     )
 
 
-def _check_memory(config: ServerConfig, hardware: Hardware, folder: ModelFolder) -> None:
-    needed = host_bytes_needed(config, folder)
-    if hardware.available_memory_bytes < needed:
+def _check_shared_memory(config: ServerConfig) -> None:
+    needed = shared_bytes_needed(config)
+    free = free_disk_bytes(shared_memory.ROOT)
+    if free < needed:
+        raise InsufficientMemoryError(
+            f"The server needs about {human_bytes(needed)} of shared memory; {shared_memory.ROOT} "
+            f"has {human_bytes(free)} free.",
+            action="Enlarge it (`docker run --shm-size 16g`, `mount -o remount,size=16g /dev/shm`) "
+            "or remove what is in it and nobody uses.",
+        )
+
+
+def _check_folder(facts: ServingFacts) -> None:
+    folder = check_model_folder(Path(facts.config.model_path))
+    if facts.on_gpu:
+        return
+    needed = host_bytes_needed(facts.config, folder)
+    available = facts.hardware.available_memory_bytes
+    if available < needed:
         raise InsufficientMemoryError(
             f"The server needs about {human_bytes(needed)} of memory; "
-            f"{human_bytes(hardware.available_memory_bytes)} are available.",
+            f"{human_bytes(available)} are available.",
             action="Stop other programs, or lower --max-total-tokens or --tp-size.",
         )
+
+
+def _check_plan(plan: MemoryPlan | None) -> MemoryPlan | None:
+    """Refuse what would end in SGLang's own error after minutes of loading: no KV cache is left."""
+    if plan is not None and plan.verdict is Verdict.DOES_NOT_FIT:
+        changes = nearest_changes(plan)
+        raise InsufficientMemoryError(
+            f"{plan.model} does not fit: {describe_shortage(plan)}",
+            action=f"Use {changes[0].what}: {changes[0].flags}."
+            if changes
+            else "`python -m launcher plan` shows the sum; use a smaller model or more GPUs.",
+            evidence=tuple(f"{line.label}: {human_bytes(line.size_bytes)}" for line in plan.lines),
+        )
+    return plan
+
+
+def _check_hashes(folder: Path) -> None:
+    check_hashes(blobs_of(folder), memory_file())
+    record = read_record(folder)
+    if record is not None and not record.in_cache:
+        # What `pull` was told by the hub when it filled a plain folder.
+        verify(PullRequest(record.repository, None, folder), None, ignore, reread=False)

@@ -8,33 +8,24 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
-from launcher.config.gpus import chosen_gpus
 from launcher.config.presets import describe_gpus
 from launcher.config.server_config import STEPWISE_ALGORITHMS, ServerConfig
-from launcher.errors import (
-    HubUnreachableError,
-    InsufficientMemoryError,
-    ModelNotFoundError,
-    NoGpuError,
-    UnknownShapeError,
-)
-from launcher.memory.advice import nearest_changes
+from launcher.errors import HubUnreachableError, ModelNotFoundError, NoGpuError, UnknownShapeError
 from launcher.memory.known_shapes import find_known_shape
 from launcher.memory.lines import Device, Settings
-from launcher.memory.plan import MemoryPlan, Verdict, describe_shortage, plan_memory
+from launcher.memory.plan import MemoryPlan, plan_memory
 from launcher.memory.shape import ModelShape, WeightType, read_shape
-from launcher.memory.weights import KvType
 from launcher.models.download.hub import Hub, TransientError
 from launcher.models.download.request import PullRequest, not_here
 from launcher.models.folder import INDEX_NAME
-from launcher.models.store import find_in_cache, is_offline
+from launcher.models.store import LocalModel, find_in_cache, is_offline
 from launcher.system.hardware import Gpu, Hardware
-from launcher.text import human_bytes
 
 CONFIG_NAME: Final = "config.json"
 _WEIGHT_TYPES: Final[dict[str, WeightType]] = {
@@ -71,12 +62,8 @@ def plan_config(
         NoGpuError: there are fewer GPUs than ranks.
         UnknownShapeError: the draft model's memory cannot be added up.
     """
-    return plan_memory(
-        found.name,
-        found.shape,
-        _device(config, hardware, gpus),
-        _settings(config, found),
-    )
+    device = _device(config, hardware, gpus)
+    return plan_memory(found.name, found.shape, device, _settings(config, found))
 
 
 def find_shape(model: str, *, revision: str | None = None) -> FoundShape:
@@ -87,24 +74,26 @@ def find_shape(model: str, *, revision: str | None = None) -> FoundShape:
         HubError: the repository is not here, and the hub does not tell; see its subclasses.
         UnknownShapeError: its memory cannot be added up.
     """
-    return _look_here(model, revision) or _from_hub(model, revision)
+    found = find_shape_here(model, lambda: find_in_cache(model, revision))
+    return found or _from_hub(model, revision)
 
 
-def find_shape_here(model: str, *, revision: str | None = None) -> FoundShape | None:
-    """As `find_shape`, without the network; None where the shape is not here or not known."""
-    try:
-        return _look_here(model, revision)
-    except (ModelNotFoundError, UnknownShapeError):
-        return None
+def find_shape_here(model: str, find_local: Callable[[], LocalModel | None]) -> FoundShape | None:
+    """As `find_shape`, without the network; None where the repository's shape is not here.
 
+    Args:
+        model: folder or repository id.
+        find_local: gives what is here of the repository; called only where that is needed.
 
-def _look_here(model: str, revision: str | None) -> FoundShape | None:
+    Raises:
+        ModelNotFoundError, UnknownShapeError: as `find_shape`.
+    """
     folder = Path(model)
     if folder.is_absolute():
         return _from_folder(folder, name=folder.name)
     if known := find_known_shape(model):
         return FoundShape(*known, source="shipped with the launcher")
-    local = find_in_cache(model, revision)
+    local = find_local()
     return _from_folder(local.folder, name=model) if local else None
 
 
@@ -190,22 +179,17 @@ def _device(config: ServerConfig, hardware: Hardware, gpus: tuple[Gpu, ...]) -> 
 
 def _settings(config: ServerConfig, found: FoundShape) -> Settings:
     draft_layers, draft = _draft(config, found)
-    weight_type = _WEIGHT_TYPES.get(config.dtype)
     return Settings(
         tp_size=config.tp_size,
         mem_fraction_static=config.mem_fraction_static,
-        weight_type=weight_type,
-        kv_type=_kv_type(config),
+        weight_type=_WEIGHT_TYPES.get(config.dtype),
+        kv_type=None if config.kv_cache_dtype == "auto" else config.kv_cache_dtype,
         draft_layers=draft_layers,
         draft=draft,
         context_length_tokens=config.context_length,
         max_running_requests=config.max_running_requests,
         max_total_tokens=config.max_total_tokens,
     )
-
-
-def _kv_type(config: ServerConfig) -> KvType | None:
-    return None if config.kv_cache_dtype == "auto" else config.kv_cache_dtype
 
 
 def _draft(config: ServerConfig, found: FoundShape) -> tuple[int, ModelShape | None]:
@@ -232,43 +216,3 @@ def _draft(config: ServerConfig, found: FoundShape) -> tuple[int, ModelShape | N
         return found.shape.nextn_layers, None
     draft = find_shape(path).shape
     return draft.layers, draft
-
-
-def plan_for(config: ServerConfig, hardware: Hardware) -> MemoryPlan | None:
-    """The memory plan of what is to be served, or None where it cannot be planned from here.
-
-    What cannot be planned may well be served: another architecture, or a model whose config.json
-    is still on the hub.
-    """
-    found = find_shape_here(config.model_path, revision=config.revision)
-    if found is None:
-        return None
-    gpus = chosen_gpus(config, hardware) or hardware.gpus
-    try:
-        return plan_config(config, hardware, gpus, found=found)
-    except (NoGpuError, ModelNotFoundError, UnknownShapeError):
-        return None
-
-
-def _checked_plan(config: ServerConfig, hardware: Hardware) -> MemoryPlan | None:
-    plan = plan_for(config, hardware)
-    if plan is not None:
-        check_plan(plan)
-    return plan
-
-
-def check_plan(plan: MemoryPlan) -> None:
-    """Refuse what would end in SGLang's own error after minutes of loading.
-
-    Raises:
-        InsufficientMemoryError: no token of KV cache is left.
-    """
-    if plan.verdict is Verdict.DOES_NOT_FIT:
-        changes = nearest_changes(plan)
-        raise InsufficientMemoryError(
-            f"{plan.model} does not fit: {describe_shortage(plan)}",
-            action=f"Use {changes[0].what}: {changes[0].flags}."
-            if changes
-            else "`python -m launcher plan` shows the sum; use a smaller model or more GPUs.",
-            evidence=tuple(f"{line.label}: {human_bytes(line.size_bytes)}" for line in plan.lines),
-        )

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import re
 
-from launcher.cli.doctor import probes_for
-from launcher.doctor.needs import needs_of
-from launcher.doctor.probes import GROUPS, Answer, Probe
-from launcher.system.hardware import GIB, Hardware
+from launcher.doctor.probes import GROUPS, Probe
+from launcher.doctor.table import PROBES, table_as_markdown
 from tests.project import PROJECT
 
 DOCUMENT = PROJECT / "docs" / "doctor.md"
-
-
-def probes() -> tuple[Probe, ...]:
-    needs = needs_of("nano", Hardware((), "none", (0,), GIB), {})
-    return probes_for(needs, Answer(failure="none"), Answer())
 
 
 def row_of(probe: Probe) -> str:
@@ -25,14 +18,20 @@ def row_of(probe: Probe) -> str:
 
 def test_the_table_has_every_probe_with_its_own_words_and_no_other() -> None:
     table = re.findall(r"^\| `.*$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
-    expected = sorted(probes(), key=lambda probe: GROUPS.index(probe.group))
+    expected = sorted(PROBES, key=lambda probe: GROUPS.index(probe.group))
 
     assert table == [row_of(probe) for probe in expected]
 
 
+def test_between_the_marks_stands_what_is_generated() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+
+    assert f"\n<!-- generated: make docs -->\n{table_as_markdown()}<!-- end -->\n" in text
+
+
 def test_every_probe_has_a_name_of_its_own_and_what_is_not_green_a_remedy() -> None:
-    names = [probe.name for probe in probes()]
+    names = [probe.name for probe in PROBES]
     assert len(set(names)) == len(names)
-    for probe in probes():
+    for probe in PROBES:
         assert (probe.remedy == "-") == (probe.amber == probe.red == "-"), probe.name
         assert probe.source != "-", probe.name

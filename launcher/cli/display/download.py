@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -67,11 +66,9 @@ class PullDisplay:
         self._tasks: dict[str, TaskID] = {}
         self._verified = 0
 
-    @contextlib.contextmanager
-    def show(self) -> Iterator[None]:
+    def show(self) -> AbstractContextManager[object]:
         """Draw until the block is left."""
-        with self._progress:
-            yield
+        return self._progress
 
     def feed(self, event: PullEvent) -> None:
         """Show one event."""

@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from launcher.doctor.needs import Needs
-from launcher.doctor.probes import Finding, Row, Status, worst
+from launcher.doctor.probes import ProbeFinding, Row, Status, worst
+from launcher.doctor.target import ServingTarget
 
 COLOURS: Final[dict[Status, str]] = {"green": "green", "amber": "yellow", "red": "bold red"}
 
 
-def show_findings(out: Console, findings: Sequence[Finding], needs: Needs) -> None:
+def show_findings(out: Console, findings: Sequence[ProbeFinding], target: ServingTarget) -> None:
     """The rows under their headings; into a pipe one row a line, for `grep`."""
     if not out.is_terminal:
         for finding in findings:
@@ -25,7 +25,7 @@ def show_findings(out: Console, findings: Sequence[Finding], needs: Needs) -> No
             line += f" (wanted: {row.wanted})" + (f" -> {row.action}" if row.action else "")
             out.print(Text(line), soft_wrap=True)
         return
-    out.print(f"Held against {_subject(needs)}.", highlight=False, markup=False)
+    out.print(f"Held against {_subject(target)}.", highlight=False, markup=False)
     for group, members in groupby(findings, key=lambda finding: finding.group):
         out.print(Text(f"\n{group}", style="bold"))
         table = Table.grid(padding=(0, 2))
@@ -38,7 +38,7 @@ def show_findings(out: Console, findings: Sequence[Finding], needs: Needs) -> No
             status = Text(f"{row.status:<5}", style=COLOURS[row.status])
             table.add_row(status, row.subject, _cell(row))
         out.print(table)
-    out.print(Text(f"\n{_verdict(findings, needs)}", style=COLOURS[worst(findings)]))
+    out.print(Text(f"\n{_verdict(findings, target)}", style=COLOURS[worst(findings)]))
 
 
 def _cell(row: Row) -> Text:
@@ -49,17 +49,17 @@ def _cell(row: Row) -> Text:
     )
 
 
-def _subject(needs: Needs) -> str:
-    config = needs.config
+def _subject(target: ServingTarget) -> str:
+    config = target.config
     count = f"{config.tp_size} GPU{'s' if config.tp_size > 1 else ''}"
-    where = count if needs.on_gpu else "the CPU"
-    return f"{config.served_model_name} on {where}, preset {config.preset}: {needs.reason}"
+    where = count if target.on_gpu else "the CPU"
+    return f"{config.served_model_name} on {where}, preset {config.preset}: {target.reason}"
 
 
-def _verdict(findings: Sequence[Finding], needs: Needs) -> str:
+def _verdict(findings: Sequence[ProbeFinding], target: ServingTarget) -> str:
     reds = sum(finding.row.status == "red" for finding in findings)
     ambers = sum(finding.row.status == "amber" for finding in findings)
-    name = needs.config.served_model_name
+    name = target.config.served_model_name
     if reds:
         return f"{reds} red: {name} cannot be served here until that is mended."
     noted = f", {ambers} amber" if ambers else ""

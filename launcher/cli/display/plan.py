@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any, Final
 
 from rich.console import Console
@@ -76,9 +77,11 @@ def _figures_table(plan: MemoryPlan, found: FoundShape) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column()
-    shape_bytes = checkpoint_bytes(plan.shape)
+    shape_bytes, on_disk = checkpoint_bytes(plan.shape), ""
+    if found.on_disk_bytes is not None:
+        on_disk = f", {human_bytes(found.on_disk_bytes)} on disk"
     rows = [
-        ("checkpoint", f"{human_bytes(shape_bytes)} by its shape{_on_disk(found)}"),
+        ("checkpoint", f"{human_bytes(shape_bytes)} by its shape{on_disk}"),
         ("shape from", found.source),
         ("KV cache", f"{plan.kv_cache_tokens:,} tokens of {plan.bytes_per_token:,} bytes a rank"),
         ("context", f"{plan.context_tokens:,} of {plan.wanted_context_tokens:,} tokens"),
@@ -87,10 +90,6 @@ def _figures_table(plan: MemoryPlan, found: FoundShape) -> Table:
     for label, value in rows:
         table.add_row(label, Text(value))
     return table
-
-
-def _on_disk(found: FoundShape) -> str:
-    return "" if found.on_disk_bytes is None else f", {human_bytes(found.on_disk_bytes)} on disk"
 
 
 def _requests(plan: MemoryPlan) -> str:
@@ -120,7 +119,8 @@ def _conclusion(plan: MemoryPlan) -> list[Text]:
                 "yellow",
             )
         )
-    if plan.device.kind == "cpu" and plan.settings.tp_size > 1 and not _is_capped(plan):
+    is_capped = plan.kv_cache_tokens == plan.settings.max_total_tokens
+    if plan.device.kind == "cpu" and plan.settings.tp_size > 1 and not is_capped:
         texts.append(
             Text(
                 f"On a CPU each of the {plan.settings.tp_size} ranks makes a KV cache of that size "
@@ -130,10 +130,6 @@ def _conclusion(plan: MemoryPlan) -> list[Text]:
             )
         )
     return texts
-
-
-def _is_capped(plan: MemoryPlan) -> bool:
-    return plan.kv_cache_tokens == plan.settings.max_total_tokens
 
 
 def _changes_table(changes: tuple[Change, ...]) -> Table:
@@ -166,11 +162,8 @@ def show_feasibility(out: Console, cells: tuple[Placement, ...]) -> None:
     table.add_column("")
     for machine in machines:
         table.add_column(machine.replace("-80GB", ""), justify="right", no_wrap=True)
-    rows: dict[str, list[Text]] = {}
-    for cell in cells:
-        rows.setdefault(cell.model, []).append(_cell_text(cell.plan))
-    for model, texts in rows.items():
-        table.add_row(Text(model.partition("/")[2]), *texts)
+    for model, of_model in groupby(cells, key=lambda cell: cell.model):
+        table.add_row(Text(model.partition("/")[2]), *(_cell_text(cell.plan) for cell in of_model))
     out.print(table)
     out.print(
         "\nThousands of tokens in the KV cache, EAGLE with the model's own NextN layer, SGLang's "

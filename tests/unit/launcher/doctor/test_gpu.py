@@ -13,10 +13,11 @@ from typing import Any
 import pynvml
 import pytest
 
-from launcher.doctor.gpu import Holder, find_holder, gpu_probes, our_processes
-from launcher.doctor.needs import Needs, needs_of
+from launcher.doctor.gpu import PROBES
 from launcher.doctor.nvml import DriverState, GpuUser, read_driver
-from launcher.doctor.probes import Answer, Finding, NoAnswerError, Row, examine
+from launcher.doctor.probes import CallOutcome, NoAnswerError, ProbeFinding, Row, examine
+from launcher.doctor.readers import Holder, Readers, find_holder, our_processes
+from launcher.doctor.target import ServingTarget, serving_target
 from launcher.names import RUN_ID_VARIABLE
 from launcher.state.store import RunStore
 from launcher.system.hardware import GIB, probe_hardware
@@ -130,13 +131,13 @@ class Look:
         for name, function in Machine(list(cards), **machine).functions().items():
             # Refused if NVML's Python module has no such function.
             self._monkeypatch.setattr(pynvml, name, function)
-        needs = needs_of(asked, probe_hardware(), {})
-        return self.rows(needs, Answer((read_driver(),)), ours or {}, torch_cuda)
+        target = serving_target(asked, probe_hardware(), {})
+        return self.rows(target, CallOutcome((read_driver(),)), ours or {}, torch_cuda)
 
     def rows(
         self,
-        needs: Needs,
-        driver: Answer[DriverState],
+        target: ServingTarget,
+        driver: CallOutcome[DriverState],
         ours: dict[int, str],
         torch_cuda: Callable[[], tuple[int, int]] = lambda: (13, 0),
     ) -> dict[str, list[Row]]:
@@ -145,9 +146,10 @@ class Look:
         def holder(pid: int) -> Holder:
             return Holder("python3" if pid < 1000 else None, ours.get(pid))
 
+        readers = Readers(driver=driver, holder=holder, torch_cuda=torch_cuda)
         found: dict[str, list[Row]] = {}
-        finding: Finding
-        for finding in examine(gpu_probes(needs, driver, holder, torch_cuda)):
+        finding: ProbeFinding
+        for finding in examine(PROBES, target, readers):
             found.setdefault(finding.probe, []).append(finding.row)
         return found
 
@@ -349,9 +351,9 @@ def test_without_a_driver_a_cpu_server_is_green_and_a_gpu_server_red(
         raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
 
     monkeypatch.setattr(pynvml, "nvmlInit", missing)
-    driver = Answer((read_driver(),))
-    on_cpu = look.rows(needs_of(None, probe_hardware(), {}), driver, {})
-    on_gpu = look.rows(needs_of(FP8, probe_hardware(), {}), driver, {})
+    driver = CallOutcome((read_driver(),))
+    on_cpu = look.rows(serving_target(None, probe_hardware(), {}), driver, {})
+    on_gpu = look.rows(serving_target(FP8, probe_hardware(), {}), driver, {})
 
     assert colours(on_cpu) == {"gpus": "green", "driver": "green"}
     assert colours(on_gpu) == {"gpus": "red", "driver": "red"}
@@ -365,7 +367,9 @@ def test_a_driver_that_is_broken_is_no_missing_one(
 
     monkeypatch.setattr(pynvml, "nvmlInit", mismatch)
 
-    rows = look.rows(needs_of("nano", probe_hardware(), {}), Answer((read_driver(),)), {})
+    rows = look.rows(
+        serving_target("nano", probe_hardware(), {}), CallOutcome((read_driver(),)), {}
+    )
 
     assert rows["gpus"][0].status == "amber"
     assert "mismatch" in rows["gpus"][0].measured

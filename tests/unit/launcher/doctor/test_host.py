@@ -14,12 +14,11 @@ from typing import NamedTuple
 import psutil
 import pytest
 
+from launcher.doctor import host, limits
 from launcher.doctor import readers as doctor_readers
-from launcher.doctor.host import host_probes
-from launcher.doctor.limits import limit_probes
-from launcher.doctor.needs import Needs, needs_of
 from launcher.doctor.probes import Row, examine
-from launcher.doctor.readers import Readers, cpu_quota, host_readers, processes_left
+from launcher.doctor.readers import Readers, cpu_quota, processes_left
+from launcher.doctor.target import ServingTarget, serving_target
 from launcher.serving import free_port
 from launcher.state.store import RunStore
 from launcher.system.hardware import GIB, MIB, Gpu, Hardware
@@ -38,22 +37,22 @@ LARGE = Readers(
 )
 
 
-def nano(hardware: Hardware = ON_CPU, **fields: str) -> Needs:
-    return needs_of("nano", hardware, {"SPECSERVE_PORT": str(free_port())} | fields)
+def nano(hardware: Hardware = ON_CPU, **fields: str) -> ServingTarget:
+    return serving_target("nano", hardware, {"SPECSERVE_PORT": str(free_port())} | fields)
 
 
-def glm() -> Needs:
-    return needs_of("glm-4.5-air-fp8", ON_GPU, {"SPECSERVE_PORT": str(free_port())})
+def glm() -> ServingTarget:
+    return serving_target("glm-4.5-air-fp8", ON_GPU, {"SPECSERVE_PORT": str(free_port())})
 
 
-def look(needs: Needs, readers: Readers) -> dict[str, Row]:
-    probes = (*host_probes(needs, readers), *limit_probes(needs, readers))
-    return {finding.probe: finding.row for finding in examine(probes)}
+def look(target: ServingTarget, readers: Readers) -> dict[str, Row]:
+    findings = examine((*host.PROBES, *limits.PROBES), target, readers)
+    return {finding.probe: finding.row for finding in findings}
 
 
-@pytest.mark.parametrize("needs", [nano, glm])
-def test_a_large_machine_is_green(needs: Callable[[], Needs]) -> None:
-    rows = look(needs(), LARGE)
+@pytest.mark.parametrize("target", [nano, glm])
+def test_a_large_machine_is_green(target: Callable[[], ServingTarget]) -> None:
+    rows = look(target(), LARGE)
 
     # Those two have no reader to put in their place: they are this machine's.
     for own in ("system", "swap"):
@@ -62,7 +61,7 @@ def test_a_large_machine_is_green(needs: Callable[[], Needs]) -> None:
 
 
 def test_this_machine_answers_every_probe() -> None:
-    rows = look(nano(), host_readers())
+    rows = look(nano(), Readers())
 
     assert len(rows) == 13
     assert not [row.measured for row in rows.values() if "Error" in row.measured]
@@ -94,9 +93,9 @@ def test_a_processor_without_avx2_is_enough_beside_gpus() -> None:
 def test_cores_are_held_against_ranks_and_the_quota(
     quota: float | None, tp_size: str, status: str
 ) -> None:
-    needs = nano(SPECSERVE_TP_SIZE=tp_size)
+    target = nano(SPECSERVE_TP_SIZE=tp_size)
 
-    assert look(needs, replace(LARGE, quota=lambda: quota))["cores"].status == status
+    assert look(target, replace(LARGE, quota=lambda: quota))["cores"].status == status
 
 
 def test_too_little_memory_is_red_with_what_up_would_want() -> None:
@@ -157,7 +156,7 @@ def test_a_model_that_is_here_and_a_cpu_server_need_little_disk() -> None:
 
 
 def test_a_size_that_is_not_known_is_not_made_up() -> None:
-    row = look(needs_of("OWNER/unknown", ON_GPU, {}), LARGE)["disk-models"]
+    row = look(serving_target("OWNER/unknown", ON_GPU, {}), LARGE)["disk-models"]
 
     assert (row.status, row.wanted) == ("green", "the model's size, which is not known yet")
 
@@ -168,7 +167,7 @@ def test_a_port_that_another_program_has_is_red() -> None:
         listener.listen()
         port = listener.getsockname()[1]
 
-        row = look(needs_of("nano", ON_CPU, {"SPECSERVE_PORT": str(port)}), LARGE)["port"]
+        row = look(serving_target("nano", ON_CPU, {"SPECSERVE_PORT": str(port)}), LARGE)["port"]
 
     assert row.status == "red"
     assert f"Port {port} on 127.0.0.1 is taken" in row.measured
@@ -185,7 +184,7 @@ def test_a_port_that_our_own_server_has_is_green() -> None:
             url = f"http://127.0.0.1:{its_port}"
             store.write(make_record(store.folder, name=name, base_url=url))
 
-        row = look(needs_of("nano", ON_CPU, {"SPECSERVE_PORT": str(port)}), LARGE)["port"]
+        row = look(serving_target("nano", ON_CPU, {"SPECSERVE_PORT": str(port)}), LARGE)["port"]
 
     assert (row.status, row.measured) == ("green", "our server 'a' listens")
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from launcher.doctor.hub import Token, find_token, hub_probes
-from launcher.doctor.needs import needs_of
+from launcher.doctor.hub import PROBES, Token, find_token
 from launcher.doctor.probes import Row, examine
+from launcher.doctor.readers import Readers
+from launcher.doctor.target import serving_target
 from launcher.models.places import CachePlace
 from launcher.models.store import hub_cache
 from launcher.nano.folder import model_path
@@ -63,8 +64,9 @@ def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def look(asked: str = MODEL, hardware: Hardware = NO_GPU, **environment: str) -> dict[str, Row]:
     environment = {"HF_HOME": "/nowhere", "HF_ENDPOINT": "http://127.0.0.1:9"} | environment
-    probes = hub_probes(needs_of(asked, hardware, {}), environment)
-    return {finding.probe: finding.row for finding in examine(probes)}
+    readers = Readers(environment=environment)
+    findings = examine(PROBES, serving_target(asked, hardware, {}), readers)
+    return {finding.probe: finding.row for finding in findings}
 
 
 @pytest.mark.parametrize(
@@ -221,10 +223,10 @@ def test_what_can_be_served_is_said_plainly() -> None:
 
 
 def test_fp8_is_known_by_the_config_and_until_then_by_the_name(tmp_path: Path) -> None:
-    assert needs_of(MODEL, NO_GPU, {}).is_fp8
-    assert not needs_of("zai-org/GLM-4.5-Air", NO_GPU, {}).is_fp8
+    assert serving_target(MODEL, NO_GPU, {}).is_fp8
+    assert not serving_target("zai-org/GLM-4.5-Air", NO_GPU, {}).is_fp8
     snapshot()
-    assert not needs_of(MODEL, NO_GPU, {}).is_fp8
+    assert not serving_target(MODEL, NO_GPU, {}).is_fp8
 
     config = tmp_path / "config.json"
     for text, expected in (
@@ -235,4 +237,4 @@ def test_fp8_is_known_by_the_config_and_until_then_by_the_name(tmp_path: Path) -
         ("{", False),
     ):
         config.write_text(text)
-        assert needs_of(str(tmp_path), NO_GPU, {}).is_fp8 is expected, text
+        assert serving_target(str(tmp_path), NO_GPU, {}).is_fp8 is expected, text

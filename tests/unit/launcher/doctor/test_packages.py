@@ -11,9 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from launcher.doctor.needs import Needs, needs_of
-from launcher.doctor.packages import Packages, package_probes, torch_cuda
+from launcher.doctor.packages import PROBES
 from launcher.doctor.probes import NoAnswerError, Row, examine
+from launcher.doctor.readers import Packages, Readers, torch_cuda
+from launcher.doctor.target import ServingTarget, serving_target
 from launcher.system.hardware import GIB, Hardware
 
 NO_GPU = Hardware((), "none", (0, 1), 20 * GIB)
@@ -31,8 +32,8 @@ class Shelf(Packages):
         return self._versions[key] if key in self._versions else super().version(name)
 
 
-def needs(asked: str = "nano") -> Needs:
-    return needs_of(asked, NO_GPU, {})
+def target(asked: str = "nano") -> ServingTarget:
+    return serving_target(asked, NO_GPU, {})
 
 
 def look(
@@ -42,13 +43,13 @@ def look(
     programs: dict[str, str] | None = None,
     environment: dict[str, str] | None = None,
 ) -> dict[str, Row]:
-    probes = package_probes(
-        needs(asked),
-        packages,
+    readers = Readers(
+        packages=packages,
         find_program=(programs or {}).get,
         environment=environment or {},
     )
-    return {finding.row.subject: finding.row for finding in examine(probes)}
+    findings = examine(PROBES, target(asked), readers)
+    return {finding.row.subject: finding.row for finding in findings}
 
 
 def test_this_environment_agrees_with_sglang_s_own_requirements() -> None:
@@ -169,7 +170,7 @@ def test_a_ninja_that_is_not_on_path_is_amber() -> None:
 def test_torch_s_cuda_is_read_without_importing_it() -> None:
     # In a process of its own: other tests import torch.
     code = (
-        "import sys; from launcher.doctor.packages import torch_cuda; "
+        "import sys; from launcher.doctor.readers import torch_cuda; "
         "print(torch_cuda(), 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -19,9 +19,9 @@ from rich.console import Console
 
 from launcher.cli import doctor
 from launcher.cli.display.findings import show_findings
-from launcher.doctor.needs import Needs, needs_of
 from launcher.doctor.nvml import DriverState
-from launcher.doctor.probes import GROUPS, Finding, Probe, Row, ask, examine, worst
+from launcher.doctor.probes import GROUPS, Probe, ProbeFinding, Row, ask, examine, worst
+from launcher.doctor.target import ServingTarget, serving_target
 from launcher.errors import UnfitMachineError
 from launcher.system.hardware import GIB, Hardware
 
@@ -29,8 +29,8 @@ NO_GPU = Hardware((), "NVML Shared Library Not Found", (0, 1), 20 * GIB)
 FINE = Row("disk", "green", "9 GiB free", "1 GiB")
 
 
-def on_cpu() -> Needs:
-    return needs_of("nano", NO_GPU, {})
+def on_cpu() -> ServingTarget:
+    return serving_target("nano", NO_GPU, {})
 
 
 def raising() -> Iterator[Row]:
@@ -120,7 +120,7 @@ def test_what_was_raised_is_kept_for_those_who_know_it() -> None:
 )
 def test_the_whole_is_as_good_as_its_worst_row(statuses: list[str], expected: str) -> None:
     rows = [
-        Finding("p", "host", Row("s", status, "m", "w"))  # type: ignore[arg-type]
+        ProbeFinding("p", "host", Row("s", status, "m", "w"))  # type: ignore[arg-type]
         for status in statuses
     ]
 
@@ -243,11 +243,11 @@ def test_a_model_folder_that_hangs_is_red_and_all_else_is_told(
 ) -> None:
     never = threading.Event()
 
-    def hang(*_: object) -> Needs:
+    def hang(*_: object) -> ServingTarget:
         never.wait()
         return on_cpu()
 
-    monkeypatch.setattr(doctor, "needs_of", hang)
+    monkeypatch.setattr(doctor, "serving_target", hang)
     monkeypatch.setattr("launcher.doctor.probes.ask.__kwdefaults__", {"deadline_seconds": 1.0})
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
@@ -261,9 +261,9 @@ def test_a_model_folder_that_hangs_is_red_and_all_else_is_told(
 
 
 ROWS = (
-    Finding("a", "GPU", Row("GPUs", "red", "no NVIDIA GPU " * 8, "two of them", "Buy two.")),
-    Finding("b", "host", FINE),
-    Finding("c", "host", Row("a rather long subject", "amber", "1 [bold]x[/]", "2", "Do it.")),
+    ProbeFinding("a", "GPU", Row("GPUs", "red", "no NVIDIA GPU " * 8, "two of them", "Buy two.")),
+    ProbeFinding("b", "host", FINE),
+    ProbeFinding("c", "host", Row("a rather long subject", "amber", "1 [bold]x[/]", "2", "Do it.")),
 )
 
 

@@ -5,23 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from launcher.config.gpus import needs_known
-from launcher.config.presets import CUSTOM, PRESETS, Preset, get_preset
+from launcher.config.presets import CUSTOM, PRESETS, get_preset
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import resolve
 from launcher.memory.known_shapes import find_known_shape
 from launcher.memory.weights import checkpoint_bytes
+from launcher.models.folder import ModelFolder, check_model_folder
 from launcher.models.places import CachePlace
 from launcher.models.store import hub_cache
+from launcher.preflight.facts import ServingFacts
 from launcher.system.hardware import Hardware
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """A configuration and the machine as it is now.
+@dataclass(frozen=True)
+class ServingTarget(ServingFacts):
+    """What is to be served, why, and the machine as it is now.
 
     Attributes:
         reason: why it is this configuration.
@@ -29,22 +31,18 @@ class Needs:
         problem: why the model could not be looked for; empty where it could.
     """
 
-    config: ServerConfig
-    hardware: Hardware
     reason: str
     folder: Path | None
     problem: str = ""
 
-    @property
-    def on_gpu(self) -> bool:
-        """Whether GPUs are needed at all."""
-        return self.config.device == "cuda"
+    @cached_property
+    def model(self) -> ModelFolder | None:
+        """The model's folder, checked; None where there is none.
 
-    @property
-    def preset(self) -> Preset | None:
-        """The preset whose figures hold for this configuration, or None."""
-        preset = PRESETS.get(self.config.preset)
-        return preset if preset is not None and needs_known(self.config, preset) else None
+        Raises:
+            ModelNotFoundError, ModelIncompleteError: it is not whole.
+        """
+        return None if self.folder is None else check_model_folder(self.folder)
 
     @property
     def is_fp8(self) -> bool:
@@ -60,7 +58,9 @@ class Needs:
         return self.folder is None and "fp8" in self.config.model_path.lower()
 
 
-def needs_of(asked: str | None, hardware: Hardware, environment: Mapping[str, str]) -> Needs:
+def serving_target(
+    asked: str | None, hardware: Hardware, environment: Mapping[str, str]
+) -> ServingTarget:
     """What `up` would serve here.
 
     Args:
@@ -82,7 +82,7 @@ def needs_of(asked: str | None, hardware: Hardware, environment: Mapping[str, st
         probe=lambda: hardware,
     )
     config = resolved.config
-    return Needs(config, hardware, resolved.preset_reason, model_here(config))
+    return ServingTarget(config, hardware, resolved.preset_reason, model_here(config))
 
 
 def model_here(config: ServerConfig) -> Path | None:

@@ -1,0 +1,63 @@
+"""A preflight finds out each fact once, and none that nobody asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launcher.preflight import facts, prepare
+from launcher.preflight.facts import ServingFacts
+from launcher.serving import configure, free_port
+from launcher.system.hardware import GIB, Gpu, Hardware, probe_hardware
+
+LOOKED_UP = ("chosen_gpus", "find_in_cache", "find_shape_here", "installed_sglang_version")
+
+
+@pytest.fixture
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each fact was looked up; the real functions look."""
+    counts: Counter[str] = Counter()
+
+    def count(name: str) -> None:
+        real = getattr(facts, name)
+
+        def counted(*arguments: Any) -> Any:
+            counts[name] += 1
+            return real(*arguments)
+
+        monkeypatch.setattr(facts, name, counted)
+
+    for name in LOOKED_UP:
+        count(name)
+    return counts
+
+
+def test_a_launch_looks_each_fact_up_once(looked_up: Counter[str], tmp_path: Path) -> None:
+    config = configure({"preset": "nano", "port": free_port()})
+
+    prepare.prepare(config, probe_hardware(), secrets_file=tmp_path / "keys", detached=False)
+
+    assert looked_up == {"chosen_gpus": 1, "find_shape_here": 1, "installed_sglang_version": 1}
+
+
+def test_a_command_needs_neither_shape_nor_plan(looked_up: Counter[str], tmp_path: Path) -> None:
+    gpu = Gpu(0, "GPU-0", "NVIDIA H100 80GB HBM3", 80 * GIB, 79 * GIB, (9, 0))
+    machine = Hardware((gpu,), "all", (0, 1), 64 * GIB)
+    config = configure({"model_path": "OWNER/unknown"}, hardware=machine)
+
+    prepare.plan_command(config, machine, secrets_file=tmp_path / "keys")
+
+    assert looked_up == {"chosen_gpus": 1, "find_in_cache": 1, "installed_sglang_version": 1}
+
+
+def test_what_nobody_asks_for_is_not_looked_up(looked_up: Counter[str]) -> None:
+    target = ServingFacts(configure({"preset": "nano"}), probe_hardware())
+
+    assert not target.on_gpu
+    assert looked_up == {}
+    assert target.plan is not None
+    assert target.plan is target.plan
+    assert looked_up == {"chosen_gpus": 1, "find_shape_here": 1}
