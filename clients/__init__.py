@@ -6,9 +6,9 @@
         print(client.chat("Hello", thinking=False, max_tokens=48).content)
 
 What lives here: `ChatClient` and `AsyncChatClient` over the openai SDK, tools and structured
-output, the frozen replies and stream events it
-returns, the errors it raises, and the reader of the run record by which it finds a running
-server. An app needs the base dependencies only: no engine, no torch.
+output, the frozen replies and stream events that they return, the errors that they raise, and the
+reader of the run record by which they find a running server. An app needs the base dependencies
+only: no engine, no torch.
 
     config -> plan -> command -> process -> readiness -> client -> benchmark
 
