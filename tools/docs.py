@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from launcher.doctor.table import PROBES
 from launcher.engines.causes import LogCause, SilentCause
 from launcher.engines.sglang.causes.table import CAUSES
 
@@ -57,8 +58,21 @@ def _code(text: str) -> str:
     return f"`` {text} ``" if "`" in text else f"`{text}`"
 
 
+def documented_probes() -> str:
+    """The table of docs/doctor.md: when a probe is amber or red, what helps, and how we know."""
+    header = ("Probe", "Group", "Amber", "Red", "What to do", "Source")
+    rows = [
+        (f"`{probe.name}`", probe.group, probe.amber, probe.red, probe.remedy, probe.source)
+        for probe in PROBES
+    ]
+    return table(header, rows)
+
+
 # Document, from the root of the project -> what stands in its generated part.
-DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {"docs/diagnoses.md": known_causes}
+DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
+    "docs/diagnoses.md": known_causes,
+    "docs/doctor.md": documented_probes,
+}
 
 
 def generate(text: str, part: str) -> str:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from launcher.doctor.probes import NoAnswerError, Row, dotted, probe
 from launcher.doctor.readers import FindProgram, Packages, Readers
 from launcher.doctor.target import ServingTarget
-from launcher.engines.sglang.version import PINNED_SGLANG, installed_sglang_version
 from launcher.errors import EngineMissingError
 
 if TYPE_CHECKING:
@@ -47,16 +46,16 @@ def _python(_: ServingTarget, __: Readers) -> Row:
     amber="another version than the pinned one",
     red="not installed",
     remedy="`uv sync`, or `pip install '.[engine]'`",
-    source="`launcher.engines.sglang.version.PINNED_SGLANG`",
+    source="`launcher.engines.sglang.version.VERIFIED_VERSION`",
 )
-def _sglang(_: ServingTarget, __: Readers) -> Row:
+def _engine(target: ServingTarget, _: Readers) -> Row:
+    name, verified = target.engine.distribution, target.engine.verified_version
     try:
-        version = installed_sglang_version()
+        version = target.engine_version
     except EngineMissingError as error:
-        return Row("sglang", "red", "not installed", PINNED_SGLANG, error.action)
-    is_other = version != PINNED_SGLANG
-    action = f"Flags and causes are known for {PINNED_SGLANG}. {_SYNC}"
-    return Row.judged("sglang", version, PINNED_SGLANG, amber=is_other, action=action)
+        return Row(name, "red", "not installed", verified, error.action)
+    action = f"Flags and causes are known for {verified}. {_SYNC}"
+    return Row.judged(name, version, verified, amber=version != verified, action=action)
 
 
 @_probe(
@@ -206,4 +205,4 @@ def _told(name: str) -> bool:
     return any(_same(name, each) for each in ASKED_BY)
 
 
-PROBES: Final = (_python, _sglang, _versions, _requirements, _kernels, _compilers)
+PROBES: Final = (_python, _engine, _versions, _requirements, _kernels, _compilers)

@@ -1,4 +1,4 @@
-"""All probes, and their table as docs/doctor.md shows it."""
+"""All probes, in the order of docs/doctor.md."""
 
 from __future__ import annotations
 
@@ -14,16 +14,3 @@ PROBES: Final[tuple[Probe, ...]] = (
     *packages.PROBES,
     *hub.PROBES,
 )
-
-
-def table_as_markdown() -> str:
-    """A row for each probe: when it is amber or red, what helps, and how we know."""
-    rows: list[tuple[str, ...]] = [
-        ("Probe", "Group", "Amber", "Red", "What to do", "Source"),
-        *(
-            (f"`{probe.name}`", probe.group, probe.amber, probe.red, probe.remedy, probe.source)
-            for probe in PROBES
-        ),
-    ]
-    heading, *lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([heading, f"|{'---|' * len(rows[0])}", *lines]) + "\n"

@@ -36,12 +36,17 @@ class Engine(Protocol):
 
     Attributes:
         name: for people.
+        distribution: the package that pip knows it by.
         verified_version: the version with which this launcher is verified.
         causes: why it ends, in the order of the search.
     """
 
     @property
     def name(self) -> str:
+        """See above."""
+
+    @property
+    def distribution(self) -> str:
         """See above."""
 
     @property
@@ -64,7 +69,7 @@ class Engine(Protocol):
     def versions(self) -> dict[str, str]:
         """Versions of all packages that decide what a run does, for the run record."""
 
-    def build_command(self, config: ServerConfig, target: CommandTarget) -> Command:
+    def make_command(self, config: ServerConfig, target: CommandTarget) -> Command:
         """The command that serves a configuration; never a key in it."""
 
     def check_command(self, command: Command, config: ServerConfig, version: str) -> None:
@@ -77,8 +82,10 @@ class Engine(Protocol):
             EngineBrokenError: the installed version cannot be asked.
         """
 
-    def refuse_speculation(self, algorithm: str, draft_architecture: str | None) -> str | None:
-        """Why the engine cannot run a speculative algorithm on a CPU, or None where it can."""
+    def refuse_speculation(
+        self, config: ServerConfig, draft_architecture: str | None
+    ) -> str | None:
+        """Why the engine cannot speculate so on a CPU, or None where it can."""
 
     # While it starts and serves
 

@@ -9,7 +9,8 @@ from functools import cached_property
 from launcher.config.gpus import chosen_gpus, needs_known
 from launcher.config.presets import PRESETS, Preset
 from launcher.config.server_config import ServerConfig
-from launcher.engines.sglang.version import installed_sglang_version
+from launcher.engines.engine import Engine
+from launcher.engines.select import engine_of
 from launcher.errors import ModelNotFoundError, NoGpuError, UnknownShapeError
 from launcher.memory.plan import MemoryPlan
 from launcher.models.store import LocalModel, find_in_cache
@@ -72,13 +73,18 @@ class ServingFacts:
         return chosen_gpus(self.config, self.hardware)
 
     @cached_property
+    def engine(self) -> Engine:
+        """What it is served by."""
+        return engine_of(self.config)
+
+    @cached_property
     def engine_version(self) -> str:
-        """The SGLang that is installed.
+        """The engine's version that is installed.
 
         Raises:
             EngineMissingError: none is.
         """
-        return installed_sglang_version()
+        return self.engine.installed_version()
 
     @cached_property
     def target_here(self) -> LocalModel | None:

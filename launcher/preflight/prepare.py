@@ -8,7 +8,6 @@ from pathlib import Path
 from launcher.config.keys import read_keys
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Command, Launch, history_key
-from launcher.engines.sglang.version import PINNED_SGLANG, installed_versions
 from launcher.models.download.hub import Hub
 from launcher.models.download.pull import ensure_model
 from launcher.models.download.request import OnPullEvent, PullRequest, ignore
@@ -21,7 +20,7 @@ from launcher.system.hardware import Hardware, read_cpu_model
 
 
 def plan_command(config: ServerConfig, hardware: Hardware, *, secrets_file: Path) -> Command:
-    """The command for a configuration, held against SGLang's parser; needs no engine.
+    """The command for a configuration, compared with the engine's command line; needs no engine.
 
     A repository id stands for its folder where that is here, and for itself where it is not.
 
@@ -75,7 +74,7 @@ def prepare(
     command = make_command(facts, models, secrets_file)
     history = _history_key(facts, version)
     return Launch(
-        config, command, keys, installed_versions(), detached, history, models.commit, planned
+        config, command, keys, facts.engine.versions(), detached, history, models.commit, planned
     )
 
 
@@ -87,14 +86,16 @@ def prepare_adoption(record: RunRecord, hardware: Hardware, *, detached: bool) -
         InvalidValueError: the key file is no longer what it was.
     """
     config = record.read_config()
-    version = record.versions.get("sglang", PINNED_SGLANG)
+    facts = ServingFacts(config, hardware)
+    engine = facts.engine
+    version = record.versions.get(engine.distribution, engine.verified_version)
     return Launch(
         config,
         Command(record.command, record.environment),
         read_keys(config, os.environ),
         record.versions,
         detached,
-        history_key=_history_key(ServingFacts(config, hardware), version),
+        history_key=_history_key(facts, version),
         model_commit=record.model_commit,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from launcher.doctor.probes import GROUPS, Probe
-from launcher.doctor.table import PROBES, table_as_markdown
+from launcher.doctor.table import PROBES
 from tests.project import PROJECT
 
 DOCUMENT = PROJECT / "docs" / "doctor.md"
@@ -21,12 +21,6 @@ def test_the_table_has_every_probe_with_its_own_words_and_no_other() -> None:
     expected = sorted(PROBES, key=lambda probe: GROUPS.index(probe.group))
 
     assert table == [row_of(probe) for probe in expected]
-
-
-def test_between_the_marks_stands_what_is_generated() -> None:
-    text = DOCUMENT.read_text(encoding="utf-8")
-
-    assert f"\n<!-- generated: make docs -->\n{table_as_markdown()}<!-- end -->\n" in text
 
 
 def test_every_probe_has_a_name_of_its_own_and_what_is_not_green_a_remedy() -> None:

@@ -22,7 +22,8 @@ class SGLangEngine:
     """See `launcher.engines.engine.Engine`, which says what each method is for."""
 
     name = "SGLang"
-    verified_version = version.PINNED_SGLANG
+    distribution = "sglang"
+    verified_version = version.VERIFIED_VERSION
     causes = CAUSES
 
     def installed_version(self) -> str:
@@ -33,7 +34,7 @@ class SGLangEngine:
         """SGLang's, torch's, FlashInfer's and transformers', and our own."""
         return version.installed_versions()
 
-    def build_command(self, config: ServerConfig, target: CommandTarget) -> Command:
+    def make_command(self, config: ServerConfig, target: CommandTarget) -> Command:
         """`python -m sglang.launch_server` with its flags; keys by its `--config` file."""
         return build_command(
             config,
@@ -49,9 +50,13 @@ class SGLangEngine:
         """By the parser of that version, as a table."""
         check_arguments(command, config.extra_args, load_flag_table(version))
 
-    def refuse_speculation(self, algorithm: str, draft_architecture: str | None) -> str | None:
+    def refuse_speculation(
+        self, config: ServerConfig, draft_architecture: str | None
+    ) -> str | None:
         """By what was seen to run with our kernels."""
-        return cpu_settings.refuse_reason(algorithm, draft_architecture)
+        if config.speculative_algorithm is None:
+            return None
+        return cpu_settings.refuse_reason(config.speculative_algorithm, draft_architecture)
 
     def start_log(self) -> SGLangStartLog:
         """Follows the lines that the verified version prints."""

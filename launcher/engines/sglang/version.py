@@ -9,7 +9,7 @@ from typing import Final
 from launcher.errors import EngineMissingError
 
 # Read wherever this project names a file or a behaviour of SGLang without a version.
-PINNED_SGLANG: Final = "0.5.23"
+VERIFIED_VERSION: Final = "0.5.23"
 _VERSIONED: Final = ("specserve", "sglang", "torch", "flashinfer-python", "transformers")
 
 

@@ -13,7 +13,7 @@ from launcher.preflight.facts import ServingFacts
 from launcher.serving import configure, free_port
 from launcher.system.hardware import GIB, Gpu, Hardware, probe_hardware
 
-LOOKED_UP = ("chosen_gpus", "find_in_cache", "find_shape_here", "installed_sglang_version")
+LOOKED_UP = ("chosen_gpus", "find_in_cache", "find_shape_here", "engine_of")
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_launch_looks_each_fact_up_once(looked_up: Counter[str], tmp_path: Pat
 
     prepare.prepare(config, probe_hardware(), secrets_file=tmp_path / "keys", detached=False)
 
-    assert looked_up == {"chosen_gpus": 1, "find_shape_here": 1, "installed_sglang_version": 1}
+    assert looked_up == {"chosen_gpus": 1, "find_shape_here": 1, "engine_of": 1}
 
 
 def test_a_command_needs_neither_shape_nor_plan(looked_up: Counter[str], tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_command_needs_neither_shape_nor_plan(looked_up: Counter[str], tmp_pat
 
     prepare.plan_command(config, machine, secrets_file=tmp_path / "keys")
 
-    assert looked_up == {"chosen_gpus": 1, "find_in_cache": 1, "installed_sglang_version": 1}
+    assert looked_up == {"chosen_gpus": 1, "find_in_cache": 1, "engine_of": 1}
 
 
 def test_what_nobody_asks_for_is_not_looked_up(looked_up: Counter[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from launcher.engines.sglang.plugins import hooks
 from launcher.engines.sglang.plugins.cpu.settings import ENVIRONMENT_SWITCH, parse_cores
-from launcher.engines.sglang.version import PINNED_SGLANG
+from launcher.engines.sglang.version import VERIFIED_VERSION
 
 
 def activate() -> None:
@@ -30,7 +30,7 @@ def activate() -> None:
     except Exception as error:
         raise SystemExit(
             f"specserve: the CPU engine could not be set up in process {os.getpid()}: "
-            f"{type(error).__name__}: {error}. It is written for sglang {PINNED_SGLANG}; "
+            f"{type(error).__name__}: {error}. It is written for sglang {VERIFIED_VERSION}; "
             "check the installed version."
         ) from error
 

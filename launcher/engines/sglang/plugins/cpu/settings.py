@@ -11,7 +11,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Final
 
-from launcher.engines.sglang.version import PINNED_SGLANG
+from launcher.engines.sglang.version import VERIFIED_VERSION
 
 ENVIRONMENT_SWITCH: Final = "SPECSERVE_CPU_ENGINE"
 
@@ -175,7 +175,7 @@ def refuse_reason(speculative_algorithm: str, draft_architecture: str | None = N
         return f"{algorithm} speculation was never seen to run without a GPU."
     if algorithm == "STANDALONE" and draft_architecture == "Glm4MoeForCausalLM":
         return (
-            f"SGLang {PINNED_SGLANG} loads a standalone draft model of class Glm4MoeForCausalLM "
+            f"SGLang {VERIFIED_VERSION} loads a standalone draft model of class Glm4MoeForCausalLM "
             "as a NextN layer, and its first prefill fails."
         )
     missing = [tool for tool in ("c++", "ninja") if shutil.which(tool) is None]

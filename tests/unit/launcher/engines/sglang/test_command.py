@@ -24,11 +24,11 @@ from launcher.engines.sglang.command import (
 )
 from launcher.engines.sglang.flags import FlagTable, load_flag_table
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
-from launcher.engines.sglang.version import PINNED_SGLANG
+from launcher.engines.sglang.version import VERIFIED_VERSION
 from launcher.errors import ConfigError, LauncherError, SecretInArgumentsError, UnknownFlagError
 from tests.unit.launcher.examples import SECRET, configs, make_config
 
-SGLANG = load_flag_table(PINNED_SGLANG)
+SGLANG = load_flag_table(VERIFIED_VERSION)
 
 
 def build(config: ServerConfig, **options: Any) -> Command:

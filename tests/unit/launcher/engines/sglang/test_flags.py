@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from launcher.engines.sglang import flags
 from launcher.engines.sglang.dump_flags import describe
 from launcher.engines.sglang.flags import FlagTable, ask_sglang, load_flag_table
-from launcher.engines.sglang.version import PINNED_SGLANG, installed_sglang_version
+from launcher.engines.sglang.version import VERIFIED_VERSION, installed_sglang_version
 from launcher.errors import EngineBrokenError, EngineMissingError, UnknownFlagError
 from tests.unit.launcher.examples import SECRET
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def sglang() -> FlagTable:
-    return load_flag_table(PINNED_SGLANG)
+    return load_flag_table(VERIFIED_VERSION)
 
 
 class RaisingParser(argparse.ArgumentParser):
@@ -131,7 +131,7 @@ def test_an_unknown_option_is_refused_with_the_nearest(sglang: FlagTable) -> Non
         sglang.check([f"--speculative-num-step-s={SECRET}"])
 
     assert caught.value.problem == (
-        f"The command line of SGLang {PINNED_SGLANG} has no option --speculative-num-step-s "
+        f"The command line of SGLang {VERIFIED_VERSION} has no option --speculative-num-step-s "
         "(did you mean '--speculative-num-steps'?)."
     )
 
@@ -216,7 +216,7 @@ def test_a_missing_engine_is_told_with_what_installs_it(monkeypatch: pytest.Monk
 
 @pytest.mark.usefixtures("unasked")
 def test_the_table_of_the_pinned_version_ships_with_the_launcher(tmp_path: Path) -> None:
-    assert load_flag_table(PINNED_SGLANG, cache=tmp_path).version == PINNED_SGLANG
+    assert load_flag_table(VERIFIED_VERSION, cache=tmp_path).version == VERIFIED_VERSION
     assert list(tmp_path.iterdir()) == []
 
 
