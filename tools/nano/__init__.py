@@ -1,7 +1,8 @@
 """Training and evaluation of the embedded nano model, `launcher/nano`.
 
-Its MODEL_CARD.md says what it can do; shape, added tokens and chat template are defined there.
+Its MODEL_CARD.md says what it can do; the chat template is defined there.
 
+    tokens -> shape                                         its vocabulary and dimensions
     words, dialogue -> sums, tasks, tool_use, talk -> data  what it learns
     tokenizer, make_tokenizer                               how text becomes tokens
     experts -> network -> draft, generate                   what is computed
