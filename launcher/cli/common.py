@@ -65,6 +65,6 @@ def show_failure(error: SpecserveError, *, as_json: bool) -> None:
         click.echo(json.dumps(fields))
         return
     from launcher.cli.display import consoles  # noqa: PLC0415
-    from launcher.cli.display.start import show_error  # noqa: PLC0415
+    from launcher.cli.display.progress import show_error  # noqa: PLC0415
 
     show_error(consoles.err(), error)

@@ -44,7 +44,7 @@ def down(*, name: str, every: bool, as_json: bool) -> None:
     from dataclasses import asdict  # noqa: PLC0415
 
     from launcher.cli.display import consoles  # noqa: PLC0415
-    from launcher.cli.display.start import show_stop  # noqa: PLC0415
+    from launcher.cli.display.progress import show_stop  # noqa: PLC0415
     from launcher.supervision.stop import stop_server  # noqa: PLC0415
 
     stores = list_stores() if every else [RunStore(name)]

@@ -9,7 +9,7 @@ import click
 
 from launcher.cli.common import EXIT_INTERRUPTED, json_option, print_json
 from launcher.cli.display import consoles, starting
-from launcher.cli.display.start import show_config
+from launcher.cli.display.progress import show_config
 from launcher.cli.options import config_options, resolve_options
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import ResolvedConfig

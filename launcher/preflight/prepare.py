@@ -13,7 +13,7 @@ from launcher.models.download.pull import ensure_model
 from launcher.models.download.request import OnPullEvent, PullRequest, ignore
 from launcher.models.store import LocalModel
 from launcher.preflight import checks
-from launcher.preflight.engine import check_engine, make_command
+from launcher.preflight.command import check_engine, make_command
 from launcher.preflight.facts import ServedModels, ServingFacts
 from launcher.state.record import RunRecord
 from launcher.system.hardware import Hardware, read_cpu_model

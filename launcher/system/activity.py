@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from launcher.system.proc import ProcessStat, read_proc, read_stat
+from launcher.system.proc_stat import ProcessStat, read_proc, read_stat
 from launcher.system.process import ProcessIdentity
 
 # What torch's extensions, Triton, FlashInfer and TVM run, by the name that the kernel keeps of

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from launcher.names import RUN_ID_VARIABLE
-from launcher.system.proc import all_pids, read_stat
+from launcher.system.proc_stat import all_pids, read_stat
 from launcher.system.process import ProcessIdentity, boot_id, wait_until_gone
 
 _POLL_SECONDS: Final = 0.02

@@ -14,7 +14,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from launcher.system.proc import read_stat
+from launcher.system.proc_stat import read_stat
 
 _POLL_SECONDS: Final = 0.02
 

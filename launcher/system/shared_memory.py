@@ -17,7 +17,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from launcher.system.proc import all_pids
+from launcher.system.proc_stat import all_pids
 from launcher.system.process import ProcessIdentity, boot_id
 
 ROOT: Final = Path("/dev/shm")  # noqa: S108  # where shm_open(3) puts segments, not a scratch file

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from launcher.cli.display import consoles
-from launcher.cli.display.start import StartDisplay, show_ready
+from launcher.cli.display.progress import StartDisplay, show_ready
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Launch
 from launcher.engines.phases import Phase

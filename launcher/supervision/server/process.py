@@ -16,7 +16,7 @@ from launcher.supervision.server import bind
 
 if TYPE_CHECKING:
     from launcher.engines.launch import Command
-from launcher.system.proc import read_stat
+from launcher.system.proc_stat import read_stat
 from launcher.system.process import ProcessIdentity, boot_id
 
 

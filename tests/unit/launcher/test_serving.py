@@ -128,7 +128,7 @@ def test_fields_that_make_no_sense_leave_nothing(store: RunStore, fields: dict[s
 def test_what_this_machine_cannot_serve_leaves_nothing(
     store: RunStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launcher.preflight.engine.sys.platform", "darwin")
+    monkeypatch.setattr("launcher.preflight.command.sys.platform", "darwin")
 
     with pytest.raises(LauncherError, match="runs on Linux"), serving(FIELDS, name=NAME):
         pytest.fail("it cannot be served")

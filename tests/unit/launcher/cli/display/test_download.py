@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from launcher.cli.display.download import PullDisplay, show_finished
-from launcher.cli.display.start import StartDisplay
+from launcher.cli.display.progress import StartDisplay
 from launcher.models.download.events import (
     FileProgress,
     FileVerified,

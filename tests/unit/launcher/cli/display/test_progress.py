@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from launcher.cli.display.start import StartDisplay, show_config, show_error, show_ready, show_stop
+from launcher.cli.display.progress import (
+    StartDisplay,
+    show_config,
+    show_error,
+    show_ready,
+    show_stop,
+)
 from launcher.config.server_config import ServerConfig
 from launcher.engines.phases import Phase
 from launcher.errors import PortInUseError
