@@ -41,21 +41,10 @@ class Engine(Protocol):
         causes: why it ends, in the order of the search.
     """
 
-    @property
-    def name(self) -> str:
-        """See above."""
-
-    @property
-    def distribution(self) -> str:
-        """See above."""
-
-    @property
-    def verified_version(self) -> str:
-        """See above."""
-
-    @property
-    def causes(self) -> CauseTable:
-        """See above."""
+    name: str
+    distribution: str
+    verified_version: str
+    causes: CauseTable
 
     # Before a start
 

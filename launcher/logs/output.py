@@ -82,36 +82,24 @@ class ServerOutput(Output):
 
     The supervisor holds the reading end of the server's pipe too, so that the pipe does not break
     while there is no collector.
+
+    Args:
+        log_file: appended to; see `launcher.logs.files.begin`.
+        secrets: texts that never reach the file, `on_line` or `tail`.
+        on_line: called for each line, in a thread. Lines are skipped where it is so slow that a
+            megabyte of them waits.
+        on_restart: called in the thread with each collector that replaces one.
+        rotate_bytes: size at which the log is rotated.
+        keep_files: how many rotated files there may be.
+
+    Raises:
+        OSError: the system refuses another process, or descriptors.
     """
 
     collector: ProcessIdentity
 
     def __init__(
         self,
-        settings: CollectorSettings,
-        on_line: Callable[[str], None],
-        on_restart: Callable[[ProcessIdentity], None],
-    ) -> None:
-        super().__init__(on_line)
-        self.restarts = 0
-        self._settings = settings
-        self._on_restart = on_restart
-        self._closing = threading.Event()
-        self._read_end, self.write_end = os.pipe()
-        self._open_ends = {self._read_end, self.write_end}
-        try:
-            enlarge_pipe(self.write_end)
-            self._current = CollectorProcess.spawn(settings, self._read_end, in_the_middle=False)
-        except OSError:
-            self._close(self._read_end, self.write_end)
-            raise
-        self.collector = self._current.identity
-        self._thread = threading.Thread(target=self._run, name="server-output", daemon=True)
-        self._thread.start()
-
-    @classmethod
-    def start(
-        cls,
         *,
         log_file: Path,
         secrets: Iterable[str],
@@ -119,23 +107,27 @@ class ServerOutput(Output):
         on_restart: Callable[[ProcessIdentity], None] = lambda _: None,
         rotate_bytes: int = ROTATE_BYTES,
         keep_files: int = KEEP_FILES,
-    ) -> ServerOutput:
-        """Start a collector, and a thread that takes its lines.
-
-        Args:
-            log_file: appended to; see `launcher.logs.files.begin`.
-            secrets: texts that never reach the file, `on_line` or `tail`.
-            on_line: called for each line, in the thread. Lines are skipped where it is so slow that
-                a megabyte of them waits.
-            on_restart: called in the thread with each collector that replaces one.
-            rotate_bytes: size at which the log is rotated.
-            keep_files: how many rotated files there may be.
-
-        Raises:
-            OSError: the system refuses another process, or descriptors.
-        """
-        settings = CollectorSettings(log_file.absolute(), tuple(secrets), rotate_bytes, keep_files)
-        return cls(settings, on_line, on_restart)
+    ) -> None:
+        super().__init__(on_line)
+        self.restarts = 0
+        self._settings = CollectorSettings(
+            log_file.absolute(), tuple(secrets), rotate_bytes, keep_files
+        )
+        self._on_restart = on_restart
+        self._closing = threading.Event()
+        self._read_end, self.write_end = os.pipe()
+        self._open_ends = {self._read_end, self.write_end}
+        try:
+            enlarge_pipe(self.write_end)
+            self._current = CollectorProcess.spawn(
+                self._settings, self._read_end, in_the_middle=False
+            )
+        except OSError:
+            self._close(self._read_end, self.write_end)
+            raise
+        self.collector = self._current.identity
+        self._thread = threading.Thread(target=self._run, name="server-output", daemon=True)
+        self._thread.start()
 
     def close_write_end(self) -> None:
         """Let go of the server's end, once it has its own: the output ends with the server."""

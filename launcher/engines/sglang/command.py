@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
-from launcher.engines.launch import Command
+from launcher.engines.launch import Command, CommandTarget
 from launcher.engines.sglang.flags import FlagTable
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
 from launcher.errors import ConfigError, SecretInArgumentsError
 from launcher.names import REDACT_VARIABLE
-from launcher.system.hardware import Gpu
 
 MODULE: Final = "sglang.launch_server"
 
@@ -60,14 +58,7 @@ CONFIG_FLAG: Final = "--config"
 
 
 def build_command(
-    config: ServerConfig,
-    *,
-    python: str,
-    cpus: tuple[int, ...],
-    upstream_cpu_kernels: bool = False,
-    python_path: str = "",
-    gpus: tuple[Gpu, ...] = (),
-    secrets_file: Path | None = None,
+    config: ServerConfig, target: CommandTarget, *, upstream_cpu_kernels: bool = False
 ) -> Command:
     """Turn a configuration into the command that serves it.
 
@@ -75,16 +66,13 @@ def build_command(
 
     Args:
         config: what to serve.
-        python: interpreter that has SGLang installed.
-        cpus: processors that the server may use; divided among the ranks on a CPU.
+        target: on what; its processors are divided among the ranks on a CPU, its PYTHONPATH is kept
+            behind what the CPU engine puts there.
         upstream_cpu_kernels: SGLang's own CPU kernels are installed, so ours stay out.
-        python_path: the caller's PYTHONPATH, kept behind what the CPU engine puts there.
-        gpus: where to serve; none: the first ones that CUDA shows.
-        secrets_file: YAML file with the keys, in SGLang's own form; unset where there is no key.
     """
-    arguments = [python, "-m", MODULE]
-    if secrets_file is not None:
-        arguments += [CONFIG_FLAG, str(secrets_file)]
+    arguments = [target.python, "-m", MODULE]
+    if target.secrets_file is not None:
+        arguments += [CONFIG_FLAG, str(target.secrets_file)]
     for field, flag in VALUE_FLAGS.items():
         value = getattr(config, field)
         if value is not None and _applies(config, field):
@@ -97,23 +85,23 @@ def build_command(
     # `dump_stacks`. SGLang names its children by setproctitle, which writes over the beginning
     # of their environment, and so over what proves them ours, unless SPT_NOENV is set.
     environment = {"PYTHONFAULTHANDLER": "1", "SPT_NOENV": "1"}
-    if secrets_file is not None:
+    if target.secrets_file is not None:
         environment[REDACT_VARIABLE] = "1"
     hub_ids = [word for word in config.extra_args if re.fullmatch(REPOSITORY_PATTERN, word)]
     if not config.is_repository and not hub_ids:
         # Everything is here: a hub that is slow or away must not delay the start.
         environment["HF_HUB_OFFLINE"] = "1"
-    if gpus:
+    if target.gpus:
         # By name: CUDA counts in another order than the driver.
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in gpus)
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in target.gpus)
     if config.device == "cpu":
         given = {argument.partition("=")[0] for argument in config.extra_args} | {"--device"}
         arguments += _without(cpu_settings.server_arguments(), given)
         environment |= cpu_settings.server_environment(
-            cpus,
+            target.cpus,
             config.tp_size,
             own_kernels=not upstream_cpu_kernels,
-            python_path=python_path,
+            python_path=target.python_path,
         )
     return Command(tuple(arguments) + config.extra_args, MappingProxyType(environment))
 

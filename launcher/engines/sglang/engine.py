@@ -36,15 +36,8 @@ class SGLangEngine:
 
     def make_command(self, config: ServerConfig, target: CommandTarget) -> Command:
         """`python -m sglang.launch_server` with its flags; keys by its `--config` file."""
-        return build_command(
-            config,
-            python=target.python,
-            cpus=target.cpus,
-            upstream_cpu_kernels=cpu_settings.upstream_kernels_installed(),
-            python_path=target.python_path,
-            gpus=target.gpus,
-            secrets_file=target.secrets_file,
-        )
+        upstream = cpu_settings.upstream_kernels_installed()
+        return build_command(config, target, upstream_cpu_kernels=upstream)
 
     def check_command(self, command: Command, config: ServerConfig, version: str) -> None:
         """By the parser of that version, as a table."""

@@ -71,7 +71,7 @@ def launch_server(
     store.write_secrets(context.launch.keys)
     log_files.begin(store.log_file, config.log_keep_files)
     try:
-        output = ServerOutput.start(
+        output = ServerOutput(
             log_file=store.log_file,
             secrets=context.launch.keys.values(),
             on_line=on_line,

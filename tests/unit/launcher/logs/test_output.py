@@ -44,7 +44,7 @@ class Server:
         self.log_file = log_file
         self.seen: list[tuple[str, str]] = []
         self.replacements: list[ProcessIdentity] = []
-        self.output = ServerOutput.start(
+        self.output = ServerOutput(
             log_file=log_file,
             secrets=secrets,
             on_line=lambda line: self.seen.append((threading.current_thread().name, line)),
@@ -315,7 +315,7 @@ from pathlib import Path
 from launcher.logs.output import ServerOutput
 
 log_file, writer = Path(sys.argv[1]), sys.argv[2]
-output = ServerOutput.start(log_file=log_file, secrets=(), on_line=lambda line: None)
+output = ServerOutput(log_file=log_file, secrets=(), on_line=lambda line: None)
 server = subprocess.Popen(
     [sys.executable, "-c", writer], stdout=output.write_end, start_new_session=True
 )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from launcher.config.presets import GLM_AIR_FP8, PRESETS, Preset
 from launcher.config.server_config import ServerConfig
-from launcher.engines.launch import Command
+from launcher.engines.launch import Command, CommandTarget
 from launcher.engines.sglang.command import (
     MODULE,
     SECRET_FLAGS,
@@ -31,8 +31,9 @@ from tests.unit.launcher.examples import SECRET, configs, make_config
 SGLANG = load_flag_table(VERIFIED_VERSION)
 
 
-def build(config: ServerConfig, **options: Any) -> Command:
-    return build_command(config, **{"python": "/env/bin/python", "cpus": (0, 1, 2, 3), **options})
+def build(config: ServerConfig, *, upstream_cpu_kernels: bool = False, **options: Any) -> Command:
+    target = CommandTarget(**{"python": "/env/bin/python", "cpus": (0, 1, 2, 3), **options})
+    return build_command(config, target, upstream_cpu_kernels=upstream_cpu_kernels)
 
 
 def pairs(arguments: tuple[str, ...]) -> dict[str, str]:
