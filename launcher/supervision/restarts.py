@@ -7,7 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from launcher.config.server_config import ServerConfig
+from launcher.config.server_config import RestartPolicy, ServerConfig
+from launcher.diagnosis.conclusion import Failed
+from launcher.engines.causes import Retry
+from launcher.errors import StopError
+from launcher.state.states import SERVING_STATES, ServerState
 
 # The share of a pause that is left to chance, so that servers which fell together, as when a disk
 # or a driver hung, do not all come back at once.
@@ -20,6 +24,26 @@ class RestartDecision:
 
     failures: int
     seconds: float | None
+
+
+def refuse_restart(
+    end: Failed, policy: RestartPolicy, *, has_served: bool, state: ServerState
+) -> ServerState | None:
+    """The state in which a failed server is left for good; None where it may be started again.
+
+    Args:
+        end: of its last run.
+        policy: of its configuration.
+        has_served: it was READY under this supervisor, in whichever run.
+        state: its last one in that run.
+    """
+    useless = end.retry is Retry.NEVER or (end.retry is Retry.ONCE_SERVED and not has_served)
+    # Something of it is left, or the same arguments would fail again.
+    if isinstance(end.error, StopError) or useless:
+        return ServerState.FATAL
+    if policy == "never" or (policy == "on-failure" and end.clean):
+        return ServerState.EXITED if state in SERVING_STATES else ServerState.FATAL
+    return None
 
 
 class RestartBudget:

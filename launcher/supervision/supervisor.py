@@ -11,17 +11,16 @@ from datetime import UTC, datetime, timedelta
 
 from launcher.diagnosis import failures as diagnosis
 from launcher.diagnosis.conclusion import Failed, Stopped
-from launcher.engines.causes import Retry
 from launcher.engines.launch import Launch
-from launcher.errors import LauncherError, StopError
+from launcher.errors import LauncherError
 from launcher.state.events import Event, ServerCrashed, ServerFailed, ServerStopped
 from launcher.state.record import RunRecord
-from launcher.state.states import SERVING_STATES, ServerState
+from launcher.state.states import ServerState
 from launcher.state.store import RunStore
 from launcher.supervision.journal import Journal
 from launcher.supervision.mailbox import Item, Mailbox, Request, Timer
 from launcher.supervision.notify import Notifier
-from launcher.supervision.restarts import RestartBudget
+from launcher.supervision.restarts import RestartBudget, refuse_restart
 from launcher.supervision.run.context import Dependencies
 from launcher.supervision.run.loop import Run
 from launcher.system.members import adopt_orphans
@@ -149,7 +148,14 @@ class Supervisor:
             LauncherError: there is no restart.
         """
         self._has_served = self._has_served or end.served_seconds > 0
-        self._refuse_restart(end)
+        left_in = refuse_restart(
+            end,
+            self._launch.config.restart,
+            has_served=self._has_served,
+            state=self._journal.record.state,
+        )
+        if left_in is not None:
+            self._give_up(end.error, left_in)
         pause = self._budget.fail(served_seconds=end.served_seconds)
         if pause.seconds is None:
             self._give_up(diagnosis.crash_loop(end.error, failures=pause.failures))
@@ -187,17 +193,6 @@ class Supervisor:
         )
         self._mailbox.clear()
         self._mailbox.set(Timer.RESTART, seconds)
-
-    def _refuse_restart(self, end: Failed) -> None:
-        """Raise the failure where another start would be wrong, or no use."""
-        policy = self._launch.config.restart
-        if isinstance(end.error, StopError) or end.retry is Retry.NEVER:
-            self._give_up(end.error)
-        if end.retry is Retry.ONCE_SERVED and not self._has_served:
-            self._give_up(end.error)
-        if policy == "never" or (policy == "on-failure" and end.clean):
-            served = self._journal.record.state in SERVING_STATES
-            self._give_up(end.error, ServerState.EXITED if served else ServerState.FATAL)
 
     def _give_up(self, error: LauncherError, state: ServerState = ServerState.FATAL) -> None:
         self._journal.move(state, last_failure=error.problem)
