@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -48,6 +47,7 @@ from benchmarks.running.missing import PROBLEM, Problem, missing
 from benchmarks.workloads.files import read_jsonl
 from benchmarks.workloads.workload import Workload
 from launcher.system.files import replace_file
+from launcher.system.locks import open_locked
 
 RESERVED_BYTES: Final = 8 * 1024**2
 T = TypeVar("T")
@@ -113,18 +113,15 @@ class ResultsFolder:
             StorageError: another run holds it, or it cannot be made.
         """
         with self._storing():
-            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock = open_locked(self.path / "lock")
             except BlockingIOError:
                 raise StorageError(
                     f"Another run is writing to {self.path}.",
                     action="Wait for its end, or name another folder.",
                 ) from None
+        with lock:
             yield
-        finally:
-            os.close(descriptor)
 
     def read_plan(self) -> Plan:
         """The plan of the run.

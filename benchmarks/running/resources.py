@@ -8,25 +8,20 @@ import statistics
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.records import GpuUse
 from launcher.state.record import RunRecord
 from launcher.system.members import find_members
+from launcher.system.proc_stat import read_stat
 
 GPU_SAMPLE_SECONDS: Final = 0.2
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a process and of its children that have ended; 0 where it has just ended.
-
-    Source: proc(5), /proc/PID/stat, fields 14 to 17, in clock ticks.
-    """
+    """CPU time of a process and of its children that have ended; 0 where it has just ended."""
     with contextlib.suppress(OSError):
-        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        ticks = sum(int(field) for field in fields[11:15])
-        return ticks / float(os.sysconf("SC_CLK_TCK"))
+        return read_stat(pid).cpu_ticks / float(os.sysconf("SC_CLK_TCK"))
     return 0.0
 
 
