@@ -2,7 +2,7 @@
 
 A metric of a request takes its record and returns seconds, tokens or a share, or None where there
 is no value. A metric of a cell takes the cell and its requests. Sources that are installed with
-this project are cited by file: sglang 0.5.23, guidellm 0.8.1.
+this project are cited by file: sglang, guidellm 0.8.1.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ Formula, for a request that ended well, t by `time.perf_counter`:
 Medians are numpy's. The backend is `vllm-chat`, which has the same request function as
 `sglang-oai-chat`, but does not ask the server for `/server_info` before it stops the clock.
 
-Source: sglang 0.5.23, benchmark/serving.py (async_request_openai_chat_completions, benchmark,
+Source: sglang, benchmark/serving.py (async_request_openai_chat_completions, benchmark,
 calculate_metrics), benchmark/datasets/openai_dataset.py.
 """
 

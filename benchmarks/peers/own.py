@@ -28,7 +28,7 @@ def ours(
     All from the sending, as the other tools do: the report's own latency in an open loop counts
     from the moment at which a request was due (`benchmarks.analysis.metrics`), and is longer.
 
-    Source: sglang 0.5.23, benchmark/serving.py, calculate_metrics.
+    Source: sglang, benchmark/serving.py, calculate_metrics.
 
     Args:
         cell: when it ran.

@@ -4,7 +4,7 @@ One at a time, so that every prompt meets a batch of one. The baseline answers a
 prompts at once: batches of other sizes round differently, as they do in service, and what differs
 then differs without any speculation. That is the noise floor.
 
-Source: `logprobs` and `top_logprobs` of OpenAI's chat completions; SGLang 0.5.23 gives the tokens
+Source: `logprobs` and `top_logprobs` of OpenAI's chat completions; SGLang gives the tokens
 of reasoning and of tool calls there too, before its parsers take the text apart.
 """
 

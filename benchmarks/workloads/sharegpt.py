@@ -1,6 +1,6 @@
 """ShareGPT-format conversations: the first question of each, at its answer's length. Pure: no I/O.
 
-As `sglang.bench_serving` does with this format (SGLang 0.5.23, `benchmark/datasets/sharegpt.py`):
+As `sglang.bench_serving` does with this format (SGLang, `benchmark/datasets/sharegpt.py`):
 one question, no history; the answer's length from the recorded answer, kept by `ignore_eos`; what
 has fewer than two turns, or fewer than two tokens, is left out. Other than there, the length is
 estimated without a tokenizer, a system turn is kept, and the question is the first turn of a human

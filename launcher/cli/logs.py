@@ -24,7 +24,7 @@ _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
 _DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _TIME_OF_DAY: Final = re.compile(r"\d\d?:\d\d(:\d\d)?")
-# "[2026-11-23 15:14:20] ", "[2026-11-23 15:14:20.123 TP1] ": sglang 0.5.23, srt/utils/common.py,
+# "[2026-11-23 15:14:20] ", "[2026-11-23 15:14:20.123 TP1] ": sglang, srt/utils/common.py,
 # `configure_logger`, and uvicorn with the same date.
 _LINE_TIME: Final = re.compile(rb"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")
 _LINE_TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S"

@@ -20,12 +20,12 @@ from launcher.text import human_bytes
 # Source: "CUDA Compatibility", minor version compatibility, table 1: the least branch of the
 # driver for each major version of CUDA.
 LEAST_DRIVER: Final[Mapping[int, int]] = {11: 450, 12: 525, 13: 580}
-# Below, SGLang refuses. Source: sglang 0.5.23,
+# Below, SGLang refuses. Source: sglang,
 # srt/model_executor/model_runner_components/load_model_utils.py.
 LEAST_CAPABILITY: Final = (7, 5)
 # Below, SGLang takes float16 where bfloat16 is asked for: the same file.
 BFLOAT16_CAPABILITY: Final = (8, 0)
-# FP8 in hardware. Source: sglang 0.5.23,
+# FP8 in hardware. Source: sglang,
 # srt/layers/quantization/compressed_tensors/schemes/compressed_tensors_w8a8_fp8.py: 89.
 FP8_CAPABILITY: Final = (8, 9)
 # Most shared memory that a block may opt in to. By table and not by the driver: asking CUDA would
@@ -50,7 +50,7 @@ SHARED_MEMORY_PER_BLOCK_BYTES: Final[Mapping[tuple[int, int], int]] = {
 # usual ones asked for 147,456 (sglang issue 8513).
 # Formula: stages in flight x block K x (block M + block N), one byte each: 3 x 128 x (128 + 256),
 # and 2 x 256 x (64 + 128).
-# Source: sglang 0.5.23, srt/layers/moe/moe_runner/triton_utils/fused_moe_triton_config.py.
+# Source: sglang, srt/layers/moe/moe_runner/triton_utils/fused_moe_triton_config.py.
 FP8_SHARED_MEMORY_BYTES: Final = 128 * 1024
 # A driver with nothing on a GPU keeps some hundred MiB of it.
 _FREE_SHARE: Final = 0.9
@@ -215,7 +215,7 @@ def _faults(gpu: Gpu, state: GpuState) -> Iterator[tuple[Status, str, str]]:
     amber="below 8.0: float16 instead of bfloat16; below 8.9 with an FP8 model: no FP8 in hardware",
     red="below 7.5, or below what the preset needs",
     remedy="a newer GPU, or `--preset nano`",
-    source="sglang 0.5.23, `load_model_utils.py` and `compressed_tensors_w8a8_fp8.py`",
+    source="sglang, `load_model_utils.py` and `compressed_tensors_w8a8_fp8.py`",
 )
 @_for_each_gpu
 def _capability(target: ServingTarget, gpu: Gpu) -> Row:
@@ -251,7 +251,7 @@ def _capability(target: ServingTarget, gpu: Gpu) -> Row:
     amber=f"an FP8 model and less than {FP8_SHARED_MEMORY_BYTES:,} bytes a block, so that SGLang "
     "takes smaller blocks; or a capability that the table lacks",
     remedy="tune the kernel, or a checkpoint without FP8",
-    source="CUDA C++ Programming Guide, by compute capability; sglang 0.5.23, "
+    source="CUDA C++ Programming Guide, by compute capability; sglang, "
     "`fused_moe_triton_config.py`; sglang issue 8513",
 )
 @_for_each_gpu

@@ -14,7 +14,7 @@ from launcher.system.hardware import GIB
 from launcher.text import human_bytes
 
 # SGLang raises the soft limit to it as far as the hard one lets it.
-# Source: sglang 0.5.23, srt/utils/common.py, set_ulimit.
+# Source: sglang, srt/utils/common.py, set_ulimit.
 OPEN_FILES: Final = 65_535
 # Source: NCCL user guide, "Troubleshooting", "Docker": `--shm-size=1g --ulimit memlock=-1`.
 NCCL_SHARED_BYTES: Final = 1 * GIB
@@ -29,7 +29,7 @@ _probe = partial(probe, "limits")
     "open-files",
     amber=f"the hard limit is below {OPEN_FILES:,}",
     remedy="`docker run --ulimit nofile=65535`, limits.conf(5)",
-    source="sglang 0.5.23, `set_ulimit`",
+    source="sglang, `set_ulimit`",
 )
 def _open_files(_: ServingTarget, readers: Readers) -> Row:
     soft, hard = map(_endless, readers.limit("RLIMIT_NOFILE"))

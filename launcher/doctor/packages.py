@@ -132,7 +132,7 @@ def _kernels(_: ServingTarget, readers: Readers) -> Iterator[Row]:
     amber="nvcc, ninja or a C++ compiler is missing, or nvcc is older than torch's CUDA; only "
     "where a GPU is needed",
     remedy="the CUDA toolkit and CUDA_HOME, ninja, g++; activate the environment",
-    source="sglang 0.5.23, `kernels/jit/utils/compile/toolchain.py`, and flashinfer 0.7.2, "
+    source="sglang, `kernels/jit/utils/compile/toolchain.py`, and flashinfer 0.7.2, "
     "`jit/cpp_ext.py`: CUDA_HOME, CUDA_PATH, nvcc on PATH, `/usr/local/cuda`; docs/diagnoses.md, "
     "`kernel-compiler-missing`",
 )

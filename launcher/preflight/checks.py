@@ -29,7 +29,7 @@ from launcher.text import human_bytes
 ENGINE_HOST_BYTES: Final = int(2.4 * GIB)
 FURTHER_RANK_HOST_BYTES: Final = int(0.7 * GIB)
 # Of /dev/shm. Each group of ranks has a queue of 24 MiB in it, measured with two ranks on a CPU
-# (sglang 0.5.23, srt/distributed/device_communicators/shm_broadcast.py); NCCL may want more.
+# (sglang, srt/distributed/device_communicators/shm_broadcast.py); NCCL may want more.
 RANKS_SHARED_BYTES: Final = 32 * MIB
 SHARED_BYTES: Final = 1 * MIB
 

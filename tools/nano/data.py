@@ -166,8 +166,8 @@ def draw(words: Words, mixture: Mapping[str, float]) -> Dialogue:
 def answer_in_json(words: Words, dialogue: Dialogue) -> None:
     """Write a dialogue's last answer as a grammar would have it.
 
-    Calls become the list that SGLang asks for when a call is required (0.5.23,
-    srt/function_call/utils.py, `get_json_schema_constraint`); any other answer a value of an
+    Calls become the list that SGLang asks for when a call is required
+    (srt/function_call/utils.py, `get_json_schema_constraint`); any other answer a value of an
     object, beside the numbers of the question.
     """
     last = dialogue.messages[-1]

@@ -65,7 +65,7 @@ class Result:
         """Tokens for each verify round, over all of the set's requests.
 
         Formula: (tokens after - before) / (rounds after - before)
-        Source: `spec_accept_length` of SGLang 0.5.23, which counts the prefill's token, too.
+        Source: `spec_accept_length` of SGLang, which counts the prefill's token, too.
         """
         return self._per_round(0.0)
 

@@ -1,7 +1,7 @@
 """GLM-4.5's architecture in PyTorch, for training on a CPU: the main model and its NextN layer.
 
 Held against transformers' `Glm4MoeForCausalLM` by a unit test. The NextN layer is run as
-SGLang runs it (srt/models/glm4_moe_nextn.py, 0.5.23): it reads the embedding of the next token
+SGLang runs it (srt/models/glm4_moe_nextn.py): it reads the embedding of the next token
 beside the hidden state behind the last norm, and shares embedding and head with the model.
 """
 

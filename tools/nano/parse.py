@@ -1,6 +1,6 @@
 """Reads an answer's text as the server's parsers for `glm45` do: reasoning, content, calls.
 
-Source: sglang 0.5.23, srt/parser/reasoning_parser.py, srt/function_call/glm4_moe_detector.py.
+Source: sglang, srt/parser/reasoning_parser.py, srt/function_call/glm4_moe_detector.py.
 """
 
 import json

@@ -19,7 +19,7 @@ from launcher.system.process import ProcessIdentity, wait_until_gone
 
 POLL_SECONDS: Final = 0.01
 GRACE_SECONDS: Final = 5.0
-# managers/load_snapshot.py and utils/stale_shm_cleanup.py of sglang 0.5.23; the others are Python's
+# managers/load_snapshot.py and utils/stale_shm_cleanup.py of sglang; the others are Python's
 # own names for its shared memory and semaphores, which SGLang uses too.
 SEGMENT_KINDS: Final = {
     "sglang_": "SGLang's",

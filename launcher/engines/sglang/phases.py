@@ -1,6 +1,6 @@
 """The phases of a start, read from the server's output. Pure: lines in, facts out.
 
-Source: the log lines of sglang 0.5.23, each named beside its pattern.
+Source: the log lines of sglang, each named beside its pattern.
 """
 
 from __future__ import annotations

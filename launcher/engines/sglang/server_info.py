@@ -12,7 +12,7 @@ from launcher.system.hardware import GIB
 
 
 class _MemoryUsage(BaseModel):
-    """Source: sglang 0.5.23, managers/scheduler_components/memory_usage.py; sizes are in GiB."""
+    """Source: sglang, managers/scheduler_components/memory_usage.py; sizes are in GiB."""
 
     weight: float
     kvcache: float
