@@ -81,7 +81,7 @@ def _metavar(info: FieldInfo) -> str:
     return {int: "INTEGER", float: "NUMBER", Path: "FILE"}.get(kinds[0], "TEXT")
 
 
-def resolve_options(options: dict[str, Any], **seams: Any) -> ResolvedConfig:
+def resolve_options(options: dict[str, Any], **dependencies: Any) -> ResolvedConfig:
     """What the options of a command line, over weaker sources, say to serve."""
     flags = {
         # An empty value unsets what a weaker source has set.
@@ -96,5 +96,5 @@ def resolve_options(options: dict[str, Any], **seams: Any) -> ResolvedConfig:
         config_file=options["config_file"],
         environment=os.environ,
         flags=flags,
-        **seams,
+        **dependencies,
     )

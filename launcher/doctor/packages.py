@@ -43,7 +43,7 @@ def _python(_: ServingTarget, __: Readers) -> Row:
 
 @_probe(
     "sglang",
-    amber="another version than the pinned one",
+    amber="another version than the verified one",
     red="not installed",
     remedy="`uv sync`, or `pip install '.[engine]'`",
     source="`launcher.engines.sglang.version.VERIFIED_VERSION`",

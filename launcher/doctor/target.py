@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ class ServingTarget(ServingFacts):
     folder: Path | None
     problem: str = ""
 
-    @cached_property
+    @property
     def model(self) -> ModelFolder | None:
         """The model's folder, checked; None where there is none.
 

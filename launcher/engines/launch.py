@@ -63,10 +63,10 @@ class CommandTarget:
 class Launch:
     """A server that passed every check.
 
-    `keys` are what SGLang reads from the secrets file: `admin-api-key`, and `api-key` where clients
-    need one. `history_key` says which earlier starts took about as long; `model_commit` is the
-    commit of the repository that is served, where it is one. `planned` is None where the model's
-    memory cannot be planned.
+    `keys` are what the engine reads from the secrets file: `admin-api-key`, and `api-key` where
+    clients need one. `history_key` says which earlier starts took about as long; `model_commit` is
+    the commit of the repository that is served, where it is one. `planned` is None where the
+    model's memory cannot be planned.
     """
 
     config: ServerConfig
@@ -125,7 +125,7 @@ def history_key(
         gpu_names: the GPUs that it may use, in their order; they count where it runs on them.
         cpu_model: the processor's name, as `read_cpu_model` reads it.
         cpus: how many processors it may use.
-        engine_version: SGLang's.
+        engine_version: the engine's.
     """
     machine = list(gpu_names) if config.device == "cuda" else [cpu_model, cpus]
     decides = [

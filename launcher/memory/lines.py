@@ -207,5 +207,5 @@ def _part_lines(
         precision = "FP8" if shape.quantization and part.divided else weight_type
         formula = f"{part.total / 1e9:.3f}e9 x {precision}{per_rank}"
         size = rank_bytes(part, shape, ranks, weight_type)
-        lines.append(Line(label, size, formula, "model_shape.py"))
+        lines.append(Line(label, size, formula, "launcher/memory/shape.py"))
     return tuple(lines)

@@ -220,8 +220,11 @@ def cannot_write(path: Path, error: OSError) -> StateError:
 
 def _try_lock(lock_file: Path) -> BinaryIO | None:
     try:
-        lock_file.parent.mkdir(parents=True, exist_ok=True)
-        return open_locked(lock_file, mode=0o644)
+        try:
+            return open_locked(lock_file, mode=0o644)
+        except FileNotFoundError:
+            lock_file.parent.mkdir(parents=True, exist_ok=True)
+            return open_locked(lock_file, mode=0o644)
     except BlockingIOError:
         return None
     except OSError as error:

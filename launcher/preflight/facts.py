@@ -22,8 +22,8 @@ from launcher.system.hardware import Gpu, Hardware
 class ServedModels:
     """The folders of the models that a configuration names by repository ids.
 
-    SGLang gets the folder of the commit, not id and revision: then it cannot ask the hub, cannot
-    fetch anything else, and the draft model is pinned as well.
+    The engine gets the folder of the commit, not id and revision: then it cannot ask the hub,
+    cannot fetch anything else, and the draft model is pinned as well.
     """
 
     target: LocalModel | None = None

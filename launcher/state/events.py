@@ -1,4 +1,4 @@
-"""What happens to a server, as frozen values; imports only `launcher.state.states`.
+"""What happens to a server, as frozen values, and their reader.
 
 The supervisor emits them; the display, `up --json` and the events file consume them. A line of
 the events file is one event: `{"event": "server.ready", "run_id": "...", "elapsed_seconds": 41.2,
@@ -19,6 +19,8 @@ from typing import Any, ClassVar, Final
 
 from launcher.errors import ServerError
 from launcher.state.states import ServerState
+
+POLL_SECONDS: Final = 0.05
 
 
 def time_of_day() -> str:
@@ -192,9 +194,6 @@ def parse_event(line: str) -> Event:
         return _KINDS[kind](**fields)
     except TypeError as error:
         raise ValueError(f"event {kind} has other fields: {error}") from error
-
-
-POLL_SECONDS: Final = 0.05
 
 
 class EventReader:

@@ -26,7 +26,7 @@ class Timer(enum.Enum):
 
     START = enum.auto()  # the start has taken as long as it may
     LOOK = enum.auto()  # look at what the processes do
-    FALLOUT = enum.auto()  # a process was lost, and SGLang has had its time to react
+    FALLOUT = enum.auto()  # a process was lost, and the engine has had its time to react
     DRAIN = enum.auto()  # requests in flight have had their time
     KILL = enum.auto()  # the server has had its time to end
     RESTART = enum.auto()  # the pause after a failure is over

@@ -95,8 +95,8 @@ def _stop_orphan(record: RunRecord, config: _Served) -> None:
         return
     if record.server.send_signal(signal.SIGTERM):
         wait_until_gone(record.server, timeout_seconds=config.stop_seconds)
-    holdings = ServerResources(config.host, config.port, on_gpus=config.device == "cuda")
-    end_server(record.server, record.run_id, holdings, record.segments)
+    resources = ServerResources(config.host, config.port, on_gpus=config.device == "cuda")
+    end_server(record.server, record.run_id, resources, record.segments)
     # It ends by itself when nobody can print any more.
     if record.collector is not None and not wait_until_gone(
         record.collector, timeout_seconds=KILL_TIMEOUT_SECONDS

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from launcher.diagnosis import failures as diagnosis
+from launcher.diagnosis import failures
 from launcher.diagnosis.conclusion import Failed, Stopped
 from launcher.engines.launch import Launch
 from launcher.errors import LauncherError
@@ -158,7 +158,7 @@ class Supervisor:
             self._give_up(end.error, left_in)
         pause = self._budget.fail(served_seconds=end.served_seconds)
         if pause.seconds is None:
-            self._give_up(diagnosis.crash_loop(end.error, failures=pause.failures))
+            self._give_up(failures.crash_loop(end.error, failures=pause.failures))
         else:
             self._back_off(end, pause.failures, pause.seconds)
         while True:

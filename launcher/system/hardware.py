@@ -99,15 +99,19 @@ def _probe_gpus() -> tuple[tuple[Gpu, ...], str]:
 
 
 @contextlib.contextmanager
-def _nvml_handles() -> Iterator[list[Any]]:
-    """The driver's handle of each GPU; raises NVMLError."""
+def _nvml_handles() -> Iterator[Iterator[Any]]:
+    """The driver's handle of each GPU, one by one: one that was lost hides none before it.
+
+    Raises:
+        NVMLError: there is no driver, or a GPU that it cannot reach.
+    """
     # Imported here: `status` and `down` must not pay for NVML.
     import pynvml  # noqa: PLC0415
 
     pynvml.nvmlInit()
     try:
         count = pynvml.nvmlDeviceGetCount()
-        yield [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
+        yield (pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(count))
     finally:
         with contextlib.suppress(pynvml.NVMLError):
             pynvml.nvmlShutdown()

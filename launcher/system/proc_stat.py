@@ -53,6 +53,8 @@ def read_stat(task: int | str) -> ProcessStat:
     # The command in parentheses may itself hold spaces and parentheses.
     head, _, rest = read_proc(f"{task}/stat").decode(errors="replace").rpartition(")")
     fields = rest.split()
+    if not fields:
+        raise ProcessLookupError(task)
 
     def total(first: int, last: int) -> int:
         return sum(map(int, fields[first - _FIRST_FIELD : last + 1 - _FIRST_FIELD]))

@@ -1,4 +1,4 @@
-"""Processes that cannot be mistaken for others, and the first process of a server. Linux only.
+"""Processes that cannot be mistaken for others. Linux only.
 
 A process is ours by pid *and* start time *and* boot, so that a reused pid is never signalled.
 """

@@ -12,14 +12,8 @@ from launcher.engines.sglang.server_info import read_server_info
 from launcher.memory.report import ReportedMemory
 
 STATUS_TIMEOUT_SECONDS: Final = 1.0
-
-
 ABORT_TIMEOUT_SECONDS: Final = 2.0
-
-
 INFO_TIMEOUT_SECONDS: Final = 5.0
-
-
 REFUSAL_BYTES: Final = 200
 
 

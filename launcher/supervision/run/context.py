@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from launcher.config.server_config import ServerConfig
 from launcher.engines.engine import Engine
@@ -16,6 +17,9 @@ from launcher.supervision.journal import Journal
 from launcher.supervision.mailbox import Mailbox, Request
 from launcher.supervision.server.process import ServerProcess, spawn
 from launcher.supervision.watches.phase_history import PhaseHistory, history_file
+
+# How long the processes have to print the stacks of their threads.
+STACKS_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,9 @@ from launcher.diagnosis.conclusion import EndReason
 from launcher.state.events import ProbeFailed, ServerReady
 from launcher.state.states import SERVING_STATES, ServerState
 from launcher.supervision.mailbox import Timer
-from launcher.supervision.run.context import RunContext
+from launcher.supervision.run.context import STACKS_SECONDS, RunContext
 from launcher.supervision.run.members import Members
 from launcher.supervision.run.messages import Probed
-from launcher.supervision.run.starting import STACKS_SECONDS
 from launcher.supervision.watches.health import (
     Health,
     HealthJudge,

@@ -11,7 +11,7 @@ from launcher.memory.report import MemoryRecord, ReportedMemory
 from launcher.state.events import PhaseProgress, StartSlow
 from launcher.state.states import ServerState
 from launcher.supervision.mailbox import Timer
-from launcher.supervision.run.context import RunContext
+from launcher.supervision.run.context import STACKS_SECONDS, RunContext
 from launcher.supervision.run.members import Members
 from launcher.supervision.run.messages import Progressed, TokenGenerated
 from launcher.supervision.watches.readiness import ReadinessWatch
@@ -21,7 +21,6 @@ from launcher.system.members import dump_stacks
 
 LOOK_SECONDS: Final = 5.0
 SLOW_REPEAT_SECONDS: Final = 60.0
-STACKS_SECONDS: Final = 3.0
 
 
 class Starting:

@@ -32,14 +32,14 @@ class ServerResources:
 
 
 def end_server(
-    leader: ProcessIdentity, run_id: str, holdings: ServerResources, segments: Iterable[Segment]
+    leader: ProcessIdentity, run_id: str, resources: ServerResources, segments: Iterable[Segment]
 ) -> None:
     """End every process of a server at once, and take back what they held.
 
     Args:
         leader: the server's first process, dead or alive.
         run_id: what the server was started with.
-        holdings: what has to be free in the end.
+        resources: what has to be free in the end.
         segments: the shared memory that it was seen to use while it lived.
 
     Raises:
@@ -54,14 +54,14 @@ def end_server(
     # One that threw its environment away proves nothing, and yet is the one that was started.
     leader.send_signal(signal.SIGKILL)
     remove_dead(shared)
-    _await_release(holdings, {member.pid for member in members})
+    _await_release(resources, {member.pid for member in members})
 
 
-def _await_release(holdings: ServerResources, pids: set[int]) -> None:
+def _await_release(resources: ServerResources, pids: set[int]) -> None:
     deadline = time.monotonic() + RELEASE_SECONDS
     while True:
-        port_open = is_listening(holdings.host, holdings.port)
-        holders = gpu_pids() & pids if holdings.on_gpus else frozenset()
+        port_open = is_listening(resources.host, resources.port)
+        holders = gpu_pids() & pids if resources.on_gpus else frozenset()
         if not port_open and not holders:
             return
         if time.monotonic() > deadline:
@@ -69,4 +69,4 @@ def _await_release(holdings: ServerResources, pids: set[int]) -> None:
         time.sleep(_POLL_SECONDS)
     if holders:
         raise failures.gpu_still_held(sorted(holders), seconds=RELEASE_SECONDS)
-    raise failures.port_still_open(holdings.port, describe_listener(holdings.port))
+    raise failures.port_still_open(resources.port, describe_listener(resources.port))

@@ -9,13 +9,11 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from launcher.engines.launch import Command
 from launcher.names import API_KEY_VARIABLE, RUN_ID_VARIABLE
 from launcher.supervision.server import bind
-
-if TYPE_CHECKING:
-    from launcher.engines.launch import Command
 from launcher.system.proc_stat import read_stat
 from launcher.system.process import ProcessIdentity, boot_id
 

@@ -18,7 +18,7 @@ class MemberWatch:
     The kernel wakes it, so that word comes within milliseconds and waiting costs nothing.
 
     Args:
-        children: processes with their titles, as `engine_children` finds them.
+        children: processes with their titles, as `Engine.children` finds them.
         on_end: called in the thread with the first that ended, or had ended before the start.
     """
 
