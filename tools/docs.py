@@ -49,7 +49,9 @@ def _remedy(cause: LogCause | SilentCause) -> str:
     """What to do; what an action takes from the log or the configuration is left open."""
     spans = (cause.remedy or re.sub(r"\{[^}]*\}", "…", str(cause.action))).split("`")
     # Every other one is in backticks already; in the rest, flags are put there.
-    spans[::2] = [re.sub(r"--[a-z][\w-]*", r"`\g<0>`", span) for span in spans[::2]]
+    spans[::2] = [
+        re.sub(r"--[a-z][\w-]*(?: (?:cpu|\d[\d.]*))?", r"`\g<0>`", span) for span in spans[::2]
+    ]
     return "`".join(spans)
 
 

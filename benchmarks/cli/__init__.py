@@ -1,4 +1,4 @@
-"""The command line of the benchmarks: `run`, `plan`, `tune`, `report`, and their progress.
+"""The benchmarks' command line: `run`, `tune`, `report`, `compare`, `workloads`, progress.
 
 May import everything but `benchmarks.selfcheck`, which alone imports from it.
 """

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from benchmarks.records import Cell, Outcome
 
 PIECES_A_STEP = 8
+# As records have always held a call's arguments, so that old and new ones can be compared.
+_COMPACT = (",", ":")
 _SHOWN_CHARACTERS = 300
 _ABORTED = "abort"
 """SGLang's finish reason for an answer that it gave up on."""
@@ -122,7 +124,7 @@ class AnswerReader:
             call = self._calls.setdefault(int(index), [])
             if name := text_of(function.get("name")):
                 call.append(f"{name}\n")
-            if arguments := text_of(function.get("arguments")):
+            if arguments := text_of(function.get("arguments"), _COMPACT):
                 call.append(arguments)
             has_text = has_text or bool(name or arguments)
         return has_text

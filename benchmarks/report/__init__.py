@@ -1,4 +1,5 @@
 """From figures to what people and programs read: JSON, Markdown, HTML with plots; and two compared.
 
-Imports `benchmarks.analysis` and `benchmarks.peers`; nothing imports it but the command line.
+Imports `benchmarks.analysis`, `benchmarks.peers` and `launcher.system`; nothing imports it but the
+command line.
 """

@@ -22,7 +22,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -185,7 +185,9 @@ class ResultsFolder:
 
     def add_problem(self, what: str, why: str, *, arm: str | None = None) -> None:
         """Keep why something was not measured: the fields of a `Problem`."""
-        self._append("problems.jsonl", to_line(Problem(what, why, arm), PROBLEM))
+        # ASCII: an error may quote a file name that is no text.
+        line = json.dumps(asdict(Problem(what, why, arm))) + "\n"
+        self._append("problems.jsonl", line.encode())
 
     def forget_problems(self) -> None:
         """What is missing will be tried again."""

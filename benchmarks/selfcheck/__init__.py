@@ -1,4 +1,4 @@
 """What measures this project, not speculation: generator, verdicts, start time, overheads.
 
-Each module has a command line of its own, and no benchmark imports it.
+Most modules have a command line of their own. No benchmark imports this package.
 """

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from clients.errors import ClientError
 from clients.events import ContentDelta, ReasoningDelta
-from clients.tools.calls import assistant_message
 
 if TYPE_CHECKING:
     from clients.chat import ChatClient
@@ -104,7 +103,10 @@ class Conversation:
             self.messages.pop()
             self._say("Stopped.", "dim")
             return
-        self.messages.append(assistant_message(reply, tools={}))
+        message: dict[str, Any] = {"role": "assistant", "content": reply.content}
+        if reply.reasoning:
+            message["reasoning_content"] = reply.reasoning
+        self.messages.append(message)
         self._say(footer(reply), "dim")
 
     def _stream(self) -> ChatReply:

@@ -141,7 +141,7 @@ class Flows:
     ) -> Flow[ToolRun]:
         """Ask, call tools, and ask again until an answer calls none; see `ChatClient.run_tools`."""
         named = by_name(tools)
-        tell = on_event or (lambda _: None)
+        tell = (lambda _: None) if on_event is None else on_event
         talk = conversation(messages)
         asked = {**options, "tools": tools}
         results: list[tuple[ToolResult, ...]] = []

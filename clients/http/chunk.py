@@ -34,15 +34,21 @@ def parts_of_calls(
         yield place if index is None else index, part, part.get("function") or {}
 
 
-def text_of(value: object) -> str:
+def text_of(value: object, separators: tuple[str, str] | None = None) -> str:
     """What stands where text is expected, as text.
 
     SGLang declares a call's `arguments` as text or an object, and null in a delta that has only
     a name.
+
+    Args:
+        value: what stands there.
+        separators: of JSON, where it is an object; None: those of Python's `json`.
     """
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=separators)
 
 
 def reasoning_tokens_in(usage: dict[str, Any]) -> Any:

@@ -37,7 +37,7 @@ ERRORS: Final = {
         "nor a repository.",
         action="Check --speculative-draft-model-path; without it EAGLE uses the model's own NextN "
         "layer.",
-        looks="any of the next row, for `--speculative-draft-model-path`",
+        looks="any sign of `hub-no-repository`, for `--speculative-draft-model-path`",
     ),
     "hub-no-repository": LogCause(
         pattern=r"^(?:\w*Error: )?(?P<name>\S+) is not a local folder "
