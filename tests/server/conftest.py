@@ -39,6 +39,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SERVER_FOLDER in item.path.parents:
             item.add_marker(pytest.mark.server)
+            # A limit for what hangs, not a figure: the first test of a module waits for its
+            # servers and, in test_benchmarks, for a whole run of them.
+            item.add_marker(pytest.mark.timeout(1800))
 
 
 def run_cli(*arguments: str) -> int:
