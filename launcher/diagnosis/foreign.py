@@ -23,9 +23,12 @@ _FIRST_LINES: Final = 1_500
 _LAST_LINES: Final = 4_500
 _LONGEST_LINE_CHARACTERS: Final = 4_000
 _REDACTED: Final = "[redacted]"
+# Behind a blank only what does not look like a word of a sentence: "--api-key has no effect".
 _SECRET: Final = re.compile(
-    r"(?P<before>\b(?:[\w-]*api[_-]key|[\w-]*password|[\w-]*_TOKEN|HF_TOKEN|[Bb]earer)"
-    r"(?:'|\")?(?:=| |: ?)(?:'|\")?(?:Bearer )?)(?P<secret>(?!None\b|\[redacted)[^\s'\",)}]{3,})"
+    r"(?P<before>\b(?:[\w-]*api[_-]key|[\w-]*password|[\w-]*_TOKEN|[Bb]earer)"
+    r"(?:['\"]?(?:=|: ?)['\"]|=(?!None\b|\[redacted)|['\"]?(?::? )(?:Bearer )?(?=[^\s]{8}"
+    r"|\S*[\dA-Z])(?!None\b)))"
+    r"[^\s'\",)}]{3,}"
     r"|\b(?P<token>(?:hf_|sk-)(?=[A-Za-z0-9_-]*\d)[A-Za-z0-9_-]{16,})"
 )
 

@@ -74,7 +74,7 @@ def _quiet_lines(end: ServerEnd, signs: OutputSigns) -> frozenset[int]:
             quiet |= set(range(error.head, error.end))
         else:
             # What ended the server is loud, whatever words its lines hold.
-            quiet -= set(range(error.head, error.index + 1))
+            quiet -= {error.head, error.index}
     return frozenset(quiet)
 
 

@@ -106,6 +106,12 @@ class LogMatch:
         """Whether a frame lies in a file and function whose names hold these texts."""
         return any(file in place and function in name for place, name in self.frames())
 
+    def in_folder(self, *names: str) -> bool:
+        """Whether the innermost frame lies in a path that holds one of these texts."""
+        error = self.error
+        path = error.frames[-1].path if error is not None and error.frames else ""
+        return any(name in path for name in names)
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:

@@ -123,7 +123,8 @@ class _Reader:
                 continue
             if self._take_frame(number, line) or number < after:
                 continue
-            found = _RAISED.match(line)
+            # "INFO: text" has the form of an exception and is none.
+            found = None if _NEW_RECORD.match(line) else _RAISED.match(line)
             if found is None or not (self._is_awaited(number) or _says_error(found)):
                 continue
             after = self._message_end(number)

@@ -120,7 +120,7 @@ def _parse(text: str) -> dict[str, Any]:
 
 def _build(fields: dict[str, Any], options: tuple[str, ...]) -> ServerConfig:
     """The configuration, without those values that ours would not take."""
-    known = {"model_path": "the model", "served_model_name": "model", "extra_args": options}
+    known = {"model_path": "MODEL", "served_model_name": "model", "extra_args": options}
     known |= fields
     while True:
         try:
@@ -131,7 +131,7 @@ def _build(fields: dict[str, Any], options: tuple[str, ...]) -> ServerConfig:
             wrong = wrong or {name for name in known if name.startswith("speculative_")}
             wrong -= {"model_path", "served_model_name", "extra_args"}
             if not wrong & known.keys():
-                return ServerConfig(model_path="the model", served_model_name="model")
+                return ServerConfig(model_path="MODEL", served_model_name="model")
             known = {name: value for name, value in known.items() if name not in wrong}
 
 

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Final
 
 from launcher.config.server_config import ServerConfig
+from launcher.engines.causes import LogMatch
 from launcher.engines.sglang.flags import FlagTable, load_flag_table
 from launcher.engines.sglang.version import VERIFIED_VERSION
 from launcher.text import nearest
@@ -63,6 +64,11 @@ _LIBRARIES: Final = tuple(
         ),
     )
 )
+
+
+def in_argument_check(match: LogMatch) -> bool:
+    """Whether a line belongs to a check of arguments, which says itself which flags it means."""
+    return match.in_folder("server_args.py", "/arg_groups/")
 
 
 @cache

@@ -70,7 +70,7 @@ def _change_arguments(sign: ErrorSign) -> str:
     advice = quoted_advice(sign.error.text)
     change = f"{_how_to_change(text, flags)} {_flags(sign, text, flags)}"
     if advice and advice.rstrip(". ") != quote(sign.error.text):
-        return f"{change}; SGLang advises: {advice.rstrip('. ')}.{unknown_flags(advice)}"
+        return f"{change}; SGLang advises: {advice.rstrip('.; ')}.{unknown_flags(advice)}"
     number = _multiple(sign, text)
     return f"{change}{number}.{unknown_flags(text)}"
 
@@ -91,6 +91,8 @@ def _how_to_change(text: str, flags: tuple[str, ...]) -> str:
         return "Leave out one of" if len(flags) > 1 else "Leave out"
     if re.search(r" is None\b", text):
         return "Give all that belong together, or none:"
+    if re.search(r"disabled|unset|turned off|== ?\d|=\d", text):
+        return "Change"
     if re.search(r"requires?\b|need to specify|must (?:be set|specify)|is required|not set", text):
         return "Give what it requires:"
     if re.search(r"only (?:supported|allowed|available|works|valid)|not supported", text):
@@ -122,7 +124,7 @@ def _follow_advice(sign: ErrorSign) -> str:
     advice = quoted_advice(sign.error.text) or ""
     flags = named_flags(advice)
     values = f" ({with_values(sign.config, flags)})" if flags else ""
-    return f"SGLang itself advises{values}: {advice.rstrip('. ')}.{unknown_flags(advice)}"
+    return f"SGLang itself advises{values}: {advice.rstrip('.; ')}.{unknown_flags(advice)}"
 
 
 # --- places ---

@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from launcher.engines.causes import Confidence, LogCause, LogMatch
-from launcher.engines.sglang.causes.advice import quoted_advice
+from launcher.engines.sglang.causes.advice import in_argument_check, quoted_advice
 
 _CANNOT_OPEN: Final = (
     r"(?P<library>lib[\w+.-]*?\.so(?:\.[\d.]*\d)?): cannot open shared object file"
@@ -204,7 +204,7 @@ def _package_to_align(match: LogMatch) -> str:
 
 
 def _imported_where(match: LogMatch) -> bool:
-    return not match.end.served
+    return not match.end.served and not in_argument_check(match)
 
 
 ERRORS: Final = {

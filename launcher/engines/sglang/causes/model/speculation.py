@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from launcher.engines.causes import Confidence, LogCause, LogMatch
+from launcher.engines.sglang.causes.advice import in_argument_check
 
 # Attributes that draft models have, and target models that can be drafted for.
 _OF_DRAFTS: Final = r"hot_token_id|fc\b|midlayer|d2t|lm_head_weight"
@@ -76,6 +77,7 @@ ERRORS: Final = {
         r"|^[\w.]*(?:Error|Exception): .*(?:[Ss]peculative (?:decoding|algorithm)|EAGLE3?|NEXTN"
         r"|DFLASH|NGRAM)\b.*(?:not (?:yet )?supported?|unsupported|does not support|incompatible"
         r"|not compatible|only supports?)",
+        applies=lambda match: not in_argument_check(match),
         sample="AttributeError: 'SomeForCausalLM' object has no attribute "
         "'set_eagle3_layers_to_capture'",
         summary=lambda match: (
