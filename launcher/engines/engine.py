@@ -76,6 +76,9 @@ class Engine(Protocol):
     ) -> str | None:
         """Why the engine cannot speculate so on a CPU, or None where it can."""
 
+    def missing_package(self, config: ServerConfig) -> tuple[str, str] | None:
+        """What an option needs and this environment lacks, and what to install; None if nothing."""
+
     # While it starts and serves
 
     def start_log(self) -> StartLog:

@@ -7,7 +7,7 @@ from typing import Final
 
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Command, CommandTarget
-from launcher.engines.sglang import foreign, processes, version
+from launcher.engines.sglang import foreign, prerequisites, processes, version
 from launcher.engines.sglang.causes.table import CAUSES
 from launcher.engines.sglang.command import build_command, check_arguments
 from launcher.engines.sglang.flags import load_flag_table
@@ -50,6 +50,10 @@ class SGLangEngine:
         if config.speculative_algorithm is None:
             return None
         return cpu_settings.refuse_reason(config.speculative_algorithm, draft_architecture)
+
+    def missing_package(self, config: ServerConfig) -> tuple[str, str] | None:
+        """By a table of what SGLang's own options import."""
+        return prerequisites.missing_package(config)
 
     def start_log(self) -> SGLangStartLog:
         """Follows the lines that the verified version prints."""
