@@ -166,16 +166,23 @@ def _has_failed(end: ServerEnd, engine: Engine) -> bool:
     signs = engine.causes.signs
     if end.oom_kills:
         return True
-    asked = any(signs.asked.search(line) for line in end.lines)
+    asked = _was_asked(end, signs)
     if deadly_errors(end.lines, signs):
         return not (end.returncode == 0 and asked)
     if asked and end.returncode in {None, 0, -15}:
         return False
     if end.returncode:
         return True
-    return (end.returncode is None and find_cause(end, engine.causes) is not None) or (
-        any(signs.ends.search(line) for line in end.lines)
-    )
+    ended = signs.ends, signs.unhealthy
+    if any(sign.search(line) for sign in ended for line in end.lines):
+        return True
+    return end.returncode is None and find_cause(end, engine.causes) is not None
+
+
+def _was_asked(end: ServerEnd, signs: OutputSigns) -> bool:
+    if any(signs.unhealthy.search(line) for line in end.lines):
+        return False
+    return any(signs.asked.search(line) for line in end.lines)
 
 
 def _went_on(end: ServerEnd, signs: OutputSigns) -> bool:
@@ -186,7 +193,7 @@ def _went_on(end: ServerEnd, signs: OutputSigns) -> bool:
 
 
 def _no_failure(end: ServerEnd, signs: OutputSigns) -> Diagnosis:
-    if any(signs.asked.search(line) for line in end.lines):
+    if _was_asked(end, signs):
         how = "The server was asked to stop, and did."
     elif end.served:
         how = "The server came up and served; nothing in its log ended it."

@@ -106,6 +106,12 @@ class LogMatch:
         """Whether a frame lies in a file and function whose names hold these texts."""
         return any(file in place and function in name for place, name in self.frames())
 
+    def came_through_path(self, *texts: str) -> bool:
+        """Whether a frame lies in a path that holds one of these texts."""
+        error = self.error
+        paths = [frame.path for frame in error.frames] if error is not None else []
+        return any(text in path for path in paths for text in texts)
+
     def in_folder(self, *names: str) -> bool:
         """Whether the innermost frame lies in a path that holds one of these texts."""
         error = self.error
@@ -269,6 +275,7 @@ class OutputSigns:
         begins: that a process of the engine begins, so that what stands above is of an earlier one.
         ends: that the engine ends itself.
         asked: that it ends since it was asked to.
+        unhealthy: that it was asked to since it did not answer any more.
         stages: what it does in a file, the first that fits; see `ErrorSign.stage`.
     """
 
@@ -278,6 +285,7 @@ class OutputSigns:
     begins: re.Pattern[str]
     ends: re.Pattern[str]
     asked: re.Pattern[str]
+    unhealthy: re.Pattern[str]
     stages: tuple[tuple[re.Pattern[str], str], ...]
 
     def stage_of(self, error: PythonError) -> str:

@@ -57,6 +57,14 @@ def missing_package(
     return None
 
 
+def option_of(module: str) -> tuple[str, str] | None:
+    """The option, with its value, that needs a module, and what installs it."""
+    for option, value, needed, package in _NEEDS:
+        if needed == module:
+            return (option if value is None else f"{option} {value}"), package
+    return None
+
+
 def _options(arguments: tuple[str, ...]) -> dict[str, str]:
     """Each option with its value, or '' where it has none."""
     given: dict[str, str] = {}

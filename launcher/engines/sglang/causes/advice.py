@@ -20,6 +20,19 @@ LONGEST_QUOTE_CHARACTERS: Final = 300
 _FLAG: Final = re.compile(r"(?<![\w-])--[a-z][\w-]*[a-z0-9]")
 # Words of Python that may be fields of SGLang's arguments: tp_size, enable_dp_attention.
 _FIELD: Final = re.compile(r"\b[a-z]+(?:[_-][a-z0-9]+)+\b")
+# What people say for a flag, in words parted by single blanks.
+_SAID: Final = {
+    r" topk ": "--speculative-eagle-topk",
+    r" (?:ngram|eagle|eagle3|dflash|nextn|mtp) ": "--speculative-algorithm",
+    r" dp attention ": "--enable-dp-attention",
+    r" overlap schedul": "--disable-overlap-schedule",
+    r" radix cache ": "--disable-radix-cache",
+    r" hicache ": "--enable-hierarchical-cache",
+    r" (?:tensor parallel|tp)(?: size)? ": "--tp-size",
+    r" (?:pipeline parallel|pp)(?: size)? ": "--pp-size",
+    r" (?:expert parallel|ep)(?: size)? ": "--ep-size",
+    r" (?:data parallel|dp)(?: size)? ": "--dp-size",
+}
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?;])\s+(?=[\"'`(A-Z-])|\n+")
 _ADVISES: Final = re.compile(
     r"\b(?:[Pp]lease|[Cc]onsider|[Tt]ry(?:ing)? to|[Yy]ou (?:can|may|should|need|must)"
@@ -106,7 +119,7 @@ def quoted_advice(text: str) -> str | None:
     """The sentences of a message that say what to do, or None where none does."""
     found = [
         sentence
-        for part in _SENTENCE_END.split(text[:4_000])
+        for part in _SENTENCE_END.split(without_boilerplate(text)[:4_000])
         if (sentence := " ".join(part.split()))
         and _ADVISES.search(sentence)
         and not _BOILERPLATE.search(sentence)
@@ -120,11 +133,50 @@ def quoted_advice(text: str) -> str | None:
 
 
 def named_flags(text: str) -> tuple[str, ...]:
-    """SGLang's flags that a text names, as flags or as fields; the first spelling of each."""
-    table = flag_table()
+    """SGLang's flags that a text names; the first spelling of each, the surest first.
+
+    As flags, as fields (`tp_size`), in words ("dp attention", "IB devices"), or by a value that
+    only one of them takes ("trtllm_mha").
+    """
+    table, text = flag_table(), without_boilerplate(text)
     spelled = [*_FLAG.findall(text), *(_as_flag(field) for field in _FIELD.findall(text))]
     known = [_first_spelling(flag, table) for flag in spelled]
+    plain = f" {re.sub(r'[^a-z0-9]+', ' ', text.lower())} "
+    known += [flag for words, flag in _phrases() if words.search(plain)]
+    known += [flag for value, flag in _values().items() if f" {value.replace('_', ' ')} " in plain]
     return tuple(dict.fromkeys(flag for flag in known if flag))
+
+
+@cache
+def _phrases() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """The words of each flag of two words or more, and what people say for some."""
+    found = [(re.compile(pattern), flag) for pattern, flag in _SAID.items()]
+    for option in flag_table().options:
+        flag = str(option["options"][0])
+        words = re.sub(r"^(?:enable|disable|disaggregation)-", "", flag.removeprefix("--"))
+        if "-" in words:
+            found.append((re.compile(rf" {words.replace('-', ' ')}s? "), flag))
+    return tuple(found)
+
+
+@cache
+def _values() -> dict[str, str]:
+    """Values that tell their option: long enough, and no word of everyday."""
+    values: dict[str, str] = {}
+    for option in flag_table().options:
+        for value in option.get("choices", ()):
+            if "_" in str(value):
+                values.setdefault(str(value), str(option["options"][0]))
+    return values
+
+
+def without_boilerplate(text: str) -> str:
+    """A message without what SGLang and torch append to any failure of that kind.
+
+    A failed capture of graphs ends in four proposals (model_executor/, CUDA_GRAPH_CAPTURE_FAILED),
+    whatever it failed of; each error of CUDA in advice for programmers.
+    """
+    return re.split(r"Possible solutions:", text, maxsplit=1)[0]
 
 
 def unknown_flags(text: str) -> str:

@@ -18,6 +18,7 @@ from launcher.engines.sglang.causes.advice import (
     unknown_flags,
     value_of,
     with_values,
+    without_boilerplate,
 )
 from launcher.engines.sglang.causes.model.speculation import in_draft
 
@@ -65,7 +66,9 @@ def _is_argument_check(sign: ErrorSign) -> bool:
 
 
 def _change_arguments(sign: ErrorSign) -> str:
-    text = sign.error.text or (sign.error.frames[-1].code if sign.error.frames else "")
+    text = without_boilerplate(sign.error.text) or (
+        sign.error.frames[-1].code if sign.error.frames else ""
+    )
     flags = named_flags(text)
     advice = quoted_advice(sign.error.text)
     change = f"{_how_to_change(text, flags)} {_flags(sign, text, flags)}"
@@ -266,6 +269,19 @@ GENERAL: Final = {
         "revision as the weights and in the form that transformers reads; a model newer than this "
         "SGLang needs a newer one with its transformers.",
         looks="any exception while the tokenizer or processor is loaded",
+    ),
+    "transfer-failed": ErrorCause(
+        confidence=_LIKELY,
+        retry=Retry.ONCE_SERVED,
+        applies=_in_stage("moved KV caches between servers"),
+        summary=lambda sign: (
+            f"KV caches could not be moved between the prefill and the decode servers: "
+            f"{_said(sign)}."
+        ),
+        action="Look at the other side's log: a server that ended there shows so here; see to RDMA "
+        "(`ulimit -l unlimited`, nvidia_peermem, the devices of `-- --disaggregation-ib-device`), "
+        "try `-- --disaggregation-transfer-backend nixl`, and start both again.",
+        looks="any exception below `disaggregation/`",
     ),
     "custom-all-reduce": ErrorCause(
         confidence=_LIKELY,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable
 from typing import Final
 
 from launcher.engines.causes import Confidence, LogCause, LogMatch, Retry, ServerEnd, SilentCause
-from launcher.engines.sglang.causes.advice import fewer_tokens, library_of, sglang_option
+from launcher.engines.sglang.causes.advice import (
+    fewer_tokens,
+    library_of,
+    sglang_option,
+    special_options,
+)
 
 # entrypoints/engine.py, managers/tokenizer_manager.py and utils/common.py.
 _OWN_END: Final = (
@@ -31,16 +37,26 @@ _NOT_OURS: Final = (
 def _internal_port(match: LogMatch) -> str:
     port = match["port"] or match["derived"] or match["zmq"]
     which = f"Port {port}" if port else "A port"
-    return f"{which}, where the server's processes meet, is taken by another one."
+    return f"{which}, where the server's processes meet, is taken by {_taken_by(match)}."
 
 
 def _another_internal_port(match: LogMatch) -> str:
     for flag in ("--nccl-port", "--dist-init-addr"):
         if sglang_option(match.config, flag) is not None:
-            return f"Choose another {flag}, or leave it out."
+            another = "another" if flag == "--nccl-port" else "another port in"
+            return f"Choose {another} {flag}, or leave it out."
     if match["derived"]:
         return "Choose another --port: SGLang counts its own ports from it."
     return "Start again: SGLang looks for a free port each time."
+
+
+def _taken_by(match: LogMatch) -> str:
+    """Who holds the port, where SGLang says it."""
+    found = re.search(r"process\.name\(\)='(?P<name>[^']+)'", match.found.string)
+    pid = re.search(r"pid=(?P<pid>\d+)", match.found.string)
+    if found is None:
+        return "another one"
+    return f"{found['name']}" + (f" (process {pid['pid']})" if pid else "")
 
 
 def _watchdog(match: LogMatch) -> str:
@@ -53,6 +69,14 @@ def _watchdog(match: LogMatch) -> str:
 
 def _longer_watchdog(match: LogMatch) -> str:
     doubled = max(600, round(2 * float(match["seconds"])))
+    if match.end.served:
+        special = special_options(match.config)
+        leave = f"leave out {special}, and " if special else ""
+        return (
+            "Start it again; the stacks above say where it hung. Should it return, "
+            f"{leave}look for errors of the GPUs (`dmesg | grep -i xid`); `-- --watchdog-timeout "
+            f"{doubled}` helps only where a step really takes so long."
+        )
     return (
         f"If kernels were being compiled then, `-- --watchdog-timeout {doubled}`; else the server "
         "hung, and the stacks above say where."
@@ -88,6 +112,28 @@ def _process(match: LogMatch) -> str:
     return f"{kind} of rank {rank}" if rank else kind
 
 
+def _other_machine(match: LogMatch) -> str:
+    """The address of a rank on another machine, or ''."""
+    found = re.search(r"by peer \[?(?P<address>[\d.]+)\]?", match.found.string)
+    address = found["address"] if found else ""
+    return "" if address.startswith("127.") else address
+
+
+def _lost_rank(match: LogMatch) -> str:
+    where = f" on {address}" if (address := _other_machine(match)) else ""
+    return (
+        f"One of the ranks{where} ended without a word, and the others lost their connection to it."
+    )
+
+
+def _look_for_rank(match: LogMatch) -> str:
+    if address := _other_machine(match):
+        return f"Read the log of the server on {address}: the cause stands there; then start both."
+    return (
+        "Look for it in `dmesg -T`; a rank that the kernel kills for want of memory says nothing."
+    )
+
+
 def _more_memory(sign: LogMatch | ServerEnd) -> str:
     return (
         "Raise the memory limit of the container or service, stop other programs, or lower "
@@ -110,10 +156,29 @@ def _killed_from_outside(end: ServerEnd) -> bool:
 
 
 ERRORS: Final = {
+    "host-address": LogCause(
+        pattern=r"error while attempting to bind on address \('(?P<host>[^']*)', \d+\): "
+        r"(?:\[Errno 99\] )?cannot assign requested address",
+        sample="error while attempting to bind on address ('192.168.7.20', 30000): cannot assign "
+        "requested address",
+        summary="The address {host} is none of this machine's or container's.",
+        action="Take --host 0.0.0.0 with a key, 127.0.0.1, or an address that `ip address` shows.",
+    ),
+    "unresponsive": LogCause(
+        retry=Retry.ALWAYS,
+        pattern=r"SIGTERM received while health check failed",
+        sample="Signal SIGTERM received while health check failed. Force exiting.",
+        summary="The server did not answer its health checks any more, and was then stopped from "
+        "outside.",
+        action="Start it again; look what held it up (a very long prompt, a hung kernel, too few "
+        "processors). A probe that has to wait for a token needs a longer limit: "
+        "SGLANG_HEALTH_CHECK_TIMEOUT and the probe's own.",
+    ),
     "http-port-taken": LogCause(
         retry=Retry.ALWAYS,
         pattern=r"error while attempting to bind on address \('[^']*', (?P<port>\d+)",
         sample="error while attempting to bind on address ('::1', 21001): address already in use",
+        applies=lambda match: "assign requested address" not in match.found.string,
         summary="Somebody else took port {port} while the model was loaded.",
         action="Stop that process (`ss -ltnp 'sport = :{port}'`), or choose another --port.",
     ),
@@ -196,10 +261,9 @@ ECHOES: Final = {
         r"|remote process exited or there was a network error)",
         sample="RuntimeError: Connection closed by peer [127.0.0.1]:14261.\n"
         "DistBackendError: remote process exited or there was a network error",
-        summary="One of the ranks ended without a word, and the others lost their connection to "
-        "it.",
-        action="Look for it in `dmesg -T`; a rank that the kernel kills for want of memory says "
-        "nothing.",
+        summary=_lost_rank,
+        action=_look_for_rank,
+        remedy="Look for it in `dmesg -T`, or in the log of the other machine.",
     ),
 }
 

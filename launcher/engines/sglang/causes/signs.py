@@ -57,6 +57,7 @@ SIGNS: Final = OutputSigns(
         r"|Initialization failed"
     ),
     # managers/tokenizer_manager.py, uvicorn
-    asked=re.compile(r"SIGTERM received\. |Gracefully exiting|^INFO: +Shutting down"),
+    asked=re.compile(r"(?<!Signal )SIGTERM received\. |Gracefully exiting|^INFO: +Shutting down"),
+    unhealthy=re.compile(r"SIGTERM received while health check failed"),
     stages=tuple((re.compile(pattern), stage) for pattern, stage in _STAGES),
 )

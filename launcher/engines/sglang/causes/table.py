@@ -8,7 +8,7 @@ from launcher.engines.causes import CauseTable
 from launcher.engines.sglang.causes import arguments, processes, scheduler, warm_up
 from launcher.engines.sglang.causes.general import GENERAL
 from launcher.engines.sglang.causes.gpu import collectives, drivers, faults, kernels, memory
-from launcher.engines.sglang.causes.machine import building, folders, host, libraries
+from launcher.engines.sglang.causes.machine import building, folders, host, libraries, packages
 from launcher.engines.sglang.causes.model import files, hub, speculation, weights
 from launcher.engines.sglang.causes.signs import SIGNS
 
@@ -30,6 +30,7 @@ CAUSES: Final = CauseTable(
     | building.ERRORS
     | folders.ERRORS
     | libraries.ERRORS
+    | packages.ERRORS
     | host.ERRORS
     | warm_up.ERRORS
     | processes.ERRORS,

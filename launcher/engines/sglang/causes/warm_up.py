@@ -73,6 +73,23 @@ ERRORS: Final = {
         "without that request, and shows whether later ones fail too.",
         looks="an answer other than 200 below `_execute_server_warmup`",
     ),
+    "warm-up-unreachable": LogCause(
+        confidence=Confidence.LIKELY,
+        pattern=r"(?:ConnectTimeout|ConnectionError|ConnectionRefusedError|NewConnectionError"
+        r"|TimeoutError|MaxRetryError)\b.*",
+        applies=lambda match: (
+            match.came_through("", "_execute_server_warmup") and not match.end.served
+        ),
+        sample="Traceback (most recent call last):\n"
+        '  File "sglang/srt/entrypoints/http_server.py", line 77, in _execute_server_warmup\n'
+        "requests.exceptions.ConnectionError: HTTPConnectionPool(host='10.8.0.4', port=30000): Max "
+        "retries exceeded with url: /model_info",
+        summary="SGLang's own warm-up did not reach the server at its own address.",
+        action="Look first whether the server ended before (further up); else a firewall, a VPN or "
+        "a proxy stands in between: take --host 127.0.0.1 or 0.0.0.0, set NO_PROXY, or `-- "
+        "--skip-server-warmup`.",
+        looks="a connection error below `_execute_server_warmup`",
+    ),
     "warm-up-slow": LogCause(
         retry=Retry.ALWAYS,
         pattern=r"ReadTimeout: .*Read timed out\. \(read timeout=(?P<seconds>[\d.]+)\)",

@@ -23,6 +23,16 @@ def _collective_timeout(match: LogMatch) -> str:
     return f"The ranks waited {seconds:.0f} s for each other in {match['operation']}."
 
 
+def _after_timeout(match: LogMatch) -> str:
+    look = "Look in the log for the rank that fell behind; with NCCL_DEBUG=INFO it says where."
+    if match.end.served:
+        return look
+    return (
+        "The GPUs may not reach each other: try NCCL_P2P_DISABLE=1, or `-- "
+        f"--disable-custom-all-reduce` (an IOMMU or ACS in the way is the usual reason). {look}"
+    )
+
+
 def _nccl_reason(match: LogMatch) -> str:
     """What NCCL says below its exception or in its warnings, or ''."""
     _, _, behind = match.text.partition("Last error:")
@@ -54,7 +64,9 @@ ERRORS: Final = {
         sample="[Rank 5] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=9141, "
         "OpType=_ALLGATHER_BASE, Timeout(ms)=600000) ran for 600020 milliseconds",
         summary=_collective_timeout,
-        action="Look in the log for the rank that fell behind; with NCCL_DEBUG=INFO it says where.",
+        action=_after_timeout,
+        remedy="Look for the rank that fell behind; during a start, go round the links between the "
+        "GPUs: NCCL_P2P_DISABLE=1, `--disable-custom-all-reduce`.",
     ),
     "nccl-nvls": LogCause(
         pattern=r"(?:NVLink SHARP|NVLS|[Mm]ulticast)\b.*(?:[Ff]ail|[Ee]rror|not )"
@@ -142,9 +154,10 @@ ERRORS: Final = {
         r"e)|deep_ep.*(?:timeout|failed)",
         sample="RuntimeError: DeepEP error: timeout (dispatch CPU)",
         summary="DeepEP, which exchanges experts' tokens between GPUs, failed.",
-        action="Leave it out, `-- --moe-a2a-backend none`, or see to what it needs: NVLink or "
-        "RDMA (GPUDirect, nvidia_peermem, IBGDA) and its NVSHMEM; with `--deepep-mode normal` it "
-        "needs less.",
+        action="Look at the other ranks' and machines' logs first: one that ended makes it time "
+        "out, and then start again. Else see to what it needs (NVLink or RDMA with GPUDirect, "
+        "nvidia_peermem, IBGDA, the NVSHMEM that fits it), or leave it out, `-- --moe-a2a-backend "
+        "none`.",
     ),
 }
 

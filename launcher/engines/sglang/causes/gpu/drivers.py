@@ -159,7 +159,7 @@ ERRORS: Final = {
         action="Start the server in a process of its own, not from a program that has used CUDA; "
         "multiprocessing has to 'spawn'.",
     ),
-    "gpu-memory-taken": LogCause(
+    "gpu-memory-unbalanced": LogCause(
         retry=Retry.ONCE_SERVED,
         pattern=r"memory capacity is unbalanced(?:.*?pre_model_load_memory=(?P<here>[\d.]+)"
         r".*?local_gpu_memory=(?P<there>[\d.]+))?"

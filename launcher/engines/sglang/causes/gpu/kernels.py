@@ -63,6 +63,8 @@ def _not_for_gpu(match: LogMatch) -> str:
 
 def _another_backend(match: LogMatch) -> str:
     advice = quoted_advice(match.text)
+    if "kv-cache-dtype" in match.text:
+        return "Replace --kv-cache-dtype by fp8_e4m3 (Ada, Hopper and newer) or auto."
     if advice and re.search(r"`?--[a-z]|[A-Z_]{5,}=", advice):
         return f"SGLang itself advises: {advice.rstrip('.')}.{unknown_flags(advice)}"
     text = f"{match.text} {' '.join(place for place, _ in match.frames())}".lower()
@@ -107,6 +109,21 @@ ERRORS: Final = {
         summary="The installed kernels were not built for this GPU.",
         action="Install torch and sglang-kernel for this GPU's compute capability, or take another "
         "GPU.",
+    ),
+    "attention-shape": LogCause(
+        pattern=r"[Uu]nsupported head_?dim\w*:? ?(?P<dim>\d+)?"
+        r"|[Hh]ead (?:dim(?:ension)?|size) (?P<size>\d+)? ?(?:is )?(?:not supported|unsupported)"
+        r"|FlashAttention (?:forward )?only supports head dim\w* at most"
+        r"|[Uu]nsupported (?:group_?size|page_?size|num_qo_heads)\w*",
+        sample="RuntimeError: Error in function 'VariableLengthMergeStates' at "
+        "flashinfer/attention/cascade.cuh:697: Unsupported head_dim: 106",
+        summary=lambda match: (
+            "The attention backend has no kernel for this model's heads"
+            + (f": head dimension {dim}." if (dim := match["dim"] or match["size"]) else ".")
+        ),
+        action="Choose one that takes any: `-- --attention-backend triton` (or torch_native); "
+        "memory and graphs are not to blame.",
+        remedy="Choose `--attention-backend triton`.",
     ),
     "not-for-this-gpu": LogCause(
         confidence=Confidence.LIKELY,

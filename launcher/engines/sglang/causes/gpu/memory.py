@@ -74,12 +74,72 @@ def _up(fraction: float) -> float:
 
 
 def _lower_fraction(match: LogMatch) -> str:
-    """The clause that makes the static part smaller."""
+    """The clause that makes the static part smaller, by what was missing where that is known."""
     current = _fraction(match)
     if current is None:
         return "Set --mem-fraction-static to 0.7, below what SGLang chose"
-    target = max(_SMALLEST_FRACTION, round(current - _LOWER_BY, 2))
+    missing = (_gib(match["wanted"]) - _gib(match["free"])) / (_gib(match["total"]) or math.inf)
+    step = max(_LOWER_BY, math.ceil(missing * 100) / 100 + 0.01)
+    target = max(_SMALLEST_FRACTION, round(current - step, 2))
     return f"Lower --mem-fraction-static from {current:g} to {target:g}"
+
+
+def _gib(size: str) -> float:
+    """The GiB of '310.81 MiB'; 0 for no text."""
+    number, _, unit = size.partition(" ")
+    return float(number or 0) / {"KiB": 2.0**20, "MiB": 2.0**10, "GiB": 1.0}.get(unit, 2.0**30)
+
+
+def _others_gib(match: LogMatch) -> float:
+    """What other processes hold of the GPU, by the allocator's own figures; 0 where unknown."""
+    named = [size for size, _ in _named_processes(match)]
+    own = re.search(r"this process has ([\d.]+ \w+) memory in use", match.text)
+    if own is None or not match["total"]:
+        return max(named, default=0.0)
+    unseen = _gib(match["total"]) - _gib(match["free"]) - _gib(own[1])
+    return max(*named, unseen, 0.0) if named else unseen
+
+
+def _named_processes(match: LogMatch) -> list[tuple[float, str]]:
+    """The processes that the allocator names, with the GiB of each; the largest first."""
+    found = re.findall(r"\b[Pp]rocess (\d+) has ([\d.]+ \w+) memory in use", match.text)
+    return sorted(((_gib(size), pid) for pid, size in found), reverse=True)
+
+
+def _is_taken(match: LogMatch) -> bool:
+    """Whether others hold so much that the server would have had room without them."""
+    return _others_gib(match) > max(_gib(match["wanted"]), 0.05 * _gib(match["total"]), 0.5)
+
+
+def _taken(match: LogMatch) -> str:
+    named = _named_processes(match)
+    who = f"process {named[0][1]} holds" if named else "other processes hold"
+    return _short_of(match, "").replace(" : ", ": ").rstrip(".") + (
+        f"; {who} {_others_gib(match):.1f} GiB of it."
+    )
+
+
+def _in_vision(match: LogMatch) -> bool:
+    return match.came_through_path("multimodal", "vision", "vit.py", "_vl.py", "siglip", "clip")
+
+
+def _less_at_run_time(match: LogMatch) -> str:
+    if _in_vision(match):
+        return (
+            f"{_lower_fraction(match)}, or let fewer and smaller images in (max_pixels of the "
+            "processor, `-- --limit-mm-data-per-request`): the vision encoder ran out."
+        )
+    return f"{_lower_fraction(match)}, or {_smaller_prefill(match)}."
+
+
+def _smaller_pool(match: LogMatch) -> str:
+    tokens = match.config.max_total_tokens
+    if tokens:
+        return (
+            f"Leave --max-total-tokens {tokens} out, so that SGLang measures what fits, or lower "
+            "it: the pool was asked for by number."
+        )
+    return f"{_lower_fraction(match)}, or free that GPU: somebody else took memory meanwhile."
 
 
 def _more_gpus(match: LogMatch) -> str:
@@ -172,6 +232,18 @@ ERRORS: Final = {
         action=_larger_pool,
         remedy="**Raise** `--max-total-tokens` or `--mem-fraction-static`.",
     ),
+    "gpu-memory-taken": LogCause(
+        pattern=_OUT_OF_MEMORY,
+        applies=_is_taken,
+        sample="torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 384.00 MiB. GPU 0 "
+        "has a total capacity of 79.10 GiB of which 161.12 MiB is free. Process 31337 has 58.70 GiB "
+        "memory in use. Including non-PyTorch memory, this process has 20.10 GiB memory in use.",
+        retry=Retry.ONCE_SERVED,
+        summary=_taken,
+        action="End what holds it (`nvidia-smi` shows who; a server that died may have left "
+        "processes), or choose other GPUs with CUDA_VISIBLE_DEVICES; --mem-fraction-static is not "
+        "to blame.",
+    ),
     "gpu-memory-graphs": LogCause(
         pattern=_OUT_OF_MEMORY,
         applies=_in_graph_capture,
@@ -188,9 +260,7 @@ ERRORS: Final = {
         '  File "mem_cache/memory_pool.py", line 1020, in _create_buffers\n'
         "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.61 GiB.",
         summary=lambda match: _short_of(match, "while the KV cache was allocated"),
-        action=lambda match: (
-            f"{_lower_fraction(match)}, or free that GPU: somebody else took memory meanwhile."
-        ),
+        action=_smaller_pool,
         looks="`CUDA out of memory` below `memory_pool.py`",
         remedy="**Lower** `--mem-fraction-static`, or free the GPU.",
     ),
@@ -213,7 +283,7 @@ ERRORS: Final = {
         pattern=_OUT_OF_MEMORY,
         sample="torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.31 GiB.",
         summary=lambda match: _short_of(match, "while it worked on requests"),
-        action=lambda match: f"{_lower_fraction(match)}, or {_smaller_prefill(match)}.",
+        action=_less_at_run_time,
         looks="`CUDA out of memory` anywhere else",
         remedy="**Lower** `--mem-fraction-static` or `--chunked-prefill-size`.",
     ),

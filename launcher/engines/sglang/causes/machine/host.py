@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from launcher.engines.causes import LogCause, LogMatch, Retry
-from launcher.engines.sglang.causes.advice import fewer_tokens
+from launcher.engines.sglang.causes.advice import fewer_tokens, sglang_option
 from launcher.engines.sglang.causes.machine.folders import moved_by
 
 
@@ -28,6 +28,18 @@ def _more_disk(match: LogMatch) -> str:
     return f"Free space there (`df -h` and `df -i`), or point {moved} at a larger disk."
 
 
+def _less_host_memory(match: LogMatch) -> str:
+    asked = sglang_option(match.config, "--enable-hierarchical-cache") is not None
+    if asked or match.came_through_path("memory_pool_host", "hiradix", "hicache"):
+        size = sglang_option(match.config, "--hicache-size")
+        given = f" from {size}" if size else ""
+        return (
+            f"Lower `-- --hicache-size`{given} (GB for each rank) or `-- --hicache-ratio`: the "
+            "hierarchical cache is in the host's memory; or give the machine more."
+        )
+    return f"Lower {fewer_tokens(match.config)}, or stop other programs."
+
+
 def _killed_by_kernel(match: LogMatch) -> str:
     name = f" ({match['name']})" if match["name"] else ""
     return f"The kernel killed a process of the server{name} for want of the host's memory."
@@ -38,7 +50,7 @@ ERRORS: Final = {
         retry=Retry.ONCE_SERVED,
         pattern=r"(?:Out of memory|out of memory): Killed process \d+ \((?P<name>[^)]{1,40})\)"
         r"|\boom-kill:|Killed process \d+ \((?P<other>(?:sglang|python)[^)]{0,40})\)"
-        r"|\bOOMKilled\b(?:: ?true|=true)?",
+        r"|\bOOMKilled\b(?:: ?true|=true)?|killed by the OOM killer|result 'oom-kill'",
         sample="Memory cgroup out of memory: Killed process 48390 (sglang::schedul) "
         "total-vm:98112344kB, anon-rss:31200112kB",
         summary=_killed_by_kernel,
@@ -96,7 +108,7 @@ ERRORS: Final = {
         sample="MemoryError\n"
         "DefaultCPUAllocator: can't allocate memory: you tried to allocate 1024000512 bytes.",
         summary=_memory_allocation,
-        action=lambda match: f"Lower {fewer_tokens(match.config)}, or stop other programs.",
+        action=_less_host_memory,
         remedy="**Lower** `--max-total-tokens`.",
     ),
 }

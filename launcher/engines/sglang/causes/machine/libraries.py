@@ -1,4 +1,4 @@
-"""Libraries that do not load, and packages whose versions exclude each other.
+"""Shared libraries that do not load.
 
 What to install depends on whose library it is: the driver's, CUDA's, the system's, torch's.
 """
@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from launcher.engines.causes import Confidence, LogCause, LogMatch
-from launcher.engines.sglang.causes.advice import in_argument_check, quoted_advice
+from launcher.engines.causes import LogCause, LogMatch
 
 _CANNOT_OPEN: Final = (
     r"(?P<library>lib[\w+.-]*?\.so(?:\.[\d.]*\d)?): cannot open shared object file"
@@ -148,6 +147,11 @@ def _package_of(match: LogMatch) -> str:
     return name or "A package"
 
 
+def _is_driver_symbol(match: LogMatch) -> bool:
+    # cuGreenCtxCreate is the driver's, cudaMalloc the runtime's, cublasCreate a library's.
+    return re.match(r"cu[A-Z]", match["symbol"]) is not None
+
+
 def _is_torch_symbol(match: LogMatch) -> bool:
     return bool(re.search(r"c10|torch|caffe2|N2at|aoti", match["symbol"]))
 
@@ -159,52 +163,6 @@ def _reinstall_for_torch(match: LogMatch) -> str:
         "(`uv pip show torch`), or install torch and it together in the versions that SGLang asks "
         "for; compiled from source, build it again."
     )
-
-
-def _missing_module(match: LogMatch) -> str:
-    if match["what"] and (advice := quoted_advice(match.text)):
-        return f"It says itself what is missing: {advice.rstrip('. ')}."
-    module = match["module"].partition(".")[0]
-    if not module or module in {"sglang", "zmq"}:
-        return "Reinstall the engine: `uv sync --reinstall-package sglang`."
-    return (
-        f"Install the package that has the module {module} into the environment of the server; if "
-        "it is one that SGLang itself needs, reinstall: `uv sync --reinstall-package sglang`."
-    )
-
-
-def _what_failed(match: LogMatch) -> str:
-    what = (match["what"] or match["module"] or f"{match['library']} is missing").strip()
-    text = f"No module named '{what}'" if match["module"] else what
-    return f"SGLang cannot be imported: {text.rstrip('.') or 'a library does not load'}."
-
-
-def _mismatch(match: LogMatch) -> str:
-    text = match.found[0].partition(": ")[2] or match.found[0]
-    return f"The versions of two packages exclude each other: {text.strip().rstrip('.')}."
-
-
-def _package_to_align(match: LogMatch) -> str:
-    """The change that makes both versions agree, as far as the text names them."""
-    if match["one"] and match["other"]:
-        return (
-            f"Install {match['one']} in the version of {match['other']}, {match['wanted']}: "
-            f"`uv pip install '{match['one']}=={match['wanted']}'`."
-        )
-    if match["spec"]:
-        return (
-            f"Install what is asked for: `uv pip install '{match['spec'].rstrip(',.')}'`; a newer "
-            "or older SGLang may ask for another version."
-        )
-    module = (match["module"] or match["package"]).partition(".")[0]
-    return (
-        f"Install {module or 'both'} in the version that the installed SGLang asks for "
-        "(`uv pip check` lists what does not agree)."
-    )
-
-
-def _imported_where(match: LogMatch) -> bool:
-    return not match.end.served and not in_argument_check(match)
 
 
 ERRORS: Final = {
@@ -220,6 +178,16 @@ ERRORS: Final = {
         ),
         action=_reinstall_for_torch,
         remedy="Install that package in the version made for the installed torch.",
+    ),
+    "driver-lacks-symbol": LogCause(
+        pattern=r"undefined symbol: (?P<symbol>\w+)",
+        applies=_is_driver_symbol,
+        sample="ImportError: /venv/site-packages/sgl_kernel/common_ops.abi3.so: undefined symbol: "
+        "cuGreenCtxStreamCreate",
+        summary="The NVIDIA driver is too old: its library has no {symbol}, which the kernels "
+        "call.",
+        action="Update the driver (`nvidia-smi` shows its version), or install the kernels' build "
+        "for an older CUDA.",
     ),
     "cuda-libraries-mixed": LogCause(
         broken_engine=True,
@@ -284,65 +252,6 @@ ERRORS: Final = {
         action=_install_system_library,
         remedy="Install the package of the system that has it; a reinstall of SGLang does not "
         "help.",
-    ),
-    "package-too-old": LogCause(
-        broken_engine=True,
-        pattern=r"^Exception: (?P<package>\S+) (?:is installed with version .* minimum required "
-        r"version|with minimum required version) (?P<least>[\w.]*\w)",
-        sample="Exception: sglang-kernel is installed with version 0.3.21, which is less than the "
-        "minimum required version 0.4.9.",
-        summary="The package {package} is too old or missing: {least} is needed.",
-        action=lambda match: (
-            f"Reinstall it: `uv sync --reinstall-package {match['package'].replace('_', '-')}`."
-        ),
-        remedy="Reinstall that package.",
-    ),
-    "package-versions": LogCause(
-        broken_engine=True,
-        pattern=r"^[\w.]*(?:Error|Exception|Conflict|NotFound): .*?(?:"
-        r"(?P<one>[\w.-]+) version \(?[\d.][\w.+]*\)? (?:does not match|is incompatible with) "
-        r"(?P<other>[\w.-]+) version \(?(?P<wanted>[\d.][\w.+]*)\)?"
-        r"|(?P<spec>[A-Za-z][\w.-]*(?:\[\w+\])?[<>=!~]=?[\d][\w.,<>=!~*]*)\S* is required"
-        r"|requires (?:at least |the )?(?P<package>[\w-]+) ?(?:version )?[<>=~!]+ ?v?\d"
-        r"|cannot import name '\w+' from (?:partially initialized module )?'(?P<module>[\w.]+)'"
-        r"|No package metadata was found for (?P<absent>\S+)"
-        r"|numpy\.\w+ size changed|compiled using NumPy 1)",
-        applies=_imported_where,
-        sample="RuntimeError: flashinfer-cubin version (0.7.1) does not match flashinfer version "
-        "(0.7.3).\n"
-        "ImportError: tokenizers>=0.21,<0.22 is required for a normal functioning of this module\n"
-        "ImportError: cannot import name 'AutoModelForVision2Seq' from 'transformers'",
-        summary=_mismatch,
-        action=_package_to_align,
-        remedy="Install the version that the text names, or that the installed SGLang asks for.",
-    ),
-    "api-changed": LogCause(
-        broken_engine=True,
-        confidence=Confidence.LIKELY,
-        pattern=r"^AttributeError: (?:partially initialized )?module '(?P<module>[\w.]+)' has no "
-        r"attribute '(?P<name>\w+)'",
-        applies=_imported_where,
-        sample="AttributeError: module 'flashinfer' has no attribute 'fused_moe_v2'",
-        summary="The installed {module} has no {name}: most likely it is of another version than "
-        "SGLang was written for.",
-        action=lambda match: (
-            f"Install {match['module'].partition('.')[0]} in the version that the installed SGLang "
-            "asks for (`uv pip check` lists what does not agree)."
-        ),
-        remedy="Install that package in the version that SGLang asks for.",
-    ),
-    "import-failed": LogCause(
-        broken_engine=True,
-        pattern=r"^(?:\s*- )?(?:ImportError|ModuleNotFoundError): "
-        r"(?:No module named '(?P<module>[\w.]+)'|(?P<what>.+))"
-        r"|^OSError: (?P<library>lib\S+): ",
-        applies=_imported_where,
-        sample="ImportError: libzmq.so.5: cannot open shared object file\n"
-        "ModuleNotFoundError: No module named 'zmq'",
-        summary=_what_failed,
-        action=_missing_module,
-        remedy="Install the package that has the module; where it is the engine's own, reinstall "
-        "the engine.",
     ),
 }
 

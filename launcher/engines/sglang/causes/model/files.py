@@ -11,8 +11,20 @@ from launcher.engines.causes import LogCause, LogMatch, raised
 
 
 def _unknown_architecture(match: LogMatch) -> str:
-    name = match["name"] or match["unregistered"] or match["other"] or match["type"]
+    name = (
+        match["name"]
+        or match["processor"]
+        or match["unregistered"]
+        or match["other"]
+        or match["type"]
+    )
     return f"This SGLang does not know the architecture {name}."
+
+
+def _is_model_type(match: LogMatch) -> bool:
+    """Whether transformers looked a model's type up, and did not say so itself afterwards."""
+    said = any("trying to load has model type" in line for line in match.end.lines)
+    return not said and match.in_folder("configuration_auto", "hf_transformers")
 
 
 ERRORS: Final = {
@@ -66,6 +78,8 @@ ERRORS: Final = {
     "unknown-architecture": LogCause(
         pattern=raised(
             r"Model architectures \[?'?(?P<name>\w+).* (?:are not supported|failed to be inspected)"
+            r"|Cannot find corresponding multimodal processor registered in sglang for model type "
+            r"`(?P<processor>\w+)`"
             r"|No \w+ registered for architecture: \['?(?P<unregistered>\w+)"
             r"|Cannot find model module\. '(?P<other>\w+)' is not a registered model"
             r"|The checkpoint you are trying to load has model type `(?P<type>\w+)` but"
@@ -76,6 +90,18 @@ ERRORS: Final = {
         summary=_unknown_architecture,
         action="Serve a model of a known architecture (GLM-4.5-Air is Glm4MoeForCausalLM), or a "
         "newer SGLang.",
+    ),
+    "unknown-model-type": LogCause(
+        pattern=r"^KeyError: '(?P<type>[\w.-]{1,60})'$",
+        applies=_is_model_type,
+        sample="Traceback (most recent call last):\n"
+        '  File "transformers/models/auto/configuration_auto.py", line 77, in __getitem__\n'
+        "KeyError: 'llava_qwen'",
+        summary="The installed transformers does not know the model type {type} of config.json.",
+        action="Serve the model's version in the form of transformers (often named -hf), a newer "
+        "SGLang with the transformers that it asks for, or, if the model brings its own code and "
+        "you have read it, `-- --trust-remote-code`.",
+        looks="a `KeyError` below `configuration_auto.py`",
     ),
     "code-not-trusted": LogCause(
         pattern=raised(r".*(?:contains custom code which must be executed|trust_remote_code=True)"),

@@ -12,6 +12,7 @@ from launcher.engines.causes import Confidence, LogCause, LogMatch, Retry
 from launcher.engines.phases import Phase
 
 _QUANTIZED: Final = re.compile(r"scale|zero|qweight|g_idx|input_global|amax|packed")
+_ADAPTER: Final = re.compile(r"^base_model\.|base_layer|lora_[AB]\b|lora_embedding")
 _LOADING: Final = ("load_weights", "load_model", "weight_loader", "_load_w")
 _SHAPES: Final = (
     r"size mismatch|must match the (?:existing )?size|mat1 and mat2 shapes cannot be multiplied"
@@ -37,6 +38,11 @@ def _name(match: LogMatch) -> str:
 def _unknown_weight(match: LogMatch) -> str:
     name = _name(match)
     kind = ", one of its quantization" if _QUANTIZED.search(name) else ""
+    if _ADAPTER.search(name):
+        return (
+            f"{match.config.model_path} holds a LoRA adapter that was not merged into its base "
+            f"model: a weight is named {name}."
+        )
     return (
         f"The model's class in this SGLang does not know a weight of {match.config.model_path}: "
         f"{name}{kind}."
@@ -44,6 +50,11 @@ def _unknown_weight(match: LogMatch) -> str:
 
 
 def _another_checkpoint(match: LogMatch) -> str:
+    if _ADAPTER.search(_name(match)):
+        return (
+            "Merge the adapter into its base model before it is saved (PEFT: merge_and_unload), or "
+            "serve the base model with `-- --lora-paths` of the adapter."
+        )
     if _QUANTIZED.search(_name(match)):
         return (
             "Serve another checkpoint of the model, quantized another way or not at all, or a "
