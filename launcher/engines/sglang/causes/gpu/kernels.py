@@ -123,7 +123,6 @@ ERRORS: Final = {
         ),
         action="Choose one that takes any: `-- --attention-backend triton` (or torch_native); "
         "memory and graphs are not to blame.",
-        remedy="Choose `--attention-backend triton`.",
     ),
     "not-for-this-gpu": LogCause(
         confidence=Confidence.LIKELY,

@@ -236,8 +236,9 @@ ERRORS: Final = {
         pattern=_OUT_OF_MEMORY,
         applies=_is_taken,
         sample="torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 384.00 MiB. GPU 0 "
-        "has a total capacity of 79.10 GiB of which 161.12 MiB is free. Process 31337 has 58.70 GiB "
-        "memory in use. Including non-PyTorch memory, this process has 20.10 GiB memory in use.",
+        "has a total capacity of 79.10 GiB of which 161.12 MiB is free. Process 31337 has 58.70 "
+        "GiB memory in use. Including non-PyTorch memory, this process has 20.10 GiB memory in "
+        "use.",
         retry=Retry.ONCE_SERVED,
         summary=_taken,
         action="End what holds it (`nvidia-smi` shows who; a server that died may have left "
