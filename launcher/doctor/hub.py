@@ -15,7 +15,7 @@ from launcher.doctor.readers import REACH_SECONDS, Readers, Reply
 from launcher.doctor.target import ServingTarget, missing_bytes
 from launcher.errors import LauncherError
 from launcher.memory.advice import nearest_changes
-from launcher.memory.plan import Verdict, describe_shortage
+from launcher.memory.plan import Verdict, describe_margin, describe_shortage
 from launcher.text import human_bytes, short_path
 
 DEFAULT_ENDPOINT: Final = "https://huggingface.co"
@@ -172,7 +172,7 @@ def _files(target: ServingTarget, readers: Readers) -> Row:
 @probe(
     "model",
     "memory-plan",
-    amber="it serves with less context than the model or `--context-length` has",
+    amber="it serves with less context than the model or `--context-length` has, or just fits",
     red="it does not fit",
     remedy="what `python -m launcher plan` proposes first",
     source="`launcher.memory.plan.plan_memory`, which `up` asks as well",
@@ -193,6 +193,8 @@ def _plan(target: ServingTarget, _: Readers) -> Row:
     action = f"Use {changes[0].what}: {changes[0].flags}." if changes else "Use a smaller model."
     if plan.verdict is Verdict.DOES_NOT_FIT:
         return Row("memory plan", "red", describe_shortage(plan).rstrip("."), wanted, action)
+    if plan.verdict is Verdict.JUST_FITS:
+        measured = describe_margin(plan).rstrip(".")
     return Row("memory plan", "amber", measured, wanted, action)
 
 

@@ -33,7 +33,10 @@ class ModelShape:
     """The dimensions that decide how much memory a model takes.
 
     Widths are in elements. `dense_layers` counts the first layers that have one MLP where the
-    others have experts; a model without experts has dense layers only.
+    others have experts; a model without experts has dense layers only. `rotary_factor` is the part
+    of a head that is rotated, `rotary_positions` how many YaRN extends to, where it does.
+    `weight_block` is outputs x inputs for each scale of a block-wise FP8 checkpoint; None where
+    there is one scale for each output.
     """
 
     architecture: str
@@ -55,6 +58,9 @@ class ModelShape:
     tied_embeddings: bool
     weight_type: WeightType
     quantization: Quantization | None = None
+    rotary_factor: float = 1.0
+    rotary_positions: int | None = None
+    weight_block: tuple[int, int] | None = None
 
     @property
     def moe_layers(self) -> int:
@@ -215,6 +221,10 @@ class _ConfigJson(BaseModel):
     tie_word_embeddings: bool = False
     dtype: str | None = Field(default=None, validation_alias=AliasChoices("dtype", "torch_dtype"))
     quantization_config: dict[str, Any] | None = None
+    partial_rotary_factor: Annotated[float, Field(gt=0, le=1)] | None = None
+    rope_scaling: dict[str, Any] | None = Field(
+        default=None, validation_alias=AliasChoices("rope_scaling", "rope_parameters")
+    )
 
 
 def read_shape(config: Mapping[str, Any], *, name: str) -> ModelShape:
@@ -264,7 +274,38 @@ def read_shape(config: Mapping[str, Any], *, name: str) -> ModelShape:
         tied_embeddings=fields.tie_word_embeddings,
         weight_type=_weight_type(fields.dtype, name),
         quantization=_quantization(fields.quantization_config, name),
+        rotary_factor=_rotary_factor(fields, architecture),
+        rotary_positions=_yarn_positions(fields),
+        weight_block=_weight_block(fields.quantization_config),
     )
+
+
+def _rotary_factor(fields: _ConfigJson, architecture: str) -> float:
+    if fields.partial_rotary_factor is not None:
+        return fields.partial_rotary_factor
+    return 0.5 if architecture == GLM4_MOE else 1.0
+
+
+def _yarn_positions(fields: _ConfigJson) -> int | None:
+    """Rows of YaRN's table, which are counted from the positions before it; None without YaRN.
+
+    Source: layers/rotary_embedding/yarn.py, `_compute_cos_sin_cache`.
+    """
+    rope = fields.rope_scaling or {}
+    factor = rope.get("factor")
+    if rope.get("rope_type", rope.get("type")) != "yarn" or not isinstance(factor, int | float):
+        return None
+    original = rope.get("original_max_position_embeddings")
+    if not isinstance(original, int):
+        original = fields.max_position_embeddings
+    return int(original * factor)
+
+
+def _weight_block(quantization: dict[str, Any] | None) -> tuple[int, int] | None:
+    match (quantization or {}).get("weight_block_size"):
+        case [int(rows), int(columns)] if rows > 0 and columns > 0:
+            return rows, columns
+    return None
 
 
 def _weight_type(given: str | None, name: str) -> WeightType:

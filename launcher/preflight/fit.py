@@ -174,7 +174,7 @@ def _device(config: ServerConfig, hardware: Hardware, gpus: tuple[Gpu, ...]) -> 
             action="Plan for another machine with `--gpus 2xH100-80GB`, or set --tp-size.",
         )
     least = min(gpus[: config.tp_size], key=lambda gpu: gpu.free_bytes)
-    return Device("cuda", least.name, least.total_bytes, least.free_bytes, least.compute_capability)
+    return Device.of(least)
 
 
 def _settings(config: ServerConfig, found: FoundShape) -> Settings:

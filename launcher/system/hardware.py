@@ -18,7 +18,14 @@ GIB: Final = 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One NVIDIA GPU as the driver describes it now."""
+    """One NVIDIA GPU as the driver describes it now.
+
+    Attributes:
+        total_bytes: as `nvidia-smi` shows it, with what the driver keeps for itself.
+        free_bytes: allocated to nobody; what the driver keeps for itself is not free.
+        reserved_bytes: what the driver keeps for itself; 0 where it does not say.
+        nvlink: whether an NVLink of it is up; None where the driver does not say.
+    """
 
     index: int
     uuid: str
@@ -26,6 +33,8 @@ class Gpu:
     total_bytes: int
     free_bytes: int
     compute_capability: tuple[int, int]
+    reserved_bytes: int = 0
+    nvlink: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +138,34 @@ def _describe_gpu(index: int, handle: Any) -> Gpu:
         total_bytes=int(memory.total),
         free_bytes=int(memory.free),
         compute_capability=(int(major), int(minor)),
+        reserved_bytes=_reserved_bytes(handle),
+        nvlink=_has_nvlink(handle),
     )
+
+
+def _reserved_bytes(handle: Any) -> int:
+    """What the driver keeps for itself; 0 where it is too old to say.
+
+    Source: NVML API reference, nvmlMemory_t: total = free + used, and used is what is reserved and
+    what is allocated. nvmlMemory_v2_t names the reserve alone.
+    """
+    import pynvml  # noqa: PLC0415
+
+    with contextlib.suppress(pynvml.NVMLError):
+        return int(pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2).reserved)
+    return 0
+
+
+def _has_nvlink(handle: Any) -> bool | None:
+    """Whether a link is up; None where the driver tells of none, as a sandbox may make it do."""
+    import pynvml  # noqa: PLC0415
+
+    is_up: bool | None = None
+    with contextlib.suppress(pynvml.NVMLError):
+        # It refuses the number after a card's last link.
+        for link in range(pynvml.NVML_NVLINK_MAX_LINKS):
+            is_up = bool(pynvml.nvmlDeviceGetNvLinkState(handle, link)) or bool(is_up)
+    return is_up
 
 
 def _visible(gpus: tuple[Gpu, ...]) -> tuple[tuple[Gpu, ...], str]:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from launcher.memory.advice import Change
-from launcher.memory.plan import MemoryPlan, Verdict, describe_shortage
+from launcher.memory.plan import MemoryPlan, Verdict, describe_margin, describe_shortage
 from launcher.memory.report import Difference
 from launcher.memory.table import Placement
 from launcher.memory.weights import checkpoint_bytes
@@ -20,6 +20,7 @@ from launcher.text import human_bytes
 
 VERDICT_STYLES: Final = {
     Verdict.FITS: "bold green",
+    Verdict.JUST_FITS: "bold yellow",
     Verdict.LESS_CONTEXT: "bold yellow",
     Verdict.DOES_NOT_FIT: "bold red",
 }
@@ -83,13 +84,19 @@ def _figures_table(plan: MemoryPlan, found: FoundShape) -> Table:
     rows = [
         ("checkpoint", f"{human_bytes(shape_bytes)} by its shape{on_disk}"),
         ("shape from", found.source),
-        ("KV cache", f"{plan.kv_cache_tokens:,} tokens of {plan.bytes_per_token:,} bytes a rank"),
+        ("KV cache", f"{_band(plan)} of {plan.bytes_per_token:,} bytes a rank"),
         ("context", f"{plan.context_tokens:,} of {plan.wanted_context_tokens:,} tokens"),
         ("requests", _requests(plan)),
     ]
     for label, value in rows:
         table.add_row(label, Text(value))
     return table
+
+
+def _band(plan: MemoryPlan) -> str:
+    low, high = plan.kv_cache_tokens_low, plan.kv_cache_tokens_high
+    band = "" if low == high else f", {low:,} to {high:,},"
+    return f"{plan.kv_cache_tokens:,} tokens{band}"
 
 
 def _requests(plan: MemoryPlan) -> str:
@@ -103,6 +110,8 @@ def _conclusion(plan: MemoryPlan) -> list[Text]:
     verdict = Text.assemble((plan.verdict.value.capitalize(), VERDICT_STYLES[plan.verdict]), ".")
     if plan.verdict is Verdict.DOES_NOT_FIT:
         verdict.append(f" {describe_shortage(plan)}")
+    elif plan.verdict is Verdict.JUST_FITS:
+        verdict.append(f" {describe_margin(plan)}")
     elif plan.verdict is Verdict.LESS_CONTEXT:
         asked = plan.settings.context_length_tokens is not None
         wanted = "asked for" if asked else "the most that the model takes"
@@ -139,7 +148,8 @@ def _changes_table(changes: tuple[Change, ...]) -> Table:
     table.add_column(style="dim", overflow="fold")
     for change in changes:
         style = "green" if change.plan.verdict is Verdict.FITS else "yellow"
-        tokens = Text(f"{change.plan.kv_cache_tokens:,} tokens", style)
+        just = ", just fits" if change.plan.verdict is Verdict.JUST_FITS else ""
+        tokens = Text(f"{change.plan.kv_cache_tokens:,} tokens{just}", style)
         table.add_row(Text(f"  {change.what}"), tokens, Text(change.flags))
     return table
 
@@ -168,7 +178,7 @@ def show_feasibility(out: Console, cells: tuple[Placement, ...]) -> None:
     out.print(
         "\nThousands of tokens in the KV cache, EAGLE with the model's own NextN layer, SGLang's "
         "own static fraction.\n[green]Green[/]: the model's whole context. [yellow]Yellow[/], with "
-        "<: less of it. -: does not fit.",
+        "<: less of it; with ~: what CUDA and NCCL take decides. -: does not fit.",
         highlight=False,
     )
 
@@ -176,7 +186,7 @@ def show_feasibility(out: Console, cells: tuple[Placement, ...]) -> None:
 def _cell_text(plan: MemoryPlan) -> Text:
     if plan.verdict is Verdict.DOES_NOT_FIT:
         return Text("-", "red")
-    mark = "<" if plan.verdict is Verdict.LESS_CONTEXT else ""
+    mark = {Verdict.LESS_CONTEXT: "<", Verdict.JUST_FITS: "~"}.get(plan.verdict, "")
     style = "green" if plan.verdict is Verdict.FITS else "yellow"
     return Text(f"{mark}{plan.kv_cache_tokens // 1000:,}k", style)
 
@@ -199,6 +209,8 @@ def plan_as_json(plan: MemoryPlan) -> dict[str, Any]:
         "kv_cache_bytes": plan.kv_cache_tokens * plan.bytes_per_token,
         "kv_cache_bytes_per_token": plan.bytes_per_token,
         "kv_cache_tokens": plan.kv_cache_tokens,
+        "kv_cache_tokens_low": plan.kv_cache_tokens_low,
+        "kv_cache_tokens_high": plan.kv_cache_tokens_high,
         "context_tokens": plan.context_tokens,
         "wanted_context_tokens": plan.wanted_context_tokens,
         "requests_at_full_context": plan.requests_at_full_context,
@@ -221,5 +233,6 @@ def change_as_json(change: Change) -> dict[str, Any]:
         "what": change.what,
         "flags": change.flags,
         "kv_cache_tokens": change.plan.kv_cache_tokens,
+        "kv_cache_tokens_low": change.plan.kv_cache_tokens_low,
         "verdict": change.plan.verdict.name.lower(),
     }

@@ -161,3 +161,32 @@ def test_an_fp8_checkpoint_is_known_by_its_config(quantization: dict[str, Any]) 
 
     assert shape.quantization == "fp8"
     assert checkpoint_bytes(shape) < 0.7 * checkpoint_bytes(replace(shape, quantization=None))
+
+
+def test_the_rotary_table_and_the_blocks_of_fp8_are_read() -> None:
+    yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32_768}
+    blocks = {"quant_method": "fp8", "weight_block_size": [128, 64]}
+
+    shape = read_shape(
+        LLAMA_3_8B
+        | {"rope_scaling": yarn, "partial_rotary_factor": 0.25, "quantization_config": blocks},
+        name="a model",
+    )
+
+    assert shape.rotary_positions == 131_072
+    assert shape.rotary_factor == 0.25
+    assert shape.weight_block == (128, 64)
+
+
+@pytest.mark.parametrize(
+    "rope", [None, {"rope_type": "llama3", "factor": 8.0}, {"type": "yarn"}, {"factor": "many"}]
+)
+def test_without_yarn_s_factor_the_positions_are_the_model_s(rope: object) -> None:
+    shape = read_shape(LLAMA_3_8B | {"rope_scaling": rope}, name="a model")
+
+    assert shape.rotary_positions is None
+
+
+def test_half_a_head_is_rotated_in_glm_unless_the_config_says_otherwise() -> None:
+    assert read_shape(nano_config(), name="nano").rotary_factor == 0.5
+    assert read_shape(LLAMA_3_8B, name="a model").rotary_factor == 1.0
