@@ -45,6 +45,8 @@ def test_the_preset_is_planned_for_a_machine_that_is_not_here() -> None:
     assert (planned["tp_size"], planned["mem_fraction_static"]) == (2, 0.7)
     assert planned["kv_cache_bytes_per_token"] == 96_256  # with the draft layer
     assert {"KV cache", "NextN layer", "experts"} <= {line["label"] for line in planned["lines"]}
+    low, high = planned["kv_cache_tokens_low"], planned["kv_cache_tokens_high"]
+    assert low < planned["kv_cache_tokens"] < high
     assert planned["changes"]
 
 
@@ -53,7 +55,7 @@ def test_a_model_that_does_not_fit_has_an_exit_code_and_is_told_what_would() -> 
 
     assert answer.returncode == 25
     assert "Does not fit" in answer.stdout
-    assert "99.5 GiB of each rank" in answer.stdout
+    assert "99.7 GiB of each rank" in answer.stdout
     assert "zai-org/GLM-4.5-Air-FP8" in answer.stdout
     assert answer.stderr == ""
 

@@ -60,7 +60,7 @@ def test_what_just_fits_is_told_what_fits_for_certain() -> None:
 def test_where_nothing_fits_for_certain_what_just_fits_is_named() -> None:
     # No FP8 on an A100, no more than 16 ranks, and the context is one that the highest fraction has
     # room for by what is usually taken, but not with the margin.
-    asked = Settings(tp_size=16, mem_fraction_static=0.7, context_length_tokens=2_240_000)
+    asked = Settings(tp_size=16, mem_fraction_static=0.7, context_length_tokens=2_230_000)
 
     first, shorter = nearest_changes(plan(AIR, "A100-80GB", asked))
 
