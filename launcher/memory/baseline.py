@@ -37,11 +37,12 @@ def _gib(least: float, usual: float, most: float) -> Spread:
 
 
 # Of the memory that `nvidia-smi` shows in all, so with what the driver reserves (0.4 to 0.7 GiB).
-ONE_RANK: Final = _gib(0.7, 0.9, 1.2)
-ONE_RANK_HOPPER: Final = _gib(1.1, 1.2, 1.5)
-ONE_RANK_BLACKWELL: Final = _gib(1.3, 1.5, 1.7)
-RANKS_ON_PCIE: Final = _gib(0.85, 1.0, 1.3)
-RANKS_ON_NVLINK: Final = _gib(1.9, 2.3, 3.1)
+# The logs behind each, with their sources: docs/plan.md, "What is taken before the baseline".
+ONE_RANK: Final = _gib(0.7, 1.0, 1.3)
+ONE_RANK_HOPPER: Final = _gib(1.05, 1.2, 1.75)
+ONE_RANK_BLACKWELL: Final = _gib(1.4, 1.5, 1.9)
+RANKS_ON_PCIE: Final = _gib(0.9, 1.1, 1.3)
+RANKS_ON_NVLINK: Final = _gib(2.0, 2.3, 3.1)
 
 
 def joined_by_nvlink(name: str) -> bool:
