@@ -176,6 +176,8 @@ def main_lines(shape: ModelShape, settings: Settings, weight_type: str) -> tuple
         "experts": counted.experts,
         "embedding": counted.embedding,
         "head": counted.head,
+        "fc": counted.draft_input,
+        "KV projection, absorbed": counted.absorbed,
     }
     there = {label: part for label, part in parts.items() if part.total}
     return _part_lines(there, shape, settings.tp_size, weight_type)
@@ -186,11 +188,12 @@ def draft_lines(shape: ModelShape, settings: Settings, weight_type: str) -> tupl
     if not settings.draft_layers:
         return ()
     if settings.draft is not None:
-        parts = {"draft model": count_parameters(settings.draft).main}
+        draft = count_parameters(settings.draft)
+        parts = {"draft model": draft.main + draft.absorbed}
         return _part_lines(parts, settings.draft, settings.tp_size, weight_type)
     counted = count_parameters(shape)
     parts = {
-        "NextN layer": counted.nextn_layers,
+        "NextN layer": counted.nextn_layers + counted.nextn_absorbed,
         # models/glm4_moe_nextn.py builds them; eagle_worker_v2.py shares the target's only after
         # the KV cache was sized.
         "draft's own embedding and head": counted.nextn_embedding_and_head,

@@ -34,6 +34,7 @@ def rank_bytes(part: Parameters, shape: ModelShape, ranks: int, weight_type: str
         part.divided * linear // ranks
         + part.grouped * linear // min(ranks, shape.kv_heads)
         + padded * wide // ranks
+        + part.wide * wide // ranks
         + part.replicated * wide
         + scales // ranks
     )
