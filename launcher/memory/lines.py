@@ -213,6 +213,8 @@ def main_lines(
         "experts": counted.experts,
         "embedding": counted.embedding,
         "head": counted.head,
+        "fc": counted.draft_input,
+        "KV projection, absorbed": counted.absorbed,
     }
     there = {label: part for label, part in parts.items() if part.total}
     lines = _part_lines(there, shape, settings.tp_size, weight_type)
@@ -228,11 +230,12 @@ def draft_lines(
     if not settings.draft_layers:
         return ()
     ranks, draft = settings.tp_size, settings.draft
+    before = tuple(target_tensors(shape, ranks, weight_type))
     if draft is not None:
-        parts = {"draft model": count_parameters(draft).main}
+        counted = count_parameters(draft)
+        parts = {"draft model": counted.main + counted.absorbed}
         lines = _part_lines(parts, draft, ranks, weight_type)
         rotary = _rotary_line(draft, device, settings, weight_type)
-        before = tuple(target_tensors(shape, ranks, weight_type))
         tensors = (*target_tensors(draft, ranks, weight_type), rotary.size_bytes)
         return (
             *lines,
@@ -241,13 +244,12 @@ def draft_lines(
         )
     counted = count_parameters(shape)
     parts = {
-        "NextN layer": counted.nextn_layers,
+        "NextN layer": counted.nextn_layers + counted.nextn_absorbed,
         # models/glm4_moe_nextn.py builds them; eagle_worker_v2.py shares the target's only after
         # the KV cache was sized.
         "draft's own embedding and head": counted.nextn_embedding_and_head,
     }
     lines = _part_lines(parts, shape, ranks, weight_type)
-    before = tuple(target_tensors(shape, ranks, weight_type))
     tensors = tuple(nextn_tensors(shape, ranks, weight_type))
     return (*lines, *_segment_lines(device, before, tensors))
 

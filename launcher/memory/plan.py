@@ -153,7 +153,7 @@ def plan_memory(model: str, shape: ModelShape, device: Device, settings: Setting
     `_apply_token_constraints`, `resolve_max_num_reqs`), model_executor/pool_configurator.py
     (`DefaultPoolConfigurator`).
     """
-    weight_type = settings.weight_type or shape.weight_type
+    weight_type = settings.weight_type or shape.served_type
     ranks = settings.tp_size
     engine, spread = engine_line(device, ranks), engine_spread(device, ranks)
     baseline_bytes = device.free_bytes - engine.size_bytes
@@ -215,11 +215,10 @@ def plan_memory(model: str, shape: ModelShape, device: Device, settings: Setting
 def kv_bytes_per_token(shape: ModelShape, settings: Settings, kv_type: KvType) -> int:
     """Bytes of one token in one rank's KV cache, the draft's included.
 
-    Formula: KV heads of a rank x 2 x head_dim x layers x bytes x (1 + draft layers / layers)
+    Formula: `ModelShape.cached_elements` x layers x bytes x (1 + draft layers / layers)
     Source: pool_configurator.py, `_compute_cell_size` and the lines on EAGLE.
     """
-    heads = max(1, shape.kv_heads // settings.tp_size)
-    target = heads * 2 * shape.head_dim * shape.layers * BYTES_OF[kv_type]
+    target = shape.cached_elements(settings.tp_size) * shape.layers * BYTES_OF[kv_type]
     return target + target * settings.draft_layers // shape.layers
 
 

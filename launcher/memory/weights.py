@@ -41,6 +41,7 @@ def rank_bytes(part: Parameters, shape: ModelShape, ranks: int, weight_type: str
         part.divided * linear // ranks
         + part.grouped * linear // min(ranks, shape.kv_heads)
         + padded * wide // ranks
+        + part.wide * wide // ranks
         + part.replicated * wide
         + scales // ranks
     )
@@ -49,9 +50,9 @@ def rank_bytes(part: Parameters, shape: ModelShape, ranks: int, weight_type: str
 def _scales(part: Parameters, shape: ModelShape) -> int:
     if shape.quantization is None:
         return 0
-    if shape.weight_block is None:
+    if shape.weight_block_size is None:
         return part.scales
-    rows, columns = shape.weight_block
+    rows, columns = shape.weight_block_size
     return (part.divided + part.grouped) // (rows * columns)
 
 
@@ -71,60 +72,94 @@ def rotary_bytes(shape: ModelShape, context_tokens: int, weight_type: str, *, cu
     wanted = context_tokens + ROTARY_MARGIN_TOKENS
     reserved = -(-wanted // ROTARY_ALIGNMENT_TOKENS) * ROTARY_ALIGNMENT_TOKENS
     rows = max(shape.rotary_positions or shape.max_positions, reserved)
-    width = int(shape.head_dim * shape.rotary_factor)
-    return rows * width * (ROTARY_CUDA_BYTES if cuda else BYTES_OF[weight_type])
+    return rows * shape.rotary_dim * (ROTARY_CUDA_BYTES if cuda else BYTES_OF[weight_type])
 
 
 def target_tensors(shape: ModelShape, ranks: int, weight_type: str) -> Iterator[int]:
-    """Bytes of each of the target's tensors on one rank, in the order in which they are made.
+    """Bytes of each of a model's matrices on one rank, in the order in which they are made.
 
     They add up to `rank_bytes` but for small ones; what matters is how they fill the segments of
     PyTorch's allocator.
-    Source: models/llama.py, models/qwen3.py, models/glm4_moe.py.
+    Source: models/llama.py, models/qwen3.py, models/glm4_moe.py, models/deepseek_v2.py,
+    models/llama_eagle.py; what is absorbed is made after the last is loaded.
     """
-    rows = _embedding_bytes(shape, ranks, weight_type)
-    yield rows
+    yield _vocabulary_bytes(shape, shape.vocabulary, ranks, weight_type)
+    if shape.eagle is not None:
+        yield shape.eagle.input_width * shape.hidden_size * BYTES_OF[weight_type]
     for layer in range(shape.layers):
         yield from _layer_tensors(shape, ranks, weight_type, dense=layer < shape.dense_layers)
     if not shape.tied_embeddings:
-        yield rows
+        rows = shape.vocabulary if shape.eagle is None else shape.eagle.head_rows
+        yield _vocabulary_bytes(shape, rows, ranks, weight_type)
+    yield from _absorbed_tensors(shape, shape.layers, ranks, weight_type)
 
 
 def nextn_tensors(shape: ModelShape, ranks: int, weight_type: str) -> Iterator[int]:
     """As `target_tensors`, of the model's own NextN layers. Source: models/glm4_moe_nextn.py."""
-    rows = _embedding_bytes(shape, ranks, weight_type)
+    rows = _vocabulary_bytes(shape, shape.vocabulary, ranks, weight_type)
     for _ in range(shape.nextn_layers):
         yield rows
         yield 2 * shape.hidden_size**2 * BYTES_OF[weight_type]
         yield from _layer_tensors(shape, ranks, weight_type, dense=not shape.experts)
         yield rows
+    yield from _absorbed_tensors(shape, shape.nextn_layers, ranks, weight_type)
 
 
-def _embedding_bytes(shape: ModelShape, ranks: int, weight_type: str) -> int:
-    rows = -(-shape.vocabulary // VOCABULARY_PADDING) * VOCABULARY_PADDING
-    return rows * shape.hidden_size * BYTES_OF[weight_type] // ranks
+def _vocabulary_bytes(shape: ModelShape, rows: int, ranks: int, weight_type: str) -> int:
+    padded = -(-rows // VOCABULARY_PADDING) * VOCABULARY_PADDING
+    return padded * shape.hidden_size * BYTES_OF[weight_type] // ranks
 
 
 def _layer_tensors(
     shape: ModelShape, ranks: int, weight_type: str, *, dense: bool
 ) -> Iterator[int]:
-    """Bytes of a layer's matrices on one rank; queries, keys and values are one matrix."""
+    """Bytes of a layer's matrices on one rank."""
     wide = BYTES_OF[weight_type]
     linear = 1 if shape.quantization else wide
-    hidden, heads = shape.hidden_size, shape.heads // ranks
-    rows = (heads + 2 * max(1, shape.kv_heads // ranks)) * shape.head_dim
-    yield rows * hidden * linear
-    yield heads * shape.head_dim * hidden * linear
+    hidden = shape.hidden_size
+    for elements in _attention_tensors(shape, ranks):
+        yield elements * linear
     if dense:
         widths = [(1, shape.dense_width)]
     else:
         yield shape.experts * hidden * wide
         widths = [(shape.experts, shape.expert_width)]
-        if shape.shared_experts:
-            widths.append((1, shape.expert_width * shape.shared_experts))
+        if shape.shared_width:
+            widths.append((1, shape.shared_width))
     for count, width in widths:
         yield 2 * count * width // ranks * hidden * linear
         yield count * width // ranks * hidden * linear
+
+
+def _attention_tensors(shape: ModelShape, ranks: int) -> Iterator[int]:
+    """Elements of each; queries, keys and values are one matrix."""
+    hidden, latent = shape.hidden_size, shape.latent
+    heads = shape.heads // ranks
+    if latent is None:
+        inputs = 2 * hidden if shape.eagle is not None and shape.eagle.joins_inputs else hidden
+        yield (heads + 2 * max(1, shape.kv_heads // ranks)) * shape.head_dim * inputs
+        yield heads * shape.head_dim * hidden
+        return
+    if latent.query_rank:
+        yield (latent.query_rank + latent.cached_dim) * hidden
+        yield heads * latent.query_dim * latent.query_rank
+    else:
+        yield heads * latent.query_dim * hidden
+        yield latent.cached_dim * hidden
+    yield heads * (latent.plain_dim + latent.value_dim) * latent.kv_rank
+    yield heads * latent.value_dim * hidden
+
+
+def _absorbed_tensors(
+    shape: ModelShape, layers: int, ranks: int, weight_type: str
+) -> Iterator[int]:
+    """What is made of each layer's KV projection: keys and values apart."""
+    if shape.latent is None:
+        return
+    one = shape.heads // ranks * shape.latent.kv_rank * BYTES_OF[weight_type]
+    for _ in range(layers):
+        yield one * shape.latent.plain_dim
+        yield one * shape.latent.value_dim
 
 
 def checkpoint_bytes(shape: ModelShape) -> int:

@@ -20,7 +20,8 @@ from launcher.errors import HubUnreachableError, ModelNotFoundError, NoGpuError,
 from launcher.memory.known_shapes import find_known_shape
 from launcher.memory.lines import Device, Settings
 from launcher.memory.plan import MemoryPlan, plan_memory
-from launcher.memory.shape import ModelShape, WeightType, read_shape
+from launcher.memory.shape import ModelShape, WeightType
+from launcher.memory.shapes.config_json import read_shape
 from launcher.models.download.hub import Hub, TransientError
 from launcher.models.download.request import PullRequest, not_here
 from launcher.models.folder import INDEX_NAME

@@ -16,7 +16,9 @@ import pytest
 from launcher.memory.baseline import taken_on_gpu
 from launcher.memory.lines import Device, Settings
 from launcher.memory.plan import MemoryPlan, plan_memory
-from launcher.memory.shape import KNOWN_ARCHITECTURES, WeightType, read_shape
+from launcher.memory.shape import WeightType
+from launcher.memory.shapes.architectures import ARCHITECTURES
+from launcher.memory.shapes.config_json import read_shape
 from launcher.system.hardware import GIB, MIB
 
 
@@ -63,7 +65,7 @@ class Log:
 def read_logs() -> list[Log]:
     rows = json.loads(Path(__file__).with_name("published_logs.json").read_text(encoding="utf-8"))
     logs = [Log(**{**row, "compute_capability": tuple(row["compute_capability"])}) for row in rows]
-    return [log for log in logs if log.config["architectures"][0] in KNOWN_ARCHITECTURES]
+    return [log for log in logs if log.config["architectures"][0] in ARCHITECTURES]
 
 
 LOGS = read_logs()
