@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from launcher.memory.known_shapes import KNOWN_SHAPES
 from launcher.memory.plan import MemoryPlan, Verdict, plan_memory
+from launcher.memory.shapes.ranks import Division, find_conflicts
 
 MOST_RANKS: Final = 16
 # FP8 in hardware: Ada, Hopper and newer.
@@ -151,12 +152,13 @@ def _fp8_checkpoint(plan: MemoryPlan) -> Iterator[Change]:
 
 
 def _more_ranks(plan: MemoryPlan) -> Iterator[Change]:
-    """Twice as many GPUs, and again, as far as the heads can be divided."""
+    """Twice as many GPUs, and again, where SGLang divides the model among them."""
     if plan.device.kind == "cpu":
         return
     ranks = plan.settings.tp_size * 2
-    while ranks <= MOST_RANKS and plan.shape.heads % ranks == 0:
-        yield _with(plan, f"{ranks} x {plan.device.name}", f"--tp-size {ranks}", tp_size=ranks)
+    while ranks <= MOST_RANKS:
+        if not find_conflicts(plan.shape, Division(ranks)):
+            yield _with(plan, f"{ranks} x {plan.device.name}", f"--tp-size {ranks}", tp_size=ranks)
         ranks *= 2
 
 

@@ -53,6 +53,7 @@ def check_model_here(facts: ServingFacts) -> None:
 
     Raises:
         ModelNotFoundError, ModelIncompleteError: a folder is not whole.
+        IndivisibleModelError: SGLang does not divide it among the ranks.
         InsufficientMemoryError: it does not fit.
     """
     if not facts.config.is_repository:
@@ -73,6 +74,7 @@ def check_fetched(facts: ServingFacts, models: ServedModels) -> PlannedMemory | 
 
     Raises:
         ModelNotFoundError, ModelIncompleteError: its folder is not whole, or not what it was.
+        IndivisibleModelError: SGLang does not divide it among the ranks.
         InsufficientMemoryError: it does not fit.
     """
     plan = facts.plan

@@ -117,6 +117,9 @@ class ServingFacts:
 
         What cannot be planned may well be served: another architecture, or a model whose
         config.json is still on the hub.
+
+        Raises:
+            IndivisibleModelError: SGLang does not divide it among the ranks.
         """
         if self.shape is not None:
             with contextlib.suppress(NoGpuError, ModelNotFoundError, UnknownShapeError):
@@ -129,7 +132,8 @@ class ServingFacts:
         Where `up` would refuse them for want of room, on the first ones.
 
         Raises:
-            NoGpuError, ModelNotFoundError, UnknownShapeError, HubError: see `plan_config`.
+            IndivisibleModelError, NoGpuError, ModelNotFoundError, UnknownShapeError, HubError: see
+                `plan_config`.
         """
         gpus = self.gpus or self.hardware.gpus
         return plan_config(self.config, self.hardware, gpus, found=found)

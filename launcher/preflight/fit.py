@@ -26,6 +26,7 @@ from launcher.models.download.hub import Hub, TransientError
 from launcher.models.download.request import PullRequest, not_here
 from launcher.models.folder import INDEX_NAME
 from launcher.models.store import LocalModel, find_in_cache, is_offline
+from launcher.preflight.division import check_division
 from launcher.system.hardware import Gpu, Hardware
 
 CONFIG_NAME: Final = "config.json"
@@ -60,11 +61,16 @@ def plan_config(
         found: the model.
 
     Raises:
+        IndivisibleModelError: SGLang does not divide it, or its draft model, among the ranks.
         NoGpuError: there are fewer GPUs than ranks.
         UnknownShapeError: the draft model's memory cannot be added up.
     """
+    check_division(config, found.name, found.shape)
     device = _device(config, hardware, gpus)
-    return plan_memory(found.name, found.shape, device, _settings(config, found))
+    settings = _settings(config, found)
+    if settings.draft is not None:
+        check_division(config, "the draft model", settings.draft)
+    return plan_memory(found.name, found.shape, device, settings)
 
 
 def find_shape(model: str, *, revision: str | None = None) -> FoundShape:

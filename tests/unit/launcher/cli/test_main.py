@@ -268,6 +268,15 @@ def test_a_model_without_a_preset_gets_no_flags_that_fit_another(
     assert "--device cuda" in run("up", "--dry-run", "--model-path", "Qwen/Qwen3-0.6B").out
 
 
+def test_ranks_that_sglang_would_refuse_are_refused_before_anything_is_started(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: _h100s(79, 79, 79))
+    done = run("up", "--model-path", str(model_path()), "--tp-size", "3")
+    assert done.code == errors.IndivisibleModelError.exit_code
+    assert "Use --tp-size 2." in done.err
+
+
 def test_a_standalone_draft_that_cannot_run_on_a_cpu_is_refused(run: Run) -> None:
     draft = str(model_path())
     done = run(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from launcher.nano.folder import model_path
+from tests.unit.launcher.memory.test_shape import LLAMA_3_8B, QWEN3_30B
 from tests.unit.launcher.models.hub_server import running_hub
 
 
@@ -175,3 +176,43 @@ def test_two_ranks_on_a_cpu_are_warned_of_the_memory_that_both_take() -> None:
 
     assert "set --max-total-tokens" in warned.stdout.replace("\n", " ")
     assert "set --max-total-tokens" not in capped.stdout
+
+
+def folder_of(tmp_path: Path, config: dict[str, Any]) -> str:
+    """A model folder with that config.json, and nothing else."""
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    return str(tmp_path)
+
+
+def test_ranks_that_sglang_would_refuse_are_refused_with_its_own_condition(tmp_path: Path) -> None:
+    answer = run_plan(folder_of(tmp_path, LLAMA_3_8B), "--gpus", "4xH100", "--tp-size", "3")
+
+    said = " ".join(answer.stderr.split())
+    assert answer.returncode == 31
+    assert "assert total_num_heads % attn_tp_size == 0" in said
+    assert "Use --tp-size 2." in said
+
+
+def test_experts_that_are_no_whole_blocks_are_refused(tmp_path: Path) -> None:
+    fp8 = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    folder = folder_of(tmp_path, QWEN3_30B | {"quantization_config": fp8})
+
+    refused = run_plan(folder, "--gpus", "4xH100")
+
+    assert refused.returncode == 31
+    assert "768/4=192, is no multiple of 128" in " ".join(refused.stderr.split())
+    assert plan_json(folder, "--gpus", "2xH100")["exit_code"] == 0
+
+
+def test_a_latent_attention_is_planned_and_does_not_fit() -> None:
+    arguments = ("GLM-4.7-Flash", "--gpus", "RTX5090", "--mem-fraction-static", "0.85")
+
+    planned = plan_json(*arguments)
+
+    assert planned["exit_code"] == 25
+    assert planned["verdict"] == "does_not_fit"
+    # 30e9 parameters in BF16, and the KV projections once more.
+    assert planned["weights_bytes"] == pytest.approx(60e9, rel=0.02)
+    # (512 + 64) x 47 layers x 2 bytes.
+    assert planned["kv_cache_bytes_per_token"] == 54_144
+    assert plan_json("GLM-4.7-Flash", "--gpus", "4xH100")["kv_cache_bytes_per_token"] == 54_144
