@@ -166,7 +166,8 @@ def choose_preset(hardware: Hardware, device: str | None = None) -> Choice:
         return Choice(NANO, f"no NVIDIA GPU was found ({hardware.gpu_note})")
     return Choice(
         NANO,
-        f"{GLM_AIR_FP8.name} {needs_gpus(GLM_AIR_FP8)}; here: {describe_gpus(hardware)}",
+        f"{GLM_AIR_FP8.name} {needs_gpus(GLM_AIR_FP8)}; "
+        f"{'here' if hardware.gpus_are_here else 'named'}: {describe_gpus(hardware)}",
     )
 
 
@@ -190,9 +191,13 @@ def needs_gpus(preset: Preset) -> str:
 
 
 def describe_gpus(hardware: Hardware) -> str:
-    """The GPUs here with their free memory, as a clause."""
+    """The GPUs with their free memory, as a clause; of those that are not here, all of it."""
     if not hardware.gpus:
         return f"no NVIDIA GPU ({hardware.gpu_note})"
+    if not hardware.gpus_are_here:
+        return ", ".join(
+            f"{gpu.name} with {gpu.total_bytes / GIB:.0f} GiB" for gpu in hardware.gpus
+        )
     return ", ".join(
         f"{gpu.name} with {gpu.free_bytes / GIB:.0f} of {gpu.total_bytes / GIB:.0f} GiB free"
         for gpu in hardware.gpus

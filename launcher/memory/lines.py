@@ -33,7 +33,8 @@ SPECULATIVE_MAX_RUNNING_REQUESTS: Final = 48  # arg_groups/speculative_hook.py
 class Device:
     """Where each rank runs. With several GPUs, the figures of the one with the least free memory.
 
-    On a CPU all ranks share one memory, which `free_bytes` counts once.
+    On a CPU all ranks share one memory, which `free_bytes` counts once. `is_here` is False for a
+    card that was named rather than found: nothing of it is known to be free or taken.
     """
 
     kind: Literal["cuda", "cpu"]
@@ -41,6 +42,7 @@ class Device:
     total_bytes: int
     free_bytes: int
     compute_capability: tuple[int, int] = (0, 0)
+    is_here: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,17 @@ def asked_requests(settings: Settings) -> int | None:
     if settings.max_running_requests is None and settings.draft_layers:
         return SPECULATIVE_MAX_RUNNING_REQUESTS
     return settings.max_running_requests
+
+
+def memory_line(device: Device) -> Line:
+    """What there is to begin with."""
+    if not device.is_here:
+        source = "launcher/memory/gpus.py"
+        return Line(
+            "the card's memory", device.free_bytes, "all of it, as on an idle card", source, 1
+        )
+    reporter = "kernel" if device.kind == "cpu" else "driver"
+    return Line("free now", device.free_bytes, f"as the {reporter} reports it", "", 1)
 
 
 def engine_line(device: Device, tp_size: int) -> Line:

@@ -19,6 +19,7 @@ from launcher.memory.lines import (
     draft_lines,
     engine_line,
     main_lines,
+    memory_line,
     own_fraction,
     shared_memory_lines,
 )
@@ -130,7 +131,7 @@ def plan_memory(model: str, shape: ModelShape, device: Device, settings: Setting
     weights_bytes = sum(line.size_bytes for line in main)
     draft_bytes = sum(line.size_bytes for line in draft)
     lines = (
-        Line("free now", device.free_bytes, "as the driver or the kernel reports it", "", 1),
+        memory_line(device),
         engine,
         Line(
             "outside the static fraction",

@@ -37,5 +37,12 @@ def feasibility(models: tuple[str, ...] = MODELS) -> tuple[Placement, ...]:
 
 def _plan(model: str, gpu: str, count: int) -> MemoryPlan:
     (card,) = parse_machine(gpu)
-    device = Device("cuda", card.name, card.total_bytes, card.free_bytes, card.compute_capability)
+    device = Device(
+        "cuda",
+        card.name,
+        card.total_bytes,
+        card.free_bytes,
+        card.compute_capability,
+        is_here=False,
+    )
     return plan_memory(model, KNOWN_SHAPES[model], device, Settings(tp_size=count, draft_layers=1))

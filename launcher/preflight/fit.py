@@ -170,11 +170,18 @@ def _device(config: ServerConfig, hardware: Hardware, gpus: tuple[Gpu, ...]) -> 
     if len(gpus) < config.tp_size:
         raise NoGpuError(
             f"Tensor parallel size {config.tp_size} needs {config.tp_size} GPUs, and there are "
-            f"{len(gpus)} to plan with; here: {describe_gpus(hardware)}.",
+            f"{len(gpus)} to plan with: {describe_gpus(hardware)}.",
             action="Plan for another machine with `--gpus 2xH100-80GB`, or set --tp-size.",
         )
     least = min(gpus[: config.tp_size], key=lambda gpu: gpu.free_bytes)
-    return Device("cuda", least.name, least.total_bytes, least.free_bytes, least.compute_capability)
+    return Device(
+        "cuda",
+        least.name,
+        least.total_bytes,
+        least.free_bytes,
+        least.compute_capability,
+        is_here=hardware.gpus_are_here,
+    )
 
 
 def _settings(config: ServerConfig, found: FoundShape) -> Settings:

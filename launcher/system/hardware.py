@@ -33,13 +33,15 @@ class Hardware:
     """What a configuration can count on.
 
     `gpu_note` says why `gpus` is what it is. `cpus` are the processors that this process may use,
-    which in a container are fewer than the machine has.
+    which in a container are fewer than the machine has. `gpus_are_here` is False where the GPUs
+    were named rather than found.
     """
 
     gpus: tuple[Gpu, ...]
     gpu_note: str
     cpus: tuple[int, ...]
     available_memory_bytes: int
+    gpus_are_here: bool = True
 
 
 # The seam at which tests put another machine.

@@ -308,6 +308,31 @@ def test_a_command_for_the_cpu_has_nothing_of_the_gpus_that_are_here(
         assert "--max-total-tokens 65536" in done.out
 
 
+def test_a_preset_whose_model_is_named_is_told_with_what_it_would_set(run: Run) -> None:
+    arguments = ("up", "--dry-run", "--model-path", "zai-org/GLM-4.5-Air-FP8", "--device", "cuda")
+
+    told = run(*arguments, "--tp-size", "4").err
+    fields = json.loads(run(*arguments, "--json").out)["preset_not_taken"]
+    other = run("up", "--dry-run", "--model-path", "zai-org/GLM-4.5-Air", "--json")
+
+    assert "Preset glm-4.5-air-fp8 serves the same model, and is not taken." in told
+    assert "mem_fraction_static 0.7 (here unset)" in told
+    assert "tp_size" not in told  # asked for: the preset would leave it
+    assert fields["name"] == "glm-4.5-air-fp8"
+    assert fields["would_set"]["tp_size"] == {"preset": 2, "here": 1}
+    assert json.loads(other.out)["preset_not_taken"] is None
+
+
+def test_a_preset_that_does_not_go_with_the_flags_is_not_proposed(run: Run) -> None:
+    done = run(
+        *("up", "--dry-run", "--model-path", "zai-org/GLM-4.5-Air-FP8"),
+        *("--speculative-num-draft-tokens", "9"),
+    )
+
+    assert done.code == 0
+    assert "not taken" not in done.err
+
+
 def test_a_standalone_draft_that_cannot_run_on_a_cpu_is_refused(run: Run) -> None:
     draft = str(model_path())
     done = run(
