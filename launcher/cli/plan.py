@@ -24,12 +24,25 @@ from launcher.memory.gpus import parse_machine
 from launcher.memory.known_shapes import KNOWN_SHAPES, find_known_shape
 from launcher.memory.plan import Verdict
 from launcher.memory.report import compare_memory
+from launcher.memory.speed import REQUESTS
 from launcher.memory.table import feasibility
-from launcher.preflight.answer import NAMED_GPUS, answer_plan
+from launcher.preflight.answer import NAMED_GPUS, SpeedQuestion, answer_plan
 from launcher.preflight.fit import find_shape
 from launcher.state.store import RunStore
 from launcher.system.hardware import Hardware, probe_hardware
 from launcher.text import nearest
+
+
+def _requests(
+    _context: click.Context, _option: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    """Numbers of requests from a list such as `1,8,32`."""
+    if value is None:
+        return None
+    numbers = tuple(int(part) if part.strip().isdecimal() else 0 for part in value.split(","))
+    if min(numbers) < 1:
+        raise click.BadParameter(f"{value!r} is no list of counts such as 1,8,32.")
+    return numbers
 
 
 @click.command()
@@ -43,6 +56,21 @@ from launcher.text import nearest
     is_flag=True,
     help="The last run's plan beside what its server reported, and where they part.",
 )
+@click.option(
+    "--speed", is_flag=True, help="Bound the tokens per second of decoding, by memory bandwidth."
+)
+@click.option(
+    "--speed-requests",
+    metavar="N,N,...",
+    callback=_requests,
+    help="With --speed: for so many requests at a time.  [default: 1,8,32]",
+)
+@click.option(
+    "--speed-context",
+    type=click.IntRange(min=1),
+    metavar="TOKENS",
+    help="With --speed: tokens in the KV cache of each.  [default: 4096]",
+)
 @field_options
 @json_option
 def plan(
@@ -51,6 +79,9 @@ def plan(
     gpus: str | None,
     table: bool,
     explain: bool,
+    speed: bool,
+    speed_requests: tuple[int, ...] | None,
+    speed_context: int | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -59,10 +90,10 @@ def plan(
     MODEL is a preset, a folder or a repository id; without it, what `up` would serve. Takes the
     same options as `up`. Exit code 25 where it does not fit.
     """
-    if sum((table, explain, model is not None or gpus is not None)) > 1:
-        raise click.UsageError(
-            "--table, --explain, and MODEL or --gpus are three answers; ask one."
-        )
+    speed = speed or speed_requests is not None or speed_context is not None
+    of_one_model = model is not None or gpus is not None or speed
+    if sum((table, explain, of_one_model)) > 1:
+        raise click.UsageError("--table, --explain, and a plan of one model are three answers.")
     if table:
         _table(as_json=as_json)
         return
@@ -72,7 +103,10 @@ def plan(
     hardware = _machine(gpus)
     resolved, up_ranks, untaken = _resolve(model, options, hardware)
     found = find_shape(resolved.config.model_path, revision=resolved.config.revision)
-    answer = answer_plan(resolved, hardware, found, up_ranks=up_ranks, untaken=untaken)
+    question = SpeedQuestion(speed_requests or REQUESTS, speed_context) if speed else None
+    answer = answer_plan(
+        resolved, hardware, found, up_ranks=up_ranks, untaken=untaken, speed=question
+    )
     if as_json:
         print_json(answer_as_json(answer))
     else:

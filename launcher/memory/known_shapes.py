@@ -32,6 +32,7 @@ GLM_4_5_AIR: Final = ModelShape(
     qk_norm=False,
     tied_embeddings=False,
     weight_type="bfloat16",
+    experts_per_token=8,
 )
 GLM_4_5: Final = replace(
     GLM_4_5_AIR,

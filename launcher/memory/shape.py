@@ -33,7 +33,8 @@ class ModelShape:
     """The dimensions that decide how much memory a model takes.
 
     Widths are in elements. `dense_layers` counts the first layers that have one MLP where the
-    others have experts; a model without experts has dense layers only.
+    others have experts; a model without experts has dense layers only. `experts_per_token` are
+    those that a token is routed to; 0 where that is not known.
     """
 
     architecture: str
@@ -55,6 +56,7 @@ class ModelShape:
     tied_embeddings: bool
     weight_type: WeightType
     quantization: Quantization | None = None
+    experts_per_token: int = 0
 
     @property
     def moe_layers(self) -> int:
@@ -206,6 +208,10 @@ class _ConfigJson(BaseModel):
         validation_alias=AliasChoices("n_routed_experts", "num_experts", "num_local_experts"),
     )
     n_shared_experts: int | None = None
+    experts_per_token: _Positive | None = Field(
+        default=None,
+        validation_alias=AliasChoices("num_experts_per_tok", "num_experts_per_token"),
+    )
     first_k_dense_replace: int = Field(default=0, ge=0)
     num_nextn_predict_layers: int | None = None
     vocab_size: _Positive
@@ -264,6 +270,7 @@ def read_shape(config: Mapping[str, Any], *, name: str) -> ModelShape:
         tied_embeddings=fields.tie_word_embeddings,
         weight_type=_weight_type(fields.dtype, name),
         quantization=_quantization(fields.quantization_config, name),
+        experts_per_token=min(fields.experts_per_token or 0, experts),
     )
 
 

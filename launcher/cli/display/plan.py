@@ -10,6 +10,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from launcher.cli.display.speed import show_speed
 from launcher.config.presets import CUSTOM, PRESETS
 from launcher.config.server_config import describe_speculation
 from launcher.config.untaken import describe_untaken
@@ -46,6 +47,8 @@ def show_plan(out: Console, answer: PlanAnswer) -> None:
     for text in (*_conclusion(plan), *_notes(answer)):
         # A line of its own where a program reads it; else broken between words.
         out.print(text, soft_wrap=not out.is_terminal)
+    if answer.speed is not None:
+        show_speed(out, answer, answer.speed)
     if answer.changes:
         out.print("\nWhat would help:", highlight=False)
         _show_changes(out, answer.changes)

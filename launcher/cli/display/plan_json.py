@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from launcher.cli.display.speed import speed_as_json
 from launcher.config.server_config import describe_speculation
 from launcher.memory.advice import Change
 from launcher.memory.plan import MemoryPlan
@@ -31,6 +32,7 @@ def answer_as_json(answer: PlanAnswer) -> dict[str, Any]:
         "own_fraction_plan": _outcome(answer.own or answer.plan),
         "tp_size_source": sources["tp_size"],
         "tp_size_of_up": answer.up_ranks or config.tp_size,
+        "speed": speed_as_json(answer.speed) if answer.speed else None,
         "changes": [_change_as_json(change) for change in answer.changes],
     }
 

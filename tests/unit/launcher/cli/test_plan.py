@@ -290,3 +290,44 @@ def test_two_ranks_on_a_cpu_are_warned_of_the_memory_that_both_take() -> None:
 
     assert "set --max-total-tokens" in warned.stdout.replace("\n", " ")
     assert "set --max-total-tokens" not in capped.stdout
+
+
+def test_the_speed_is_bounded_where_it_is_asked_for() -> None:
+    arguments = ("GLM-4.5-Air-FP8", "--gpus", "2xH100", "--speed-requests", "1,3,4", "--speed")
+    speed = plan_json(*arguments)["speed"]
+    shown = run_plan(*arguments).stdout
+
+    assert "upper bound" in speed["is"]
+    assert speed["missing"] is None
+    assert [bound["requests"] for bound in speed["bounds"]] == [1, 3, 4]
+    assert {bound["context_tokens"] for bound in speed["bounds"]} == {4096}
+    assert speed["bounds"][0]["bandwidth_bytes_per_second"] == 3_350 * 10**9
+    assert speed["bounds"][1]["obstacle"] is None
+    assert speed["bounds"][2]["obstacle"] == "the KV cache has room for 3"
+    rate = speed["bounds"][0]["tokens_per_second_at_most"]
+    assert f"       1  {rate:,.0f}" in shown
+    for words in ("3,350 GB/s a rank", "no forecast", "46% to 71%", "7% to 20%", "not measured"):
+        assert words in shown
+    assert "speed" not in run_plan("GLM-4.5-Air-FP8", "--gpus", "2xH100").stdout.lower()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("nano",), "the memory bandwidth of a CPU is not known"),
+        (("GLM-4.5-Air", "--gpus", "2xH100"), "it does not fit"),
+    ],
+)
+def test_where_the_speed_has_no_bound_the_reason_is_told(
+    arguments: tuple[str, ...], why: str
+) -> None:
+    assert f"No bound of the speed: {why}." in run_plan(*arguments, "--speed").stdout
+    assert plan_json(*arguments, "--speed")["speed"]["missing"] == why
+
+
+@pytest.mark.parametrize("value", ["", "0", "1,x", "-1"])
+def test_a_list_of_requests_that_is_none_is_refused(value: str) -> None:
+    answer = run_plan("nano", f"--speed-requests={value}")
+
+    assert answer.returncode == 2
+    assert "no list of counts" in answer.stderr

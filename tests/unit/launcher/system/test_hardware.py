@@ -52,6 +52,15 @@ class Driver:
         del handle
         return str(self._answer("nvmlDeviceGetName", "NVIDIA H100 80GB HBM3"))
 
+    def nvmlDeviceGetMaxClockInfo(self, handle: int, kind: int) -> int:  # noqa: N802
+        del handle
+        assert kind == pynvml.NVML_CLOCK_MEM
+        return int(self._answer("nvmlDeviceGetMaxClockInfo", 2619))
+
+    def nvmlDeviceGetMemoryBusWidth(self, handle: int) -> int:  # noqa: N802
+        del handle
+        return int(self._answer("nvmlDeviceGetMemoryBusWidth", 5120))
+
     def nvmlDeviceGetComputeRunningProcesses(  # noqa: N802
         self, handle: int
     ) -> list[SimpleNamespace]:
@@ -86,6 +95,19 @@ def test_each_gpu_is_described_as_the_driver_does() -> None:
     assert [gpu.total_bytes for gpu in found.gpus] == [80 * GIB, 80 * GIB]
     assert [gpu.free_bytes for gpu in found.gpus] == [79 * GIB, 78 * GIB]
     assert found.gpu_note == "all that the driver shows"
+
+
+@pytest.mark.usefixtures("driver")
+def test_the_bandwidth_follows_from_clock_and_bus() -> None:
+    # The H100's data sheet says 3.35 TB/s.
+    assert {gpu.bandwidth_bytes_per_s for gpu in probe_hardware().gpus} == {3_352_320_000_000}
+
+
+@pytest.mark.parametrize("function", ["nvmlDeviceGetMaxClockInfo", "nvmlDeviceGetMemoryBusWidth"])
+def test_a_gpu_whose_bandwidth_is_not_told_is_a_gpu(driver: Driver, function: str) -> None:
+    driver.fails_at = function
+
+    assert [gpu.bandwidth_bytes_per_s for gpu in probe_hardware().gpus] == [None, None]
 
 
 def test_the_driver_is_let_go(driver: Driver) -> None:
