@@ -8,17 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from launcher.memory.shape import ModelShape
 from launcher.memory.speed import DENSE_SHARES, EXPERT_SHARES, DecodeBound
 from launcher.preflight.answer import PlanAnswer, SpeedAnswer
 
 _GB: Final = 10**9
-# Said wherever the bound is shown: a bound that is taken for a forecast misleads.
-NOT_A_FORECAST: Final = (
-    f"An upper bound, no forecast: of it, public reports of one request reached "
-    f"{DENSE_SHARES[0]:.0%} to {DENSE_SHARES[1]:.0%} with dense models and "
-    f"{EXPERT_SHARES[0]:.0%} to {EXPERT_SHARES[1]:.0%} with experts (docs/plan.md). "
-    "`python -m benchmarks run` measures."
-)
 NO_SPECULATION: Final = (
     "Plain decoding: what speculative decoding gains depends on the text, and was not measured."
 )
@@ -45,8 +39,18 @@ def show_speed(out: Console, answer: PlanAnswer, speed: SpeedAnswer) -> None:
         table.add_row(*_row(bound, answer.plan.shape.experts))
     out.print(table)
     out.print()
-    for line in (NOT_A_FORECAST, NO_SPECULATION):
+    for line in (_no_forecast(answer.plan.shape), NO_SPECULATION):
         out.print(line, highlight=False, soft_wrap=not out.is_terminal)
+
+
+def _no_forecast(shape: ModelShape) -> str:
+    """What was reached of the bound: who takes it for a forecast is misled."""
+    least, most = EXPERT_SHARES if shape.experts else DENSE_SHARES
+    kind = "models with experts" if shape.experts else "dense models"
+    return (
+        f"An upper bound, no forecast: public reports of one request on {kind} reached "
+        f"{least:.0%} to {most:.0%} of it (docs/plan.md). `python -m benchmarks run` measures."
+    )
 
 
 def _row(bound: DecodeBound, experts: int) -> list[Text]:
