@@ -34,6 +34,7 @@ GLM_4_5_AIR: Final = ModelShape(
     shared_width=1408,
     correction_bias=True,
     rotary_factor=0.5,
+    experts_per_token=8,
 )
 GLM_4_5: Final = replace(
     GLM_4_5_AIR,
@@ -67,6 +68,7 @@ GLM_4_7_FLASH: Final = ModelShape(
     weight_type="bfloat16",
     shared_width=1536,
     correction_bias=True,
+    experts_per_token=4,
     latent=LatentAttention(
         query_rank=768, kv_rank=512, position_dim=64, plain_dim=192, value_dim=256
     ),

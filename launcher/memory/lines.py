@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from launcher.memory.allocator import segment_bytes
-from launcher.memory.baseline import Spread, taken_on_gpu
+from launcher.memory.gpu.allocator import segment_bytes
+from launcher.memory.gpu.baseline import Spread, taken_on_gpu
 from launcher.memory.shape import ModelShape, Parameters, count_parameters
 from launcher.memory.weights import (
     KvType,
@@ -43,6 +43,8 @@ class Device:
     Attributes:
         reserved_bytes: what the driver keeps for itself and `free_bytes` does not count.
         nvlink: whether NVLink joins it to others; None where only its name tells.
+        is_here: False for a card that was named rather than found: nothing of it is known to be
+            free or taken.
     """
 
     kind: Literal["cuda", "cpu"]
@@ -52,6 +54,7 @@ class Device:
     compute_capability: tuple[int, int] = (0, 0)
     reserved_bytes: int = 0
     nvlink: bool | None = None
+    is_here: bool = True
 
     @classmethod
     def of(cls, gpu: Gpu) -> Device:
@@ -151,6 +154,17 @@ def asked_requests(settings: Settings) -> int | None:
     if settings.max_running_requests is None and settings.draft_layers:
         return SPECULATIVE_MAX_RUNNING_REQUESTS
     return settings.max_running_requests
+
+
+def memory_line(device: Device) -> Line:
+    """What there is to begin with."""
+    if not device.is_here:
+        source = "launcher/memory/gpu/models.py"
+        return Line(
+            "the card's memory", device.free_bytes, "all of it, as on an idle card", source, 1
+        )
+    reporter = "kernel" if device.kind == "cpu" else "driver"
+    return Line("free now", device.free_bytes, f"as the {reporter} reports it", "", 1)
 
 
 def engine_spread(device: Device, tp_size: int) -> Spread:
@@ -277,7 +291,7 @@ def _segment_lines(
     size = segment_bytes((*before, *tensors)) - segment_bytes(before) - sum(tensors)
     label = "draft's fragmentation" if before else "fragmentation"
     formula = "segments of 20 MiB for tensors of 1 to 10 MiB, of 2 MiB for others"
-    line = Line(label, size, formula, "launcher/memory/allocator.py")
+    line = Line(label, size, formula, "launcher/memory/gpu/allocator.py")
     # Less than nothing where they fill gaps that others left.
     return (line,) if size > 0 else ()
 

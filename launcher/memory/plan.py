@@ -20,6 +20,7 @@ from launcher.memory.lines import (
     engine_line,
     engine_spread,
     main_lines,
+    memory_line,
     own_fraction,
     shared_memory_lines,
 )
@@ -165,7 +166,7 @@ def plan_memory(model: str, shape: ModelShape, device: Device, settings: Setting
     weights_bytes = sum(line.size_bytes for line in main)
     draft_bytes = sum(line.size_bytes for line in draft)
     lines = (
-        Line("free now", device.free_bytes, "as the driver or the kernel reports it", "", 1),
+        memory_line(device),
         engine,
         Line(
             "outside the static fraction",

@@ -78,6 +78,7 @@ class ModelShape:
         rotary_factor: the part of a head's width that is rotated; latent attention rotates its
             `position_dim`.
         rotary_positions: what YaRN extends the rotary table to; None without it.
+        experts_per_token: those that a token is routed to; 0 where that is not known.
     """
 
     architecture: str
@@ -110,6 +111,7 @@ class ModelShape:
     eagle: EagleDraft | None = None
     rotary_factor: float = 1.0
     rotary_positions: int | None = None
+    experts_per_token: int = 0
 
     @property
     def rotary_dim(self) -> int:

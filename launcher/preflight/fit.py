@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
@@ -177,11 +177,11 @@ def _device(config: ServerConfig, hardware: Hardware, gpus: tuple[Gpu, ...]) -> 
     if len(gpus) < config.tp_size:
         raise NoGpuError(
             f"Tensor parallel size {config.tp_size} needs {config.tp_size} GPUs, and there are "
-            f"{len(gpus)} to plan with; here: {describe_gpus(hardware)}.",
+            f"{len(gpus)} to plan with: {describe_gpus(hardware)}.",
             action="Plan for another machine with `--gpus 2xH100-80GB`, or set --tp-size.",
         )
     least = min(gpus[: config.tp_size], key=lambda gpu: gpu.free_bytes)
-    return Device.of(least)
+    return replace(Device.of(least), is_here=hardware.gpus_are_here)
 
 
 def _settings(config: ServerConfig, found: FoundShape) -> Settings:

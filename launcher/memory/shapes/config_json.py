@@ -63,6 +63,8 @@ class _ConfigJson(BaseModel):
     num_experts: _Count | None = None
     num_local_experts: _Count | None = None
     moe_intermediate_size: _Positive | None = None
+    num_experts_per_tok: _Positive | None = None
+    num_experts_per_token: _Positive | None = None
     n_shared_experts: _Count | None = None
     shared_expert_intermediate_size: _Count | None = None
     first_k_dense_replace: _Count | None = None
@@ -95,6 +97,11 @@ class _ConfigJson(BaseModel):
     def experts(self) -> int:
         """Experts of a layer, whatever the family calls them."""
         return self.n_routed_experts or self.num_experts or self.num_local_experts or 0
+
+    @property
+    def experts_per_token(self) -> int:
+        """Those that a token is routed to; 0 where the file does not say."""
+        return self.num_experts_per_tok or self.num_experts_per_token or 0
 
 
 def read_shape(config: Mapping[str, Any], *, name: str) -> ModelShape:
@@ -177,6 +184,7 @@ def _shape(
         correction_bias=bool(experts) and _has_correction(architecture, built, fields),
         latent=_latent(fields) if built.latent else None,
         eagle=_eagle(built, fields) if built.eagle else None,
+        experts_per_token=min(fields.experts_per_token, experts),
         rotary_factor=rotary_factor(content, default=built.rotary_factor),
         rotary_positions=yarn_positions(content, max_positions=fields.max_position_embeddings),
     )

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from launcher.memory import allocator, lines, weights
+from launcher.memory import lines, weights
+from launcher.memory.gpu import allocator
 from launcher.memory.lines import SPECULATIVE_MAX_RUNNING_REQUESTS, _defaults_by_size
 
 

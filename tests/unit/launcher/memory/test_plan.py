@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from launcher.memory.gpus import parse_machine
+from launcher.memory.gpu.models import parse_machine
 from launcher.memory.known_shapes import GLM_4_5_AIR, KNOWN_SHAPES
 from launcher.memory.lines import Device, Settings, engine_spread, sglang_reserve_bytes
 from launcher.memory.plan import (

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from launcher.memory.baseline import taken_on_gpu
+from launcher.memory.gpu.baseline import taken_on_gpu
 from launcher.memory.lines import Device, Settings
 from launcher.memory.plan import MemoryPlan, plan_memory
 from launcher.memory.shape import WeightType

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from launcher.engines.sglang.server_info import read_server_info
-from launcher.memory.gpus import parse_machine
+from launcher.memory.gpu.models import parse_machine
 from launcher.memory.known_shapes import KNOWN_SHAPES
 from launcher.memory.lines import Device, Settings
 from launcher.memory.plan import plan_memory

@@ -71,6 +71,15 @@ class Driver:
         del handle
         return str(self._answer("nvmlDeviceGetName", "NVIDIA H100 80GB HBM3"))
 
+    def nvmlDeviceGetMaxClockInfo(self, handle: int, kind: int) -> int:  # noqa: N802
+        del handle
+        assert kind == pynvml.NVML_CLOCK_MEM
+        return int(self._answer("nvmlDeviceGetMaxClockInfo", 2619))
+
+    def nvmlDeviceGetMemoryBusWidth(self, handle: int) -> int:  # noqa: N802
+        del handle
+        return int(self._answer("nvmlDeviceGetMemoryBusWidth", 5120))
+
     def nvmlDeviceGetComputeRunningProcesses(  # noqa: N802
         self, handle: int
     ) -> list[SimpleNamespace]:
@@ -133,6 +142,19 @@ def test_nvlink_is_there_where_a_link_is_up(
     driver.links, driver.link_up = links, link_up
 
     assert probe_hardware().gpus[0].nvlink is nvlink
+
+
+@pytest.mark.usefixtures("driver")
+def test_the_bandwidth_follows_from_clock_and_bus() -> None:
+    # The H100's data sheet says 3.35 TB/s.
+    assert {gpu.bandwidth_bytes_per_s for gpu in probe_hardware().gpus} == {3_352_320_000_000}
+
+
+@pytest.mark.parametrize("function", ["nvmlDeviceGetMaxClockInfo", "nvmlDeviceGetMemoryBusWidth"])
+def test_a_gpu_whose_bandwidth_is_not_told_is_a_gpu(driver: Driver, function: str) -> None:
+    driver.fails_at = function
+
+    assert [gpu.bandwidth_bytes_per_s for gpu in probe_hardware().gpus] == [None, None]
 
 
 def test_the_driver_is_let_go(driver: Driver) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from launcher.memory.allocator import segment_bytes
+from launcher.memory.gpu.allocator import segment_bytes
 from launcher.system.hardware import MIB
 
 

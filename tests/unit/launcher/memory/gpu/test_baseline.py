@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from launcher.memory import baseline
-from launcher.memory.baseline import Spread, joined_by_nvlink, taken_on_gpu
-from launcher.memory.gpus import GPU_MODELS
+from launcher.memory.gpu import baseline
+from launcher.memory.gpu.baseline import Spread, joined_by_nvlink, taken_on_gpu
+from launcher.memory.gpu.models import GPU_MODELS
 
 
 @pytest.mark.parametrize(

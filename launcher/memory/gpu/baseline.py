@@ -13,7 +13,7 @@ from typing import Final
 from launcher.system.hardware import GIB
 
 # Cards whose boards are joined by NVLink as they are sold in servers; the same name with PCIe is
-# not. The launcher's own names (`launcher.memory.gpus`) mean the former where there are both.
+# not. The launcher's own names (`launcher.memory.gpu.models`) mean the former where there are both.
 _NVLINK: Final = re.compile(r"SXM|NVL|(?<![A-Z0-9])(?:[AH]100|[AH]800|H20|H200|G?[BH]200|G?B300)\b")
 _PCIE: Final = re.compile(r"PCI", re.IGNORECASE)
 
