@@ -15,12 +15,12 @@ from launcher.system.hardware import GIB, Gpu, Hardware
 
 REPOSITORY = "zai-org/GLM-4.5-Air-FP8"
 GPU = Gpu(
-    0,
-    "GPU-0",
-    "NVIDIA H100 80GB HBM3",
-    80 * GIB,
-    79 * GIB,
-    (9, 0),
+    index=0,
+    uuid="GPU-0",
+    name="NVIDIA H100 80GB HBM3",
+    total_bytes=80 * GIB,
+    free_bytes=79 * GIB,
+    compute_capability=(9, 0),
     bandwidth_bytes_per_s=3_350 * 10**9,
 )
 MACHINE = Hardware((GPU, replace(GPU, index=1, uuid="GPU-1")), "all", (0,), 64 * GIB)
