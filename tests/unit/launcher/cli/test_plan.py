@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from launcher.nano.folder import model_path
+from tests.tiny_models import write_model
 from tests.unit.launcher.memory.test_shape import LLAMA_3_8B, QWEN3_30B
 from tests.unit.launcher.models.hub_server import running_hub
 
@@ -214,3 +215,13 @@ def test_a_latent_attention_is_planned_and_does_not_fit() -> None:
     # (512 + 64) x 47 layers x 2 bytes.
     assert planned["kv_cache_bytes_per_token"] == 54_144
     assert plan_json("GLM-4.7-Flash", "--gpus", "4xH100")["kv_cache_bytes_per_token"] == 54_144
+
+
+def test_what_a_cpu_cannot_run_is_refused_before_it_is_planned(tmp_path: Path) -> None:
+    folder = write_model("deepseek-v2", tmp_path)
+
+    answer = run_plan(str(folder), "--device", "cpu")
+
+    assert answer.returncode == 32
+    assert "latent attention (MLA)" in " ".join(answer.stderr.split())
+    assert plan_json(str(folder), "--gpus", "H100")["verdict"] == "fits"
