@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Command, CommandTarget
-from launcher.engines.sglang import processes, version
+from launcher.engines.sglang import foreign, prerequisites, processes, version
 from launcher.engines.sglang.causes.table import CAUSES
 from launcher.engines.sglang.command import build_command, check_arguments
 from launcher.engines.sglang.flags import load_flag_table
@@ -69,6 +69,10 @@ class SGLangEngine:
             return None
         return cpu_settings.refuse_model(name, content)
 
+    def missing_package(self, config: ServerConfig) -> tuple[str, str] | None:
+        """By a table of what SGLang's own options import."""
+        return prerequisites.missing_package(config)
+
     def start_log(self) -> SGLangStartLog:
         """Follows the lines that the verified version prints."""
         return SGLangStartLog()
@@ -88,6 +92,14 @@ class SGLangEngine:
     def fallout_seconds(self, config: ServerConfig, *, served: bool) -> float:
         """SGLang looks after its children once a second, and then ends itself."""
         return processes.fallout_seconds(config, served=served)
+
+    def read_config(self, lines: Sequence[str]) -> ServerConfig:
+        """By its line `server_args=`, or by the ranks that speak."""
+        return foreign.read_config(lines)
+
+    def in_own_words(self, text: str) -> str:
+        """Flags without the dashes that pass them through, `hf download` instead of `pull`."""
+        return foreign.in_own_words(text)
 
 
 SGLANG: Final = SGLangEngine()
