@@ -7,9 +7,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A clause that names the nearest known name, or nothing where none is near."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+def nearest(name: str, known: Iterable[str], *, least: float = 0.6) -> str:
+    """A clause that names the nearest known name, or nothing where none is near.
+
+    Args:
+        name: what was written.
+        known: what there is.
+        least: how alike the two have to be, 0 to 1; see `difflib.SequenceMatcher.ratio`.
+    """
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=least)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 

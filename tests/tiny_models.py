@@ -42,6 +42,7 @@ _LATENT: Final = {
     "qk_rope_head_dim": 8,
     "v_head_dim": 16,
 }
+_DEEPSEEK: Final = {**_ROUTED, **_LATENT, "moe_layer_freq": 1}
 
 # A name -> the class in transformers without `ForCausalLM`, and fields of its config.
 MODELS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = MappingProxyType(
@@ -53,7 +54,7 @@ MODELS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = MappingProxyType(
         "qwen2": ("Qwen2", {"use_sliding_window": True, "sliding_window": 128}),
         "qwen3": ("Qwen3", {"head_dim": 32}),
         "olmo2": ("Olmo2", {}),
-        "gemma2": ("Gemma2", {"head_dim": 32, "query_pre_attn_scalar": 32}),
+        "gemma2": ("Gemma2", {"head_dim": 32, "hidden_act": "gelu_pytorch_tanh"}),
         "mixtral": ("Mixtral", {"num_local_experts": 4, "num_experts_per_tok": 2}),
         "qwen2-moe": (
             "Qwen2Moe",
@@ -62,8 +63,11 @@ MODELS: Final[Mapping[str, tuple[str, dict[str, Any]]]] = MappingProxyType(
         "qwen3-moe": ("Qwen3Moe", {**_EXPERTS, "head_dim": 32, "mlp_only_layers": [1]}),
         "glm4-moe": ("Glm4Moe", {**_ROUTED, "head_dim": 16, "use_qk_norm": True}),
         "glm4-moe-lite": ("Glm4MoeLite", {**_ROUTED, **_LATENT}),
-        "deepseek-v2": ("DeepseekV2", {**_ROUTED, **_LATENT, "q_lora_rank": None}),
-        "deepseek-v3": ("DeepseekV3", {**_ROUTED, **_LATENT}),
+        "deepseek-v2": (
+            "DeepseekV2",
+            {**_DEEPSEEK, "q_lora_rank": None},
+        ),
+        "deepseek-v3": ("DeepseekV3", _DEEPSEEK),
     }
 )
 

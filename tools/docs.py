@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from launcher.doctor.table import PROBES
-from launcher.engines.causes import LogCause, SilentCause
+from launcher.engines.causes import ErrorCause, LogCause, SilentCause
 from launcher.engines.sglang.causes.table import CAUSES
 
 PROJECT: Final = Path(__file__).parent.parent
@@ -30,22 +30,24 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def known_causes() -> str:
     """The table of docs/diagnoses.md; a cause that stands in two parts of the search is one row."""
-    parts = (CAUSES.errors, CAUSES.echoes, CAUSES.silent)
+    parts = (CAUSES.errors, CAUSES.general, CAUSES.echoes, CAUSES.silent)
     rows = []
     for name in dict.fromkeys(name for part in parts for name in part):
         found = [part[name] for part in parts if name in part]
         signs = "; or ".join(map(_sign, found))
-        rows.append((f"`{name}`", signs, _remedy(found[0]), found[0].retry.value))
-    return table(("Cause", "What it looks like", "What to do", "Started again"), rows)
+        first = found[0]
+        sure = first.confidence.value
+        rows.append((f"`{name}`", signs, _remedy(first), sure, first.retry.value))
+    return table(("Cause", "What it looks like", "What to do", "How sure", "Started again"), rows)
 
 
-def _sign(cause: LogCause | SilentCause) -> str:
+def _sign(cause: LogCause | ErrorCause | SilentCause) -> str:
     if cause.looks or not isinstance(cause, LogCause):
         return cause.looks
     return ", ".join(_code(line.strip()) for line in cause.sample.split("\n"))
 
 
-def _remedy(cause: LogCause | SilentCause) -> str:
+def _remedy(cause: LogCause | ErrorCause | SilentCause) -> str:
     """What to do; what an action takes from the log or the configuration is left open."""
     spans = (cause.remedy or re.sub(r"\{[^}]*\}", "…", str(cause.action))).split("`")
     # Every other one is in backticks already; in the rest, flags are put there.

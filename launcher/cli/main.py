@@ -16,7 +16,8 @@ from launcher.cli.shell import LazyGroup, run_command_line
 from launcher.state.store import RunStore
 
 LAZY_COMMANDS: Final[Mapping[str, str]] = {
-    "doctor": "launcher.cli.doctor",
+    "doctor": "launcher.cli.checks.doctor",
+    "diagnose": "launcher.cli.checks.diagnose",
     "plan": "launcher.cli.plan",
     "pull": "launcher.cli.models",
     "models": "launcher.cli.models",

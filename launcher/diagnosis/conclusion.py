@@ -12,6 +12,7 @@ from enum import Enum, auto
 from launcher.config.server_config import ServerConfig
 from launcher.diagnosis import failures
 from launcher.diagnosis.search import find_cause
+from launcher.diagnosis.unexplained import engines_words
 from launcher.engines.causes import CauseTable, Retry, ServerEnd
 from launcher.engines.phases import Phase
 from launcher.errors import LauncherError
@@ -87,18 +88,16 @@ def conclude(reason: EndReason, seen: FinalState, causes: CauseTable) -> Failed:
     """The failure of a run that nobody asked to end; `causes` are the engine's."""
     served = seen.served_seconds is not None
     served_seconds = seen.served_seconds or 0.0
-    cause = find_cause(
-        ServerEnd(
-            # What we killed ourselves tells nothing by its exit.
-            returncode=seen.returncode if reason is EndReason.EXITED else None,
-            phase=seen.phase,
-            served=served,
-            lines=seen.lines,
-            oom_kills=seen.oom_kills,
-            config=seen.config,
-        ),
-        causes,
+    end = ServerEnd(
+        # What we killed ourselves tells nothing by its exit.
+        returncode=seen.returncode if reason is EndReason.EXITED else None,
+        phase=seen.phase,
+        served=served,
+        lines=seen.lines,
+        oom_kills=seen.oom_kills,
+        config=seen.config,
     )
+    cause = find_cause(end, causes)
     facts = failures.Facts(
         name=seen.name,
         how=describe_end(seen.returncode),
@@ -125,7 +124,7 @@ def conclude(reason: EndReason, seen: FinalState, causes: CauseTable) -> Failed:
             retry = Retry.ALWAYS if served else Retry.ONCE_SERVED
             return Failed(error, retry, "process-lost", served_seconds=served_seconds)
     return Failed(
-        failures.exited(facts, cause),
+        failures.exited(facts, cause, engines_words(end, causes)),
         cause.retry if cause else Retry.ONCE_SERVED,
         cause.name if cause else None,
         clean=served and seen.returncode in {0, -signal.SIGTERM},

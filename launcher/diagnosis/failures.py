@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from launcher.engines.causes import Cause
+from launcher.diagnosis.unexplained import Unexplained
+from launcher.engines.causes import Cause, Confidence
 from launcher.engines.phases import Phase
 from launcher.errors import (
     CrashLoopError,
@@ -53,7 +54,7 @@ class Facts:
     @property
     def all_evidence(self) -> tuple[str, ...]:
         """The last lines, and what the supervisor saw."""
-        return (*self.evidence, self.last_words) if self.last_words else self.evidence
+        return _with_last_words(self.evidence, self)
 
 
 def not_spawned(error: OSError) -> SpawnError:
@@ -72,23 +73,34 @@ def out_of_means(error: OSError | RuntimeError) -> SpawnError:
     )
 
 
-def exited(facts: Facts, cause: Cause | None) -> LauncherError:
-    """The error for a server that ended by itself; `cause` is None where it is unknown."""
+def exited(facts: Facts, cause: Cause | None, unexplained: Unexplained) -> LauncherError:
+    """The error for a server that ended by itself.
+
+    Args:
+        facts: what is known of its run.
+        cause: None where it is unknown.
+        unexplained: what the engine itself said, for that case.
+    """
     ended = (
         f"The server ended by itself {facts.when}, after {human_seconds(facts.seconds)}: "
         f"{facts.how}."
     )
     if cause is None:
+        said = unexplained.headline or "Its last lines are below."
+        evidence = unexplained.evidence or facts.evidence
         return ServerExitedError(
-            f"{ended} The cause is unknown; its last lines are below.",
+            f"{ended} The cause is unknown. {said}",
             action=f"Read the whole output: `python -m launcher logs --name {facts.name}`.",
-            evidence=facts.all_evidence,
+            evidence=_with_last_words(evidence, facts),
         )
     kind = EngineBrokenError if cause.broken_engine else ServerExitedError
-    evidence = cause.evidence or facts.evidence
-    if facts.last_words:
-        evidence = (*evidence, facts.last_words)
-    return kind(f"{cause.summary} {ended}", action=cause.action, evidence=evidence)
+    evidence = _with_last_words(cause.evidence or facts.evidence, facts)
+    likely = "Most likely: " if cause.confidence is Confidence.LIKELY else ""
+    return kind(f"{likely}{cause.summary} {ended}", action=cause.action, evidence=evidence)
+
+
+def _with_last_words(evidence: tuple[str, ...], facts: Facts) -> tuple[str, ...]:
+    return (*evidence, facts.last_words) if facts.last_words else evidence
 
 
 def timed_out(facts: Facts, *, allowed_seconds: float, refusal: str | None) -> StartTimeoutError:

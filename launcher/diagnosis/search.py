@@ -1,10 +1,23 @@
-"""Why a server ended: from its last lines to a cause and to the exact change. Pure."""
+"""Why a server ended: from its last lines to a cause and to the exact change. Pure.
+
+The order of the search: what a line says outright, then what kind of exception it was and where,
+then what only follows other failures, then lines that no error stands in, then the exit alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from launcher.engines.causes import Cause, CauseTable, ServerEnd
+from launcher.engines.causes import (
+    Cause,
+    CauseTable,
+    Confidence,
+    ErrorSign,
+    OutputSigns,
+    ServerEnd,
+)
+from launcher.engines.output import PythonError, python_errors
 
 
 def find_cause(end: ServerEnd, causes: CauseTable) -> Cause | None:
@@ -12,19 +25,66 @@ def find_cause(end: ServerEnd, causes: CauseTable) -> Cause | None:
     return next(_causes(end, causes), None)
 
 
+def deadly_errors(lines: tuple[str, ...], signs: OutputSigns) -> tuple[PythonError, ...]:
+    """The exceptions of an output that the server did not survive, in their order."""
+    return tuple(error for error in python_errors(lines) if not survived(error, lines, signs))
+
+
+def survived(error: PythonError, lines: tuple[str, ...], signs: OutputSigns) -> bool:
+    """Whether the server went on after an exception: one request's, or one that it expected."""
+    if signs.deadly.search(error.announced):
+        return False
+    return any(signs.alive.search(line) for line in lines[error.end :])
+
+
+def sign_of(end: ServerEnd, error: PythonError, signs: OutputSigns) -> ErrorSign:
+    """An exception with what the engine was doing."""
+    return ErrorSign(end, error, signs.stage_of(error))
+
+
 def _causes(end: ServerEnd, known: CauseTable) -> Iterator[Cause]:
     """Every cause that fits, the best first."""
-    numbers = range(len(end.lines))
+    quiet = _quiet_lines(end, known.signs)
+    loud = [number for number in range(len(end.lines)) if number not in quiet]
     # The *first line* that fits counts, since of several ranks the first that fails takes the
     # others with it; for one line, the first entry of the table.
-    for index in numbers:
+    for index in loud:
         for name, error in known.errors.items():
             if (cause := error.find_in(name, end, index)) is not None:
                 yield cause
+    yield from _general_causes(end, known)
     for name, echo in known.echoes.items():
-        for index in numbers:
+        for index in loud:
             if (cause := echo.find_in(name, end, index)) is not None:
                 yield cause
+    for index in sorted(quiet):
+        for name, entry in (dict(known.errors) | dict(known.echoes)).items():
+            if (cause := entry.find_in(name, end, index)) is not None:
+                yield replace(cause, confidence=Confidence.LIKELY)
     for name, silent in known.silent.items():
         if (cause := silent.conclude(name, end)) is not None:
             yield cause
+
+
+def _quiet_lines(end: ServerEnd, signs: OutputSigns) -> frozenset[int]:
+    """Numbers of the lines that speak of nothing that ended the server."""
+    quiet = {number for number, line in enumerate(end.lines) if signs.harmless.search(line)}
+    for error in python_errors(end.lines):
+        if survived(error, end.lines, signs):
+            quiet |= set(range(error.head, error.end))
+        else:
+            # What ended the server is loud, whatever words its lines hold.
+            quiet -= {error.head, error.index}
+    return frozenset(quiet)
+
+
+def _general_causes(end: ServerEnd, known: CauseTable) -> Iterator[Cause]:
+    for error in deadly_errors(end.lines, known.signs):
+        if any(
+            echo.find_in(name, end, error.index) is not None for name, echo in known.echoes.items()
+        ):
+            continue
+        sign = sign_of(end, error, known.signs)
+        for name, general in known.general.items():
+            if (cause := general.find_in(name, sign)) is not None:
+                yield cause

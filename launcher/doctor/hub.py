@@ -13,7 +13,7 @@ from launcher.config.presets import GLM_AIR_FP8, NANO, needs_gpus, roomy_gpus
 from launcher.doctor.probes import Row, probe
 from launcher.doctor.readers import REACH_SECONDS, Readers, Reply
 from launcher.doctor.target import ServingTarget, missing_bytes
-from launcher.errors import IndivisibleModelError, LauncherError
+from launcher.errors import IndivisibleModelError, LauncherError, UnservedModelError
 from launcher.memory.advice import nearest_changes
 from launcher.memory.plan import Verdict, describe_margin, describe_shortage
 from launcher.text import human_bytes, short_path
@@ -173,7 +173,7 @@ def _files(target: ServingTarget, readers: Readers) -> Row:
     "model",
     "memory-plan",
     amber="it serves with less context than the model or `--context-length` has, or just fits",
-    red="it does not fit, or SGLang cannot divide it among the ranks",
+    red="it does not fit, or SGLang cannot divide it among the ranks, or run it on this device",
     remedy="what `python -m launcher plan` proposes first",
     source="`launcher.memory.plan.plan_memory`, which `up` asks as well",
 )
@@ -182,7 +182,7 @@ def _plan(target: ServingTarget, _: Readers) -> Row:
     wanted = f"room for {target.config.served_model_name} and its context"
     try:
         plan = None if target.problem else target.plan
-    except IndivisibleModelError as error:
+    except (IndivisibleModelError, UnservedModelError) as error:
         return Row("memory plan", "red", error.problem.rstrip("."), wanted, error.action)
     if plan is None:
         return Row("memory plan", "green", "not planned: no shape, or no GPU for it, here", wanted)

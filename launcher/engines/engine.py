@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from launcher.config.server_config import ServerConfig
@@ -76,6 +76,20 @@ class Engine(Protocol):
     ) -> str | None:
         """Why the engine cannot speculate so on a CPU, or None where it can."""
 
+    def refuse_model(self, config: ServerConfig, content: Mapping[str, Any]) -> str | None:
+        """Why the engine cannot run a model on the device that is asked for.
+
+        Args:
+            config: what to serve.
+            content: of the model's `config.json`.
+
+        Returns:
+            A sentence; None where nothing speaks against it.
+        """
+
+    def missing_package(self, config: ServerConfig) -> tuple[str, str] | None:
+        """What an option needs and this environment lacks, and what to install; None if nothing."""
+
     # While it starts and serves
 
     def start_log(self) -> StartLog:
@@ -92,3 +106,11 @@ class Engine(Protocol):
 
     def fallout_seconds(self, config: ServerConfig, *, served: bool) -> float:
         """How long the engine may still explain itself after it lost a process."""
+
+    # Of servers that were started without this launcher
+
+    def read_config(self, lines: Sequence[str]) -> ServerConfig:
+        """What a server was started with, as far as its own output tells; defaults elsewhere."""
+
+    def in_own_words(self, text: str) -> str:
+        """Advice that names this launcher's options, in the engine's own."""

@@ -50,6 +50,8 @@ class CommandTarget:
         gpus: where to serve; none: the first ones that the driver shows.
         secrets_file: the file from which the engine reads its keys; None where there is no key.
         python_path: the caller's PYTHONPATH.
+        no_proxy: the hosts that go round the caller's proxies, parted by commas; None where there
+            are no proxies.
     """
 
     python: str
@@ -57,6 +59,7 @@ class CommandTarget:
     gpus: tuple[Gpu, ...] = ()
     secrets_file: Path | None = None
     python_path: str = ""
+    no_proxy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

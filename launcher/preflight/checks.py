@@ -19,7 +19,7 @@ from launcher.models.download.verify import verify
 from launcher.models.folder import check_model_folder
 from launcher.models.hashes import blobs_of, check_hashes, memory_file
 from launcher.models.store import read_record
-from launcher.preflight.facts import ServedModels, ServingFacts
+from launcher.preflight.facts import ServedModels, ServingFacts, check_engine_runs
 from launcher.system import shared_memory
 from launcher.system.hardware import MIB, free_disk_bytes
 from launcher.system.ports import check_port_is_free
@@ -50,6 +50,7 @@ def check_model_here(facts: ServingFacts) -> None:
 
     Raises:
         ModelNotFoundError, ModelIncompleteError: a folder is not whole.
+        UnservedModelError: the engine does not run it on this device.
         IndivisibleModelError: SGLang does not divide it among the ranks.
         InsufficientMemoryError: it does not fit.
     """
@@ -71,6 +72,7 @@ def check_fetched(facts: ServingFacts, models: ServedModels) -> PlannedMemory | 
 
     Raises:
         ModelNotFoundError, ModelIncompleteError: its folder is not whole, or not what it was.
+        UnservedModelError: the engine does not run it on this device.
         IndivisibleModelError: SGLang does not divide it among the ranks.
         InsufficientMemoryError: it does not fit.
     """
@@ -154,6 +156,8 @@ def _check_shared_memory(config: ServerConfig) -> None:
 
 def _check_folder(facts: ServingFacts) -> None:
     folder = check_model_folder(Path(facts.config.model_path))
+    # Of one without a plan, too.
+    check_engine_runs(facts.engine, facts.config, folder.config)
     if facts.on_gpu:
         return
     needed = host_bytes_needed(facts, folder.weights_bytes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from launcher.config.server_config import ServerConfig
@@ -34,6 +35,7 @@ def make_command(facts: ServingFacts, models: ServedModels, secrets_file: Path) 
         gpus=facts.gpus,
         secrets_file=secrets_file,
         python_path=os.environ.get("PYTHONPATH", ""),
+        no_proxy=_no_proxy(os.environ),
     )
     command = engine.make_command(models.put_into(config), target)
     try:
@@ -48,7 +50,8 @@ def check_engine(facts: ServingFacts) -> str:
     """The version of the engine, where it is here and runs what is asked for on this machine.
 
     Raises:
-        UnsupportedSystemError, EngineMissingError: it does not run here, or is not installed.
+        UnsupportedSystemError, EngineMissingError: it does not run here, or it or a package that
+            an option needs is not installed.
         SpeculationError: it was not seen to speculate so without a GPU.
         ModelNotFoundError, ModelIncompleteError: the draft model's folder is not whole.
     """
@@ -59,6 +62,12 @@ def check_engine(facts: ServingFacts) -> str:
             "SPECSERVE_BASE_URL.",
         )
     version = facts.engine_version
+    missing = facts.engine.missing_package(facts.config)
+    if missing is not None:
+        problem, package = missing
+        raise EngineMissingError(
+            problem, action=f"Install it, `uv pip install '{package}'`, or leave that option out."
+        )
     if not facts.on_gpu and facts.config.speculative_algorithm is not None:
         _check_speculation_on_cpu(facts.engine, facts.config)
     return version
@@ -74,3 +83,11 @@ def _check_speculation_on_cpu(engine: Engine, config: ServerConfig) -> None:
         raise SpeculationError(
             reason, action="Use --speculative-algorithm EAGLE, or --no-speculation."
         )
+
+
+def _no_proxy(environment: Mapping[str, str]) -> str | None:
+    """The hosts that go round the caller's proxies, or None where there are no proxies."""
+    proxies = ("http_proxy", "https_proxy", "all_proxy")
+    if not any(environment.get(name) or environment.get(name.upper()) for name in proxies):
+        return None
+    return environment.get("no_proxy") or environment.get("NO_PROXY") or ""

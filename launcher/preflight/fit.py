@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
@@ -41,12 +41,18 @@ _WEIGHT_TYPES: Final[dict[str, WeightType]] = {
 
 @dataclass(frozen=True, slots=True)
 class FoundShape:
-    """A model's shape and where it was read; `on_disk_bytes` where the tensors' size is known."""
+    """A model's shape and where it was read.
+
+    Attributes:
+        on_disk_bytes: of the tensors, where that is known.
+        config: the content of its `config.json`, or the part of it that ships with the launcher.
+    """
 
     name: str
     shape: ModelShape
     source: str
     on_disk_bytes: int | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def plan_config(
@@ -99,7 +105,10 @@ def find_shape_here(model: str, find_local: Callable[[], LocalModel | None]) -> 
     if folder.is_absolute():
         return _from_folder(folder, name=folder.name)
     if known := find_known_shape(model):
-        return FoundShape(*known, source="shipped with the launcher")
+        name, shape = known
+        quantization = {"quant_method": shape.quantization} if shape.quantization else None
+        part = {"architectures": [shape.architecture], "quantization_config": quantization}
+        return FoundShape(name, shape, "shipped with the launcher", config=part)
     local = find_local()
     return _from_folder(local.folder, name=model) if local else None
 
@@ -108,14 +117,15 @@ def _from_folder(folder: Path, *, name: str) -> FoundShape:
     file = folder / CONFIG_NAME
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not JSON"
         raise ModelNotFoundError(
             f"{file} cannot be read: {why}.",
             action="Name a model folder, or a repository id of the form OWNER/NAME.",
         ) from error
-    shape = read_shape(_mapping(content), name=name)
-    return FoundShape(name, shape, str(file), _on_disk_bytes(folder))
+    config = _mapping(content)
+    shape = read_shape(config, name=name)
+    return FoundShape(name, shape, str(file), _on_disk_bytes(folder), config)
 
 
 def _mapping(content: object) -> dict[str, Any]:
@@ -155,15 +165,17 @@ def _from_hub(repository: str, revision: str | None) -> FoundShape:
             action="Try again, or name a model folder.",
         ) from error
     weights = [file for file in manifest.files if fnmatchcase(file.path, "model*.safetensors")]
-    shape = read_shape(_parse(content.getvalue(), repository), name=repository)
+    parsed = _parse(content.getvalue(), repository)
+    shape = read_shape(parsed, name=repository)
     source = f"{repository} at {hub.address}, commit {manifest.commit[:12]}"
-    return FoundShape(repository, shape, source, sum(file.size_bytes for file in weights) or None)
+    on_disk_bytes = sum(file.size_bytes for file in weights) or None
+    return FoundShape(repository, shape, source, on_disk_bytes, parsed)
 
 
 def _parse(content: bytes, repository: str) -> dict[str, Any]:
     try:
         return _mapping(json.loads(content))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelNotFoundError(
             f"The {CONFIG_NAME} of {repository} is not JSON.",
             action="Check that it is a model that transformers can load.",

@@ -1,4 +1,4 @@
-"""The doctor's findings as people see them."""
+"""What the doctor found, and why a server failed, as people see them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from launcher.diagnosis.foreign import NO_FAILURE, Diagnosis
 from launcher.doctor.probes import ProbeFinding, Row, Status, worst
 from launcher.doctor.target import ServingTarget
+from launcher.engines.causes import Retry
 
+_RETRIES: Final = {
+    Retry.NEVER: "fails again with the same arguments",
+    Retry.ONCE_SERVED: "worth it if it had served before",
+    Retry.ALWAYS: "may work as it is",
+}
 COLOURS: Final[dict[Status, str]] = {"green": "green", "amber": "yellow", "red": "bold red"}
 
 
@@ -64,3 +71,17 @@ def _verdict(findings: Sequence[ProbeFinding], target: ServingTarget) -> str:
         return f"{reds} red: {name} cannot be served here until that is mended."
     noted = f", {ambers} amber" if ambers else ""
     return f"Nothing red{noted}: {name} can be served here."
+
+
+def show_diagnosis(out: Console, found: Diagnosis) -> None:
+    """What happened and how sure that is, the lines that say so, and what to do."""
+    if found.cause == NO_FAILURE:
+        head = Text.assemble(("no failure ", "bold green"), f"({found.confidence.value}): ")
+    else:
+        head = Text.assemble((found.cause, "bold red"), f" ({found.confidence.value}): ")
+    out.print(head + Text(found.problem), soft_wrap=True)
+    for line in found.evidence:
+        out.print(Text(f"  | {line}", style="dim"), soft_wrap=True)
+    out.print(Text(f"  -> {found.action}"), soft_wrap=True)
+    if found.retry is not None:
+        out.print(Text(f"  another start: {_RETRIES[found.retry]}", style="dim"), soft_wrap=True)

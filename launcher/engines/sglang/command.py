@@ -55,6 +55,7 @@ UNSUPERVISED_FLAGS: Final = frozenset(
 )
 # SGLang reads keys from its own config file; the launcher writes that file, and only one is taken.
 CONFIG_FLAG: Final = "--config"
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
 def build_command(
@@ -87,6 +88,8 @@ def build_command(
     environment = {"PYTHONFAULTHANDLER": "1", "SPT_NOENV": "1"}
     if target.secrets_file is not None:
         environment[REDACT_VARIABLE] = "1"
+    if target.no_proxy is not None:
+        environment |= _round_proxies(config.host, target.no_proxy)
     hub_ids = [word for word in config.extra_args if re.fullmatch(REPOSITORY_PATTERN, word)]
     if not config.is_repository and not hub_ids:
         # Everything is here: a hub that is slow or away must not delay the start.
@@ -104,6 +107,20 @@ def build_command(
             python_path=target.python_path,
         )
     return Command(tuple(arguments) + config.extra_args, MappingProxyType(environment))
+
+
+def _round_proxies(host: str, given: str) -> dict[str, str]:
+    """The variables by which requests to the server's own machine go round the caller's proxies.
+
+    SGLang warms itself up over HTTP, by a library that takes a proxy from the environment
+    (entrypoints/http_server.py, `_execute_server_warmup`); a proxy does not reach a loopback
+    address, so the start would fail after minutes.
+    """
+    hosts = [entry for part in given.split(",") if (entry := part.strip())]
+    own = [*_LOOPBACK, *([] if host in {"0.0.0.0", "::"} else [host])]  # noqa: S104  # compared
+    value = ",".join(dict.fromkeys((*hosts, *own)))
+    # Libraries differ in which spelling they read first.
+    return {"NO_PROXY": value, "no_proxy": value}
 
 
 def check_arguments(command: Command, extra_args: tuple[str, ...], table: FlagTable) -> None:

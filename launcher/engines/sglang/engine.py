@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Command, CommandTarget
-from launcher.engines.sglang import processes, version
+from launcher.engines.sglang import foreign, prerequisites, processes, version
 from launcher.engines.sglang.causes.table import CAUSES
 from launcher.engines.sglang.command import build_command, check_arguments
 from launcher.engines.sglang.flags import load_flag_table
@@ -16,6 +16,13 @@ from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
 from launcher.engines.sglang.prober import HttpProber
 from launcher.system.activity import EngineChild
 from launcher.system.process import ProcessIdentity
+
+# What a module takes from its config as it is, and transformers does not always write.
+_READ_WITHOUT_DEFAULT: Final = {
+    "Gemma2ForCausalLM": ("hidden_act", "models/gemma2.py"),
+    "DeepseekV2ForCausalLM": ("moe_layer_freq", "models/deepseek_v2.py"),
+    "DeepseekV3ForCausalLM": ("moe_layer_freq", "models/deepseek_v2.py"),
+}
 
 
 class SGLangEngine:
@@ -51,6 +58,21 @@ class SGLangEngine:
             return None
         return cpu_settings.refuse_reason(config.speculative_algorithm, draft_architecture)
 
+    def refuse_model(self, config: ServerConfig, content: Mapping[str, Any]) -> str | None:
+        """By what its modules read, and by what was seen to fail with our kernels."""
+        names = content.get("architectures")
+        name = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
+        field, module = _READ_WITHOUT_DEFAULT.get(name or "", ("", ""))
+        if field and content.get(field) is None:
+            return f"SGLang reads {field} from the config.json of {name} ({module}); here is none."
+        if config.device != "cpu" or cpu_settings.upstream_kernels_installed():
+            return None
+        return cpu_settings.refuse_model(name, content)
+
+    def missing_package(self, config: ServerConfig) -> tuple[str, str] | None:
+        """By a table of what SGLang's own options import."""
+        return prerequisites.missing_package(config)
+
     def start_log(self) -> SGLangStartLog:
         """Follows the lines that the verified version prints."""
         return SGLangStartLog()
@@ -70,6 +92,14 @@ class SGLangEngine:
     def fallout_seconds(self, config: ServerConfig, *, served: bool) -> float:
         """SGLang looks after its children once a second, and then ends itself."""
         return processes.fallout_seconds(config, served=served)
+
+    def read_config(self, lines: Sequence[str]) -> ServerConfig:
+        """By its line `server_args=`, or by the ranks that speak."""
+        return foreign.read_config(lines)
+
+    def in_own_words(self, text: str) -> str:
+        """Flags without the dashes that pass them through, `hf download` instead of `pull`."""
+        return foreign.in_own_words(text)
 
 
 SGLANG: Final = SGLangEngine()

@@ -10,11 +10,34 @@ from pathlib import PurePath
 from typing import Final
 
 from launcher.engines.causes import LogCause, LogMatch, raised
+from launcher.engines.sglang.causes.advice import flag_table
+from launcher.engines.sglang.version import VERIFIED_VERSION
 from launcher.text import nearest
 
 _LEAVE_OUT_QUANTIZATION: Final = (
     "Leave --quantization out: SGLang reads the method from the checkpoint."
 )
+# Flags that SGLang had once -> what does their work since: the changes of server_args.py.
+_REPLACED: Final = {
+    "--enable-ep-moe": "`-- --ep-size`",
+    "--enable-deepep-moe": "`-- --moe-a2a-backend deepep`",
+    "--enable-flashinfer-moe": "`-- --moe-runner-backend flashinfer_cutlass`",
+    "--enable-flashinfer-cutlass-moe": "`-- --moe-runner-backend flashinfer_cutlass`",
+    "--enable-flashinfer-trtllm-moe": "`-- --moe-runner-backend flashinfer_trtllm`",
+    "--enable-triton-kernel-moe": "`-- --moe-runner-backend triton_kernel`",
+    "--enable-flashinfer-mla": "`-- --attention-backend flashinfer`",
+    "--enable-flashmla": "`-- --attention-backend flashmla`",
+    "--disable-mla": "`-- --attention-backend`",
+    "--disable-flashinfer": "`-- --attention-backend triton`",
+    "--disable-flashinfer-sampling": "`-- --sampling-backend pytorch`",
+    "--cuda-graph-max-bs": "`-- --cuda-graph-max-bs-decode`",
+    "--cuda-graph-bs": "`-- --cuda-graph-bs-decode`",
+    "--disable-cuda-graph": "`-- --cuda-graph-backend-decode disabled`",
+    "--torchao-config": "`-- --quantization`",
+    "--schedule-heuristic": "`-- --schedule-policy`",
+    "--enable-p2p-check": "nothing",
+    "--speculative-draft": "--speculative-draft-model-path",
+}
 
 
 def _supported_dtype(match: LogMatch) -> str:
@@ -29,8 +52,11 @@ def _context(match: LogMatch) -> str:
 
 
 def _size_does_not_fit(match: LogMatch) -> str:
-    number = _number_to_split(match)
-    if match["experts"]:
+    number, block = _number_to_split(match), match["block"]
+    if block:
+        width = match["width"]
+        why = f"a rank's share is {width} wide, which is no multiple of {block}"
+    elif match["experts"]:
         why = f"the model has {number} experts"
     elif number:
         why = f"{number} is not a multiple of it"
@@ -40,31 +66,76 @@ def _size_does_not_fit(match: LogMatch) -> str:
 
 
 def _smaller_size(match: LogMatch) -> str:
-    """The largest smaller tensor parallel size that divides the number, else a power of two."""
+    """The largest smaller size that fits the number, and the blocks where it has some."""
     size, number = match.config.tp_size, _number_to_split(match)
-    fits = (lambda one: number % one == 0) if number else (lambda one: one & (one - 1) == 0)
-    smaller = next(filter(fits, range(size - 1, 0, -1)), 1)
-    return f"Lower --tp-size from {size} to {smaller}."
+    block = int(match["block"] or 1)
+    # Those that divide the present size divide the model's heads as well; then powers of two.
+    sizes = [one for one in range(size - 1, 1, -1) if size % one == 0]
+    sizes += [one for one in range(size - 1, 1, -1) if one & (one - 1) == 0]
+    smaller = next((one for one in (*sizes, 1) if _fits(number, block, one)), None)
+    if smaller is None:
+        return (
+            "No smaller --tp-size fits either: serve a checkpoint with another quantization, or "
+            "without."
+        )
+    experts = (
+        ""
+        if not _splits_experts(match)
+        else (f", or use `-- --ep-size {size}`, which gives each rank whole experts")
+    )
+    layers = f", or split the layers instead, `-- --pp-size {size}`" if smaller == 1 < size else ""
+    return f"Lower --tp-size from {size} to {smaller}{experts or layers}."
+
+
+def _fits(number: int, block: int, size: int) -> bool:
+    """Whether so many ranks share a width evenly, each in whole blocks."""
+    if not number:
+        return size & (size - 1) == 0
+    return number % size == 0 and (number // size) % block == 0
+
+
+def _splits_experts(match: LogMatch) -> bool:
+    if not match["block"]:
+        return False
+    return match.came_through("moe") or "gate's and up's" in match.text or "down's" in match.text
 
 
 def _number_to_split(match: LogMatch) -> int:
     """What the ranks would share evenly, or 0 where SGLang does not say it."""
+    if match["block"]:
+        return int(match["width"]) * match.config.tp_size
     return int(match["number"] or match["experts"] or 0)
 
 
 def _unknown_choice(match: LogMatch) -> str:
     value = match["value"].strip("'")
-    choices = re.findall(r"'([^']*)'", match["choices"])
-    return f"SGLang does not take {value!r} for {match['flag']}{nearest(value, choices)}."
+    choices = re.findall(r"[\w.-]+", match["choices"].replace("choose from", ""))
+    begun = [choice for choice in choices if choice.startswith(value)]
+    near = f" (it takes {' and '.join(map(repr, begun[:3]))})" if begun else nearest(value, choices)
+    return f"SGLang does not take {value!r} for {match['flag']}{near}."
 
 
 def _no_template(match: LogMatch) -> str:
     return f"The chat template {PurePath(match['file']).name} is neither a file nor a known name."
 
 
-def _no_nextn(match: LogMatch) -> str:
-    algorithm = match.config.speculative_algorithm or "EAGLE"
-    return f"The model {match.config.model_path} has no NextN layer for {algorithm} to draft with."
+def _leave_out(match: LogMatch) -> str:
+    """The nearest known flag for each, or that the server's version is older than the flag."""
+    flags = re.findall(r"--[a-z][\w-]*", match["arguments"])
+    known = [flag for flag in flags if flag in flag_table().names]
+    if known:
+        return (
+            f"Leave out {known[0]}, which SGLang {VERIFIED_VERSION} has: the one that was started "
+            "is of another version; or install that version."
+        )
+    instead = next((_REPLACED[flag] for flag in flags if flag in _REPLACED), "")
+    if instead:
+        return f"Leave it out: newer versions of SGLang have {instead} in its place."
+    near = nearest(flags[0], flag_table().names, least=0.8) if flags else ""
+    return (
+        f"Leave out, or correct, what stands behind `--`{near}; a flag of a newer SGLang needs that"
+        " version."
+    )
 
 
 ERRORS: Final = {
@@ -114,10 +185,15 @@ ERRORS: Final = {
         action="Lower --context-length from {asked} to {allowed}, or leave it out.",
     ),
     "tensor-parallel-size": LogCause(
-        pattern=r"^\w*Error: (?:(?P<number>\d+) is not divisible by \d+"
+        # layers/quantization/fp8.py, its kernels' tiles (Marlin), distributed/utils.py, models/
+        pattern=r"^[\w.]*Error: (?:(?P<number>\d+) is not divisible by \d+"
+        r"|[\w' ]*?(?:size_[nk]|_size(?:_per_partition)?|_size of [\w' ]{1,40}) ?= ?"
+        r"(?P<width>\d+) is not (?:divisible by|a multiple of) [\w ]{1,60}= ?(?P<block>\d+)"
         r"|Tensor parallel size \d+ is greater than the number of experts (?P<experts>\d+))"
         r"|^\s+assert .*heads % (?:attn_)?tp_size == 0",
         sample="AssertionError: 1408 is not divisible by 3\n"
+        "ValueError: Weight output_partition_size = 704 is not divisible by weight quantization "
+        "block_n = 128.\n"
         "ValueError: Tensor parallel size 2 is greater than the number of experts 1.",
         summary=_size_does_not_fit,
         action=_smaller_size,
@@ -134,21 +210,28 @@ ERRORS: Final = {
         pattern=r"error: unrecognized arguments: (?P<arguments>.+)",
         sample="sglang serve: error: unrecognized arguments: --no-such-flag 1",
         summary="SGLang does not take these arguments: {arguments}.",
-        action="Leave out, or correct, what stands behind `--`.",
+        action=_leave_out,
+        remedy="Leave out, or correct, what stands behind `--`, or take the SGLang that has it.",
+    ),
+    "argument-malformed": LogCause(
+        pattern=r"error: (?P<text>argument (?P<flag>--[\w-]+)[\w/-]*: .+"
+        r"|the following arguments are required: .+|ambiguous option: .+"
+        r"|one of the arguments .+ is required)",
+        sample="launch_server.py: error: argument --tp-size: invalid int value: 'two'\n"
+        "launch_server.py: error: the following arguments are required: --model-path",
+        summary=lambda match: (
+            f"SGLang cannot read its command line: {match['text'].strip().rstrip('.')}."
+        ),
+        action=lambda match: (
+            f"Correct {match['flag'] or 'what that line names'}, or leave it out; "
+            "`sglang serve --help` shows what each option takes."
+        ),
+        remedy="Correct that option, or leave it out.",
     ),
     "chat-template-missing": LogCause(
         pattern=raised(r".*[Cc]hat template (?P<file>\S+) is not a"),
         sample="RuntimeError: Chat template /nano.jinja is not a built-in template name",
         summary=_no_template,
         action="Check what stands behind --chat-template, or leave it out.",
-    ),
-    "no-nextn-layer": LogCause(
-        pattern=raised(
-            r"Only 1 nextn layer is supported|num_nextn_predict_layers is not in the config"
-        ),
-        sample="AssertionError: Only 1 nextn layer is supported\n"
-        "ValueError: num_nextn_predict_layers is not in the config",
-        summary=_no_nextn,
-        action="Name a draft model with --speculative-draft-model-path, or use --no-speculation.",
     ),
 }

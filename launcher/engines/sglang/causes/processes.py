@@ -6,8 +6,8 @@ import signal
 from collections.abc import Callable
 from typing import Final
 
-from launcher.engines.causes import LogCause, LogMatch, Retry, ServerEnd, SilentCause
-from launcher.engines.sglang.causes.advice import fewer_tokens, sglang_option
+from launcher.engines.causes import Confidence, LogCause, LogMatch, Retry, ServerEnd, SilentCause
+from launcher.engines.sglang.causes.advice import fewer_tokens, library_of, sglang_option
 
 # entrypoints/engine.py, managers/tokenizer_manager.py and utils/common.py.
 _OWN_END: Final = (
@@ -21,7 +21,11 @@ _CHILD_ENDED: Final = (
     r"(?:Subprocess (?P<name>\w+) \(pid=\d+\) crashed with exit code "
     r"|Rank (?P<rank>\d+) scheduler died during initialization \(exit code: )"
 )
-_NOT_OURS: Final = "Nothing in the configuration is to blame; `dmesg -T` may tell who it was."
+_NOT_OURS: Final = (
+    "Look in `dmesg -T` (or at OOMKilled of the container) whether it was the kernel, for want of "
+    "the host's memory: then it needs more; else a person or a service manager ended it, and "
+    "nothing in the configuration is to blame."
+)
 
 
 def _internal_port(match: LogMatch) -> str:
@@ -52,6 +56,28 @@ def _longer_watchdog(match: LogMatch) -> str:
     return (
         f"If kernels were being compiled then, `-- --watchdog-timeout {doubled}`; else the server "
         "hung, and the stacks above say where."
+    )
+
+
+def _crashed_in(match: LogMatch) -> str:
+    """The innermost frames below "Fatal Python error", as faulthandler prints them."""
+    below = match.end.lines[match.index + 1 : match.index + 9]
+    return " ".join(line for line in below if line.lstrip().startswith('File "'))
+
+
+def _native_crash(match: LogMatch) -> str:
+    found = library_of(_crashed_in(match))
+    where = f", in {found[0]}" if found else ""
+    return f"The server crashed in native code{where}: {match['what']}."
+
+
+def _after_native_crash(match: LogMatch) -> str:
+    found = library_of(_crashed_in(match))
+    if found is not None:
+        return f"Start again; should it repeat, {found[1]}, which goes round that library."
+    return (
+        "Read the stack under that line; should it repeat, decode without a draft model, "
+        "--no-speculation."
     )
 
 
@@ -127,9 +153,10 @@ ERRORS: Final = {
         pattern=r"Fatal Python error: (?P<what>Segmentation fault|Aborted|Illegal instruction"
         r"|Floating[ -]point exception)",
         sample="Fatal Python error: Segmentation fault",
-        summary="The server crashed in native code: {what}.",
-        action="Read the stack under that line; should it repeat, decode without a draft model, "
-        "--no-speculation.",
+        summary=_native_crash,
+        action=_after_native_crash,
+        remedy="Read the stack under that line; go round the library that it names, or decode "
+        "without a draft model.",
     ),
 }
 
@@ -148,7 +175,8 @@ ECHOES: Final = {
         retry=Retry.ALWAYS,
         pattern=rf"{_CHILD_ENDED}-(?:9|15)\b",
         sample="Subprocess scheduler_0 (pid=14999) crashed with exit code -9. Triggering SIGQUIT",
-        summary=lambda match: f"Somebody outside killed the {_process(match)}.",
+        confidence=Confidence.LIKELY,
+        summary=lambda match: f"Somebody outside killed the {_process(match)} with a signal.",
         action=_NOT_OURS,
         looks="`Subprocess scheduler_0 … crashed with exit code -9`, and no other word",
     ),
@@ -188,6 +216,7 @@ SILENT: Final = {
     ),
     "killed-from-outside": SilentCause(
         retry=Retry.ALWAYS,
+        confidence=Confidence.LIKELY,
         applies=_killed_from_outside,
         summary="Somebody outside killed the server with SIGKILL.",
         action=_NOT_OURS,

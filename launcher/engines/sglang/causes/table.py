@@ -5,26 +5,37 @@ from __future__ import annotations
 from typing import Final
 
 from launcher.engines.causes import CauseTable
-from launcher.engines.sglang.causes import (
-    arguments,
-    gpu_faults,
-    gpu_memory,
-    host,
-    hub,
-    model_files,
-    processes,
-)
+from launcher.engines.sglang.causes import arguments, processes, scheduler, warm_up
+from launcher.engines.sglang.causes.general import GENERAL
+from launcher.engines.sglang.causes.gpu import collectives, drivers, faults, kernels, memory
+from launcher.engines.sglang.causes.machine import building, folders, host, libraries
+from launcher.engines.sglang.causes.model import files, hub, speculation, weights
+from launcher.engines.sglang.causes.signs import SIGNS
 
 CAUSES: Final = CauseTable(
-    # GPUs before the host: "shared memory" is a GPU's there, and a machine's here.
-    errors=gpu_memory.ERRORS
-    | gpu_faults.ERRORS
-    | model_files.ERRORS
+    # The scheduler's books before the GPU's memory: both say "out of memory". GPUs before the
+    # host: "shared memory" is a GPU's there, and a machine's here. What compiles before what does
+    # not load, and the collectives before a GPU's own faults, which they wrap.
+    errors=scheduler.ERRORS
+    | memory.ERRORS
+    | drivers.ERRORS
+    | collectives.ERRORS
+    | faults.ERRORS
+    | kernels.ERRORS
+    | files.ERRORS
+    | speculation.ERRORS
+    | weights.ERRORS
     | arguments.ERRORS
     | hub.ERRORS
+    | building.ERRORS
+    | folders.ERRORS
+    | libraries.ERRORS
     | host.ERRORS
+    | warm_up.ERRORS
     | processes.ERRORS,
+    general=GENERAL,
     # The end of a child before what its neighbours said of it.
-    echoes=host.ECHOES | processes.ECHOES | gpu_faults.ECHOES,
+    echoes=libraries.ECHOES | building.ECHOES | processes.ECHOES | collectives.ECHOES,
     silent=processes.SILENT,
+    signs=SIGNS,
 )

@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -340,6 +340,30 @@ def test_a_preset_that_does_not_go_with_the_flags_is_not_proposed(run: Run) -> N
 
     assert done.code == 0
     assert "not taken" not in done.err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"architectures": ["Glm4MoeLiteForCausalLM"]},
+        # Of which no plan is made.
+        {"architectures": ["MiniCPM3ForCausalLM"], "kv_lora_rank": 256},
+    ],
+)
+def test_a_model_that_a_cpu_cannot_run_is_refused_before_anything_is_started(
+    run: Run, tmp_path: Path, content: dict[str, Any]
+) -> None:
+    for file in ("tokenizer.json", "model.safetensors"):
+        (tmp_path / file).write_bytes((model_path() / file).read_bytes())
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    done = run("up", "--model-path", str(tmp_path))
+    assert done.code == errors.UnservedModelError.exit_code
+    assert "latent attention" in " ".join(done.err.split())
+
+
+def test_a_model_on_the_hub_that_a_cpu_cannot_run_is_not_fetched(run: Run) -> None:
+    done = run("up", "--model-path", "zai-org/GLM-4.7-Flash")
+    assert done.code == errors.UnservedModelError.exit_code
 
 
 def test_a_standalone_draft_that_cannot_run_on_a_cpu_is_refused(run: Run) -> None:

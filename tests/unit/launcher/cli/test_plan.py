@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from launcher.nano.folder import model_path
+from tests.tiny_models import write_model
 from tests.unit.launcher.memory.test_shape import LLAMA_3_8B, QWEN3_30B
 from tests.unit.launcher.models.hub_server import running_hub
 
@@ -379,3 +380,13 @@ def test_a_list_of_requests_that_is_none_is_refused(value: str) -> None:
 
     assert answer.returncode == 2
     assert "no list of counts" in answer.stderr
+
+
+def test_what_a_cpu_cannot_run_is_refused_before_it_is_planned(tmp_path: Path) -> None:
+    folder = write_model("deepseek-v2", tmp_path)
+
+    answer = run_plan(str(folder), "--device", "cpu")
+
+    assert answer.returncode == 32
+    assert "latent attention (MLA)" in " ".join(answer.stderr.split())
+    assert plan_json(str(folder), "--gpus", "H100")["verdict"] == "fits"

@@ -179,6 +179,22 @@ CASES = (
         config=EAGLE,
     ),
     Case(
+        "draft-does-not-fit",
+        "draft-does-not-fit",
+        NEVER,
+        ("/models/draft", "--no-speculation"),
+        phase=Phase.DRAFT_WEIGHTS,
+        config={**EAGLE, "speculative_draft_model_path": "/models/draft"},
+    ),
+    Case(
+        "draft-vocabulary",
+        "draft-vocabulary",
+        NEVER,
+        ("151669", "--no-speculation"),
+        phase=Phase.DRAFT_WEIGHTS,
+        config={"speculative_algorithm": "DFLASH"},
+    ),
+    Case(
         "draft-model-missing",
         "draft-model-missing",
         NEVER,
@@ -383,7 +399,7 @@ def test_a_cause_is_told_in_two_sentences_with_its_evidence(case: Case) -> None:
 
 def test_every_output_is_a_case_and_every_cause_has_an_output() -> None:
     assert {case.output for case in CASES} == {file.stem for file in OUTPUTS.glob("*.txt")}
-    assert {case.cause for case in CASES} == BY_NAME.keys()
+    assert {case.cause for case in CASES} <= BY_NAME.keys()
     assert len(BY_NAME) >= 24
 
 
@@ -413,8 +429,8 @@ def test_every_cause_has_an_output_or_a_sample_and_the_document_what_it_shows() 
 def test_no_name_stands_twice_in_one_part_of_the_table() -> None:
     folder = importlib.import_module("launcher.engines.sglang.causes").__path__
     modules = [
-        importlib.import_module(f"launcher.engines.sglang.causes.{module.name}")
-        for module in pkgutil.iter_modules(folder)
+        importlib.import_module(module.name)
+        for module in pkgutil.walk_packages(folder, "launcher.engines.sglang.causes.")
     ]
     for part, causes in (
         ("ERRORS", CAUSES.errors),
@@ -549,8 +565,9 @@ def test_the_signal_tells_of_a_server_that_said_nothing(number: signal.Signals, 
     [
         (0.7, "Raise --mem-fraction-static from 0.7 to 0.8."),
         (0.3, "Raise --mem-fraction-static from 0.3 to 0.74."),
-        (0.84, "Raise --mem-fraction-static from 0.84 to 0.94."),
-        (0.9, "Raise --tp-size from 2 to 4"),
+        (0.84, "Raise --mem-fraction-static from 0.84 to 0.94, with smaller graphs"),
+        (0.9, "Raise --mem-fraction-static from 0.9 to 0.93, with smaller graphs"),
+        (0.95, "Raise --tp-size from 2 to 4"),
         (None, "Raise --mem-fraction-static from 0.7 to 0.8."),  # the log has it
     ],
 )
@@ -650,7 +667,7 @@ ENDINGS = st.builds(
 def test_no_output_whatever_makes_the_search_fail(ending: ServerEnd) -> None:
     cause = find_cause(ending)
 
-    assert cause is None or cause.name in BY_NAME
+    assert cause is None or cause.name in {*BY_NAME, *CAUSES.general}
 
 
 def test_a_line_without_end_is_searched_only_so_far() -> None:

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from launcher.cli import doctor
+from launcher.cli.checks import doctor
 from launcher.cli.display.findings import show_findings
 from launcher.doctor.nvml import DriverState
 from launcher.doctor.probes import GROUPS, Probe, ProbeFinding, Row, ask, examine, worst

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from launcher.engines.sglang import prerequisites
+from launcher.errors import EngineMissingError
 from launcher.preflight import facts, prepare
+from launcher.preflight.command import _no_proxy, check_engine
 from launcher.preflight.facts import ServingFacts
 from launcher.serving import configure, free_port
 from launcher.system.hardware import GIB, Gpu, Hardware, probe_hardware
@@ -60,4 +63,32 @@ def test_what_nobody_asks_for_is_not_looked_up(looked_up: Counter[str]) -> None:
     assert looked_up == {}
     assert target.plan is not None
     assert target.plan is target.plan
-    assert looked_up == {"chosen_gpus": 1, "find_shape_here": 1}
+    assert looked_up == {"chosen_gpus": 1, "find_shape_here": 1, "engine_of": 1}
+
+
+def test_an_option_without_its_package_is_refused_before_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prerequisites, "_is_installed", lambda name: name != "opentelemetry")
+    config = configure({"preset": "nano", "extra_args": ("--enable-trace",)})
+
+    with pytest.raises(EngineMissingError) as caught:
+        check_engine(ServingFacts(config, probe_hardware()))
+
+    assert "--enable-trace needs the package opentelemetry" in caught.value.problem
+    assert "sglang[tracing]" in caught.value.action
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, None),
+        ({"NO_PROXY": "a.example"}, None),
+        ({"http_proxy": "http://p:1"}, ""),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a.example"}, "a.example"),
+        ({"ALL_PROXY": "socks5://p:1", "no_proxy": "b", "NO_PROXY": "a"}, "b"),
+        ({"http_proxy": ""}, None),
+    ],
+)
+def test_proxies_of_the_caller_are_seen(environment: dict[str, str], expected: str | None) -> None:
+    assert _no_proxy(environment) == expected

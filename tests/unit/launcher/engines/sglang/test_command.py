@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+import requests
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -266,3 +267,33 @@ def test_a_value_may_look_like_anything() -> None:
     config = make_config(extra_args=("--log-level", "port", "--lora-paths", "a=b", "c"))
 
     check_arguments(build(config), config.extra_args, SGLANG)
+
+
+@pytest.mark.parametrize(
+    ("given", "host", "hosts"),
+    [
+        ("", "127.0.0.1", "127.0.0.1,localhost,::1"),
+        ("corp.example", "10.0.0.5", "corp.example,127.0.0.1,localhost,::1,10.0.0.5"),
+        ("localhost, corp.example", "0.0.0.0", "localhost,corp.example,127.0.0.1,::1"),  # noqa: S104
+    ],
+)
+def test_requests_to_itself_go_round_the_callers_proxies(given: str, host: str, hosts: str) -> None:
+    command = build(make_config(host=host, insecure=True), no_proxy=given)
+
+    assert command.environment["NO_PROXY"] == hosts
+    assert command.environment["no_proxy"] == hosts
+
+
+def test_the_library_that_sglang_warms_up_with_goes_round_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    for name, value in build(make_config(), no_proxy="").environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert requests.utils.get_environ_proxies("http://127.0.0.1:8000/model_info") == {}
+    assert requests.utils.get_environ_proxies("http://hub.example/")
+
+
+def test_without_a_proxy_the_environment_is_left_as_it_is() -> None:
+    assert "NO_PROXY" not in build(make_config()).environment

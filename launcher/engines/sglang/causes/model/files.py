@@ -11,7 +11,7 @@ from launcher.engines.causes import LogCause, LogMatch, raised
 
 
 def _unknown_architecture(match: LogMatch) -> str:
-    name = match["name"] or match["other"] or match["type"]
+    name = match["name"] or match["unregistered"] or match["other"] or match["type"]
     return f"This SGLang does not know the architecture {name}."
 
 
@@ -66,6 +66,7 @@ ERRORS: Final = {
     "unknown-architecture": LogCause(
         pattern=raised(
             r"Model architectures \[?'?(?P<name>\w+).* (?:are not supported|failed to be inspected)"
+            r"|No \w+ registered for architecture: \['?(?P<unregistered>\w+)"
             r"|Cannot find model module\. '(?P<other>\w+)' is not a registered model"
             r"|The checkpoint you are trying to load has model type `(?P<type>\w+)` but"
         ),
@@ -82,17 +83,6 @@ ERRORS: Final = {
         "ValueError: Please pass the argument `trust_remote_code=True`",
         summary="The model {config.model_path} brings untrusted Python code of its own.",
         action="Read that code first; then `-- --trust-remote-code` runs it.",
-    ),
-    "weights-do-not-fit-config": LogCause(
-        pattern=r"^\w*Error: .*(?:size mismatch|must match the size of tensor)"
-        r"|^\s+assert .*\.(?:shape|size\(\)) == loaded_weight\.(?:shape|size\(\))"
-        r"|^\w*Error: Attempted to load weight \(",
-        applies=lambda match: not match.end.served,
-        sample="RuntimeError: The size of tensor a (256) must match the size of tensor b (192)\n"
-        "    assert param.shape == loaded_weight.shape",
-        summary="The weights of {config.model_path} do not have the shapes that its config.json "
-        "says.",
-        action="Fetch config.json and the weights from the same revision.",
     ),
     "tokenizer-missing": LogCause(
         pattern=raised(r"Couldn't instantiate the backend tokenizer|Can't load tokenizer for"),

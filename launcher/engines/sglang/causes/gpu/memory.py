@@ -21,7 +21,9 @@ _LARGEST_FRACTION: Final = 0.95
 _SMALLEST_FRACTION: Final = 0.3
 _RAISE_BY: Final = 0.1
 _LOWER_BY: Final = 0.08
-_ABOVE_MINIMUM: Final = 0.03
+_ABOVE_MINIMUM: Final = 0.025
+# Above it graphs of SGLang's own sizes may no longer fit: arg_groups/memory_hook.py.
+_TIGHT_FRACTION: Final = 0.92
 _GRAPH_FLAG: Final = "--cuda-graph-max-bs-decode"
 _SMALL_GRAPH_BATCH: Final = 8
 _USEFUL_TOKENS: Final = 8_192
@@ -46,14 +48,29 @@ def _fraction(match: LogMatch) -> float | None:
 
 
 def _raise_fraction(match: LogMatch, minimum: float = 0.0) -> str:
-    """The clause that makes the static part larger, or what to do where it cannot be."""
+    """The clause that makes the static part larger, or what to do where it cannot be.
+
+    A step up, but never past the largest fraction that leaves graphs and activations something; a
+    named minimum that the step would overshoot leads to a little above it.
+    """
     current = _fraction(match)
-    target = max((current or 0.0) + _RAISE_BY, minimum + _ABOVE_MINIMUM)
-    target = math.ceil(round(target * 100, 6)) / 100
+    target = _up(max((current or 0.0) + _RAISE_BY, minimum + _ABOVE_MINIMUM))
     if target > _LARGEST_FRACTION:
-        return f"{_more_gpus(match).capitalize()}: no fraction is large enough here."
+        target = min(_up(max(current or 0.0, minimum) + _ABOVE_MINIMUM), _LARGEST_FRACTION)
+    if target <= max(current or 0.0, minimum):
+        more = _more_gpus(match)
+        return (
+            f"{more[0].upper()}{more[1:]}, or serve a checkpoint with fewer bits: no fraction is "
+            "large enough here."
+        )
     change = "" if current is None else f"from {current:g} "
-    return f"Raise --mem-fraction-static {change}to {target:g}."
+    graphs = f", with {_smaller_graphs(match)}" if target > _TIGHT_FRACTION else ""
+    return f"Raise --mem-fraction-static {change}to {target:g}{graphs}."
+
+
+def _up(fraction: float) -> float:
+    """A fraction in hundredths, rounded up."""
+    return math.ceil(round(fraction * 100, 6)) / 100
 
 
 def _lower_fraction(match: LogMatch) -> str:
@@ -75,7 +92,7 @@ def _smaller_graphs(match: LogMatch) -> str:
     given = sglang_option(match.config, _GRAPH_FLAG) or ""
     current = int(given) if given.isdecimal() else match.config.max_running_requests
     batch = min(_SMALL_GRAPH_BATCH, max(1, (current or 2 * _SMALL_GRAPH_BATCH) // 2))
-    return f"shrink the graphs with `-- {_GRAPH_FLAG} {batch}`"
+    return f"smaller graphs, `-- {_GRAPH_FLAG} {batch}`"
 
 
 def _smaller_prefill(match: LogMatch) -> str:
@@ -160,7 +177,7 @@ ERRORS: Final = {
         applies=_in_graph_capture,
         sample="Exception: Capture cuda graph failed: CUDA out of memory.",
         summary=lambda match: _short_of(match, "while graphs were captured"),
-        action=lambda match: f"{_lower_fraction(match)}, or {_smaller_graphs(match)}.",
+        action=lambda match: f"{_lower_fraction(match)}, or capture {_smaller_graphs(match)}.",
         looks="`CUDA out of memory` during capture, `Capture cuda graph failed`",
         remedy=f"**Lower** `--mem-fraction-static` or `{_GRAPH_FLAG}`.",
     ),

@@ -6,6 +6,7 @@ from typing import Final
 
 from launcher.engines.causes import LogCause, LogMatch, Retry
 from launcher.engines.sglang.causes.advice import fewer_tokens
+from launcher.engines.sglang.causes.machine.folders import moved_by
 
 
 def _shared_memory(match: LogMatch) -> str:
@@ -19,28 +20,33 @@ def _memory_allocation(match: LogMatch) -> str:
     return f"The machine did not give the server{asked} of memory."
 
 
+def _more_disk(match: LogMatch) -> str:
+    file = match["file"]
+    moved = "HF_HUB_CACHE or TMPDIR"
+    if file and not file.startswith(("/scratch/tmp", "/tmp/tmp")):  # noqa: S108  # in a log
+        moved = moved_by(file)
+    return f"Free space there (`df -h` and `df -i`), or point {moved} at a larger disk."
+
+
+def _killed_by_kernel(match: LogMatch) -> str:
+    name = f" ({match['name']})" if match["name"] else ""
+    return f"The kernel killed a process of the server{name} for want of the host's memory."
+
+
 ERRORS: Final = {
-    "import-failed": LogCause(
-        broken_engine=True,
-        pattern=r"^(?:ImportError|ModuleNotFoundError): (?P<what>.+)"
-        r"|^OSError: (?P<library>lib\S+): ",
-        applies=lambda match: not match.end.served,
-        sample="ImportError: libzmq.so.5: cannot open shared object file\n"
-        "ModuleNotFoundError: No module named 'zmq'\nOSError: libnuma.so.1: cannot open",
-        summary=lambda match: f"SGLang cannot be imported: {match['what'].strip()}.",
-        action="Reinstall the engine: `uv sync --reinstall-package sglang`.",
-    ),
-    "package-too-old": LogCause(
-        broken_engine=True,
-        pattern=r"^Exception: (?P<package>\S+) (?:is installed with version .* minimum required "
-        r"version|with minimum required version) (?P<least>[\w.]*\w)",
-        sample="Exception: sglang-kernel is installed with version 0.3.21, which is less than the "
-        "minimum required version 0.4.9.",
-        summary="The package {package} is too old or missing: {least} is needed.",
+    "host-memory-kill": LogCause(
+        retry=Retry.ONCE_SERVED,
+        pattern=r"(?:Out of memory|out of memory): Killed process \d+ \((?P<name>[^)]{1,40})\)"
+        r"|\boom-kill:|Killed process \d+ \((?P<other>(?:sglang|python)[^)]{0,40})\)"
+        r"|\bOOMKilled\b(?:: ?true|=true)?",
+        sample="Memory cgroup out of memory: Killed process 48390 (sglang::schedul) "
+        "total-vm:98112344kB, anon-rss:31200112kB",
+        summary=_killed_by_kernel,
         action=lambda match: (
-            f"Reinstall it: `uv sync --reinstall-package {match['package'].replace('_', '-')}`."
+            "Raise the memory limit of the container or service, stop other programs, or lower "
+            f"{fewer_tokens(match.config)} on a CPU, `-- --hicache-size` with a hierarchical cache."
         ),
-        remedy="Reinstall that package.",
+        remedy="Take more memory, or **lower** `--max-total-tokens`.",
     ),
     "shared-memory-full": LogCause(
         retry=Retry.ONCE_SERVED,
@@ -60,7 +66,8 @@ ERRORS: Final = {
         r"|Disk quota exceeded",
         sample="OSError: [Errno 28] No space left on device: '/scratch/tmp_yvsdk7m'",
         summary=lambda match: f"No space is left on the disk of {match['file'] or 'a disk'}.",
-        action="Free space there (`df -h` and `df -i`), or point HF_HUB_CACHE or TMPDIR at a "
+        action=_more_disk,
+        remedy="Free space there, or point that cache's variable (HF_HUB_CACHE, TMPDIR) at a "
         "larger disk.",
     ),
     "too-many-open-files": LogCause(
@@ -91,16 +98,5 @@ ERRORS: Final = {
         summary=_memory_allocation,
         action=lambda match: f"Lower {fewer_tokens(match.config)}, or stop other programs.",
         remedy="**Lower** `--max-total-tokens`.",
-    ),
-}
-
-# Below that line the kernels say why, which may be a cause of its own.
-ECHOES: Final = {
-    "kernels-unloadable": LogCause(
-        broken_engine=True,
-        pattern=r"\[sgl_kernel\] CRITICAL: Could not load any common_ops library",
-        sample="[sgl_kernel] CRITICAL: Could not load any common_ops library!",
-        summary="The engine's kernels (sgl_kernel) cannot be loaded.",
-        action="Reinstall them: `uv sync --reinstall-package sglang-kernel`.",
     ),
 }

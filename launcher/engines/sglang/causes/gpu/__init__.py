@@ -1,0 +1,1 @@
+"""Causes that lie with the GPUs: memory, drivers, kernels, faults, the links between them."""

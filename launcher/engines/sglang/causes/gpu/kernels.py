@@ -1,0 +1,124 @@
+"""Kernels that this GPU does not run: its architecture, its shared memory, its number formats.
+
+The texts are those of SGLang, triton, flashinfer and torch.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from launcher.engines.causes import Confidence, LogCause, LogMatch, raised
+from launcher.engines.sglang.causes.advice import quoted_advice, unknown_flags
+
+_FP8_LEAST_CAPABILITY: Final = 89
+_NEEDS: Final = (
+    r"(?:SM ?(?:>=? ?)?\d{2,3}\w?\b|sm_?\d{2,3}\w?\b|compute capability|[Hh]opper|[Bb]lackwell"
+    r"|Ampere|\bAda\b|MI3\d\d|gfx\d+)"
+)
+
+
+def _kernel_shared_memory(match: LogMatch) -> str:
+    required, limit = int(match["required"]), int(match["limit"])
+    return (
+        f"A Triton kernel needs {required:,} bytes of the GPU's shared memory and the hardware has "
+        f"{limit:,}."
+    )
+
+
+def _capabilities(match: LogMatch) -> str:
+    """The sentence that says '8.9' of SGLang's 89."""
+    if match["type"]:
+        return (
+            f"This GPU has no {match['type']} (FP8 with 4 bits of exponent): it needs Ada, Hopper "
+            "or newer."
+        )
+    if not match["least"]:
+        return "This GPU has no FP8 arithmetic, which the checkpoint or the KV cache asks for."
+    least, here = (
+        f"{int(match[name]) // 10}.{int(match[name]) % 10}" for name in ("least", "here")
+    )
+    return (
+        f"Quantization {match['method']} needs compute capability {least} and this GPU has {here}."
+    )
+
+
+def _newer_gpu(match: LogMatch) -> str:
+    least = int(match["least"] or _FP8_LEAST_CAPABILITY)
+    fp8 = "FP8 needs Ada, Hopper or newer; " if least >= _FP8_LEAST_CAPABILITY else ""
+    cache = match.config.kv_cache_dtype or ""
+    auto = f"Replace --kv-cache-dtype {cache} by auto; or take" if "fp8" in cache else "Take"
+    # Where triton complains, the checkpoint or the KV cache may be what is in FP8.
+    unsaid = match["type"] and "fp8" not in cache
+    return (
+        f"{auto} a newer GPU, or --model-path of an unquantized checkpoint ({fp8}BF16 runs here)"
+        + (", with --kv-cache-dtype auto." if unsaid else ".")
+    )
+
+
+def _not_for_gpu(match: LogMatch) -> str:
+    said = " ".join(match.text.split())
+    return f"A chosen part does not run on this GPU: {said[:300].rstrip('.')}."
+
+
+def _another_backend(match: LogMatch) -> str:
+    advice = quoted_advice(match.text)
+    if advice and re.search(r"`?--[a-z]|[A-Z_]{5,}=", advice):
+        return f"SGLang itself advises: {advice.rstrip('.')}.{unknown_flags(advice)}"
+    text = f"{match.text} {' '.join(place for place, _ in match.frames())}".lower()
+    if "attention" in text or "mla" in text or "fa3" in text:
+        return "Choose another attention backend: `-- --attention-backend flashinfer` or triton."
+    if "moe" in text:
+        return "Choose another backend for the experts: `-- --moe-runner-backend triton`."
+    if re.search(r"fp8|fp4|gemm|quant|marlin", text):
+        return (
+            "Take a checkpoint in a number format that this GPU has (BF16, or FP8 from Ada and "
+            "Hopper on), or a newer GPU."
+        )
+    return "Leave the option out that asks for it, or take a GPU that has it."
+
+
+ERRORS: Final = {
+    "kernel-shared-memory": LogCause(
+        pattern=r"(?:out of resource: )?shared memory, Required: (?P<required>\d+), "
+        r"Hardware limit: (?P<limit>\d+)",
+        sample="out of resource: shared memory, Required: 147456, Hardware limit: 101376.",
+        summary=_kernel_shared_memory,
+        action="Serve on a GPU with more (H100: 232,448 bytes), serve the checkpoint without FP8, "
+        "or point SGLANG_MOE_CONFIG_DIR at a kernel configuration with smaller blocks.",
+    ),
+    "quantization-needs-newer-gpu": LogCause(
+        pattern=r"The quantization method (?P<method>\S+) is not supported for the current GPU\. "
+        r"Minimum capability: (?P<least>\d+)\. Current capability: (?P<here>\d+)"
+        r"|type (?P<type>fp8e4\w+) not supported in this architecture"
+        r"|torch\._scaled_mm is only supported on|No implemented fp8\w* for current compute"
+        r"|[Ff]loat8_e4m3\w* is (?:only|not) supported",
+        sample="ValueError: The quantization method compressed-tensors is not supported for the "
+        "current GPU. Minimum capability: 89. Current capability: 80.\n"
+        'ValueError("type fp8e4nv not supported in this architecture. The supported fp8 dtypes '
+        "are ('fp8e5',)\")",
+        summary=_capabilities,
+        action=_newer_gpu,
+        remedy="Take a newer GPU, or an unquantized checkpoint; `--kv-cache-dtype auto`.",
+    ),
+    "no-kernel-for-gpu": LogCause(
+        pattern=r"no kernel image is available for execution|CUDA error: invalid device function",
+        sample="CUDA error: no kernel image is available for execution on the device",
+        summary="The installed kernels were not built for this GPU.",
+        action="Install torch and sglang-kernel for this GPU's compute capability, or take another "
+        "GPU.",
+    ),
+    "not-for-this-gpu": LogCause(
+        confidence=Confidence.LIKELY,
+        pattern=raised(
+            rf".*(?:requires?|only (?:supported|supports|available|works)|needs?|not supported|"
+            rf"unsupported|not implemented|[Nn]o (?:implemented|kernel))\b.*{_NEEDS}"
+            rf"|.*{_NEEDS}.*(?:is required|are required|or newer|not supported|is not)"
+        ),
+        sample="AssertionError: FlashAttention v3 Backend requires SM>=80 and SM<=90. Please use "
+        "`--attention-backend flashinfer`.",
+        summary=_not_for_gpu,
+        action=_another_backend,
+        remedy="Choose what SGLang advises, another backend, or another number format.",
+    ),
+}

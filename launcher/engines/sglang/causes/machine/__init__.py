@@ -1,0 +1,1 @@
+"""Causes that lie with the machine: its libraries, compilers, folders, memory and limits."""

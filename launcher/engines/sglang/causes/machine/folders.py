@@ -1,0 +1,84 @@
+"""Folders and files that the server may not write or read, or that are not there."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from launcher.engines.causes import LogCause, LogMatch
+
+# What stands in a path -> the variable that moves that folder.
+_MOVED_BY: Final = (
+    (r"\.triton", "TRITON_CACHE_DIR"),
+    (r"flashinfer", "FLASHINFER_WORKSPACE_BASE"),
+    (r"torchinductor", "TORCHINDUCTOR_CACHE_DIR"),
+    (r"torch_extensions", "TORCH_EXTENSIONS_DIR"),
+    (r"deep_gemm", "SGLANG_DG_CACHE_DIR"),
+    (r"tvm-ffi", "TVM_FFI_CACHE_DIR"),
+    (r"huggingface|/hub/", "HF_HOME"),
+    (r"\.nv/|ComputeCache", "CUDA_CACHE_PATH"),
+    (r"outlines", "OUTLINES_CACHE_DIR"),
+    (r"matplotlib", "MPLCONFIGDIR"),
+    (r"numba", "NUMBA_CACHE_DIR"),
+    (r"^/tmp/", "TMPDIR"),  # a pattern for what the log names
+)
+_MODEL_FILE: Final = re.compile(r"\.(?:safetensors|json|model|jinja|bin|txt)$")
+
+
+def moved_by(path: str) -> str:
+    """The variables that move the folder of a path, as a clause."""
+    variable = next((name for part, name in _MOVED_BY if re.search(part, path)), None)
+    return f"{variable} or HOME" if variable else "HOME"
+
+
+def _path(match: LogMatch) -> str:
+    return match["path"] or match["made"] or "a folder"
+
+
+def _is_model_file(match: LogMatch) -> bool:
+    path = _path(match)
+    return path.startswith(f"{match.config.model_path}/") or bool(_MODEL_FILE.search(path))
+
+
+def _denied(match: LogMatch) -> str:
+    if "Read-only" in match.found[0]:
+        return f"The server cannot write {_path(match)}: the file system is read-only."
+    if _is_model_file(match):
+        return f"The server may not read {_path(match)}."
+    return f"The server may not write {_path(match)}."
+
+
+def _make_writable(match: LogMatch) -> str:
+    path = _path(match)
+    if _is_model_file(match) and "Read-only" not in match.found[0]:
+        return (
+            "Let the user that the server runs as read the model's files (`ls -l` shows their "
+            "owner and mode), or run it as their owner."
+        )
+    return (
+        "Give that folder to the user that the server runs as (`chown`), or point "
+        f"{moved_by(path)} at a folder that it can write."
+    )
+
+
+ERRORS: Final = {
+    "folder-not-writable": LogCause(
+        pattern=r"(?:\[Errno (?:13|1|30)\] |: )?(?:Permission denied|Read-only file system"
+        r"|Operation not permitted): '(?P<path>/[^']{1,300})'"
+        r"|cannot create directory .(?P<made>/[^\u2019']{1,300}).: (?:Permission|Read-only)"
+        r"|Permission denied \(os error 13\)",
+        sample="PermissionError: [Errno 13] Permission denied: '/home/app/.triton'\n"
+        "OSError: [Errno 30] Read-only file system: '/root/.cache/flashinfer'",
+        summary=_denied,
+        action=_make_writable,
+        remedy="Give the folder to the server's user, or move it with HOME or the cache's own "
+        "variable.",
+    ),
+    "user-without-name": LogCause(
+        pattern=r"getpwuid\(\): uid not found: (?P<uid>\d+)|No username set in the environment",
+        sample="KeyError: 'getpwuid(): uid not found: 1000'",
+        summary="The user that the server runs as has no name on this system (container).",
+        action="Set USER and HOME, and TORCHINDUCTOR_CACHE_DIR to a folder that it can write, or "
+        "start the container with a user that its /etc/passwd has.",
+    ),
+}

@@ -1,0 +1,1 @@
+"""Causes that lie with the model: its files, the hub, its weights, its draft model."""
