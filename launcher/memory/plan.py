@@ -156,7 +156,7 @@ def plan_memory(model: str, shape: ModelShape, device: Device, settings: Setting
     """
     weight_type = settings.weight_type or shape.served_type
     ranks = settings.tp_size
-    engine, spread = engine_line(device, ranks), engine_spread(device, ranks)
+    engine = engine_line(device, ranks)
     baseline_bytes = device.free_bytes - engine.size_bytes
     sglang_fraction = own_fraction(device, settings)
     fraction = settings.mem_fraction_static or sglang_fraction
@@ -180,15 +180,7 @@ def plan_memory(model: str, shape: ModelShape, device: Device, settings: Setting
     )
     pool_bytes = sum(line.sign * line.size_bytes for line in lines)
     bytes_per_token = kv_bytes_per_token(shape, settings, settings.kv_type or weight_type)
-    page = page_tokens(device)
-    low, tokens, high = (
-        _tokens(pool_bytes + int(fraction * more_bytes), bytes_per_token, settings, page)
-        for more_bytes in (
-            spread.usual_bytes - spread.most_bytes,
-            0,
-            spread.usual_bytes - spread.least_bytes,
-        )
-    )
+    low, tokens, high = _token_range(pool_bytes, bytes_per_token, fraction, device, settings)
     context = settings.context_length_tokens or shape.max_positions
     free_at_pool = pool_bytes + slack_bytes
     return MemoryPlan(
@@ -232,9 +224,21 @@ def page_tokens(device: Device) -> int:
     return 64 if device.compute_capability[0] == 10 else 1
 
 
-def _tokens(pool_bytes: int, bytes_per_token: int, settings: Settings, page: int) -> int:
-    capacity = max(0, pool_bytes) // bytes_per_token
-    return min(capacity, settings.max_total_tokens or capacity) // page * page
+def _token_range(
+    pool_bytes: int, bytes_per_token: int, fraction: float, device: Device, settings: Settings
+) -> tuple[int, int, int]:
+    """Tokens where the most, the usual and the least is taken before the baseline.
+
+    Formula: of what more or less is taken, the static fraction is the KV cache's.
+    """
+    spread, page = engine_spread(device, settings.tp_size), page_tokens(device)
+    low, usual, high = (
+        max(0, pool_bytes + int(fraction * (spread.usual_bytes - taken_bytes))) // bytes_per_token
+        for taken_bytes in (spread.most_bytes, spread.usual_bytes, spread.least_bytes)
+    )
+    limit = settings.max_total_tokens or high
+    low, usual, high = (min(tokens, limit) // page * page for tokens in (low, usual, high))
+    return low, usual, high
 
 
 def _running_requests(settings: Settings, tokens: int, context: int) -> int:
