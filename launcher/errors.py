@@ -19,7 +19,9 @@ LauncherError
 │   ├── EngineMissingError      27
 │   ├── EngineBrokenError       28
 │   ├── UnsupportedSystemError  29
-│   └── SpeculationError        30  this algorithm does not run on this device
+│   ├── SpeculationError        30  this algorithm does not run on this device
+│   ├── IndivisibleModelError   31  SGLang cannot divide the model among so many ranks
+│   └── UnservedModelError      32  this model does not run on this device
 ├── UnfitMachineError           39  `doctor` found something red
 ├── ServerError                 40
 │   ├── AlreadyRunningError     41
@@ -153,6 +155,14 @@ class UnsupportedSystemError(PreflightError, exit_code=29):
 
 class SpeculationError(PreflightError, exit_code=30):
     """The speculative algorithm does not run on this device."""
+
+
+class IndivisibleModelError(PreflightError, exit_code=31):
+    """The engine cannot divide the model among so many ranks."""
+
+
+class UnservedModelError(PreflightError, exit_code=32):
+    """The engine cannot run this model on this device."""
 
 
 class UnfitMachineError(LauncherError, exit_code=39):

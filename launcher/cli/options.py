@@ -18,6 +18,8 @@ from pydantic_core import PydanticUndefined
 from launcher.config.presets import PRESETS
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import ResolvedConfig, resolve
+from launcher.config.untaken import UntakenPreset, preset_serving
+from launcher.errors import InvalidValueError
 
 # Fields that have an option of another form, or none.
 _SPECIAL_FIELDS: Final = frozenset({"preset", "extra_args"})
@@ -98,3 +100,21 @@ def resolve_options(options: dict[str, Any], **dependencies: Any) -> ResolvedCon
         flags=flags,
         **dependencies,
     )
+
+
+def resolve_untaken(
+    options: dict[str, Any], resolved: ResolvedConfig, **dependencies: Any
+) -> UntakenPreset | None:
+    """The preset whose model is served although another preset was taken, by the same options."""
+    config = resolved.config
+    preset = preset_serving(config.model_path)
+    if preset is None or preset.name == config.preset:
+        return None
+    try:
+        of_preset = resolve_options(
+            {**options, "preset": preset.name, "model_path": None}, **dependencies
+        )
+    except InvalidValueError:
+        # The same options do not go together with it: nobody is to take it so.
+        return None
+    return UntakenPreset(preset.name, of_preset.config, config)

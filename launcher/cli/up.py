@@ -10,9 +10,10 @@ import click
 from launcher.cli.common import EXIT_INTERRUPTED, json_option, print_json
 from launcher.cli.display import consoles, starting
 from launcher.cli.display.progress import show_config
-from launcher.cli.options import config_options, resolve_options
+from launcher.cli.options import config_options, resolve_options, resolve_untaken
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import ResolvedConfig
+from launcher.config.untaken import UntakenPreset, describe_untaken
 from launcher.engines.launch import Launch
 from launcher.errors import AlreadyRunningError
 from launcher.models.download.request import OnPullEvent
@@ -43,6 +44,7 @@ def up(*, detach: bool, dry_run: bool, log_json: bool, as_json: bool, **options:
     hardware = probe_hardware()
     resolved = resolve_options(options, probe=lambda: hardware)
     config = resolved.config
+    untaken = resolve_untaken(options, resolved, probe=lambda: hardware)
     store = RunStore(config.name)
     if dry_run:
         command = prepare.plan_command(config, hardware, secrets_file=store.secrets_file)
@@ -53,13 +55,14 @@ def up(*, detach: bool, dry_run: bool, log_json: bool, as_json: bool, **options:
                     "environment": dict(command.environment),
                     "preset": config.preset,
                     "preset_reason": resolved.preset_reason,
+                    "preset_not_taken": untaken.as_json() if untaken else None,
                 }
             )
         else:
-            _say_preset(resolved)
+            _say_preset(resolved, untaken)
             click.echo(command.shell())
         return
-    _say_preset(resolved)
+    _say_preset(resolved, untaken)
     record = store.read()
     adopted = None
     if record is not None and record.can_be_adopted:
@@ -104,9 +107,11 @@ def config_show(*, as_json: bool, **options: Any) -> None:
         show_config(consoles.out(), resolved.config, resolved.sources, resolved.preset_reason)
 
 
-def _say_preset(resolved: ResolvedConfig) -> None:
+def _say_preset(resolved: ResolvedConfig, untaken: UntakenPreset | None) -> None:
     if resolved.sources["preset"].startswith("preset"):
         click.echo(f"Preset {resolved.config.preset}: {resolved.preset_reason}.", err=True)
+    if untaken is not None:
+        click.echo(describe_untaken(untaken), err=True)
 
 
 def _same_configuration(record: RunRecord, config: ServerConfig) -> RunRecord:

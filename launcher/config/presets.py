@@ -24,6 +24,10 @@ _RANKS: Final = 2
 # On a CPU a fraction of the host's memory would be a KV cache of many GiB for a small model; the
 # number of tokens is what one wants to say there.
 CPU_KV_CACHE_TOKENS: Final = 65_536
+# What a preset says of these holds for its own device: a GPU has another memory and other types.
+_DEVICE_FIELDS: Final = frozenset(
+    {"dtype", "mem_fraction_static", "max_total_tokens", "max_running_requests"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ NANO: Final = Preset(
     ),
 )
 
-# A model of the user's own: see `custom_for`.
+# A model of the user's own: on a GPU where there is one, else on the CPU; see `on_device`.
 CUSTOM: Final = Preset(
     name="custom",
     fields=MappingProxyType({}),
@@ -146,8 +150,15 @@ def roomy_gpus(hardware: Hardware, preset: Preset, fraction: float) -> tuple[Gpu
     )
 
 
-def choose_preset(hardware: Hardware) -> Choice:
-    """The preset that `up` takes when neither a preset nor a model is named."""
+def choose_preset(hardware: Hardware, device: str | None = None) -> Choice:
+    """The preset that `up` takes when neither a preset nor a model is named.
+
+    Args:
+        hardware: the machine.
+        device: where the model shall run; None: where it can.
+    """
+    if device == "cpu":
+        return Choice(NANO, "the CPU was asked for")
     roomy = roomy_gpus(hardware, GLM_AIR_FP8, GLM_AIR_FP8.fields["mem_fraction_static"])
     if len(roomy) >= GLM_AIR_FP8.gpus:
         return Choice(GLM_AIR_FP8, f"{len(roomy)} GPUs have room for it")
@@ -155,14 +166,18 @@ def choose_preset(hardware: Hardware) -> Choice:
         return Choice(NANO, f"no NVIDIA GPU was found ({hardware.gpu_note})")
     return Choice(
         NANO,
-        f"{GLM_AIR_FP8.name} {needs_gpus(GLM_AIR_FP8)}; here: {describe_gpus(hardware)}",
+        f"{GLM_AIR_FP8.name} {needs_gpus(GLM_AIR_FP8)}; "
+        f"{'here' if hardware.gpus_are_here else 'named'}: {describe_gpus(hardware)}",
     )
 
 
-def custom_for(hardware: Hardware) -> Preset:
-    """The preset for a model of the user's own: on a GPU where there is one, else on the CPU."""
-    on_cpu = {"device": "cpu", "max_total_tokens": CPU_KV_CACHE_TOKENS}
-    return replace(CUSTOM, fields={"device": "cuda"} if hardware.gpus else on_cpu)
+def on_device(preset: Preset, device: str) -> Preset:
+    """The preset without what holds for another device alone; on a CPU with a KV cache for one."""
+    if preset.fields.get("device") == device:
+        return preset
+    kept = {field: value for field, value in preset.fields.items() if field not in _DEVICE_FIELDS}
+    own = {"max_total_tokens": CPU_KV_CACHE_TOKENS} if device == "cpu" else {}
+    return replace(preset, fields=MappingProxyType({**kept, "device": device, **own}))
 
 
 def needs_gpus(preset: Preset) -> str:
@@ -176,9 +191,13 @@ def needs_gpus(preset: Preset) -> str:
 
 
 def describe_gpus(hardware: Hardware) -> str:
-    """The GPUs here with their free memory, as a clause."""
+    """The GPUs with their free memory, as a clause; of those that are not here, all of it."""
     if not hardware.gpus:
         return f"no NVIDIA GPU ({hardware.gpu_note})"
+    if not hardware.gpus_are_here:
+        return ", ".join(
+            f"{gpu.name} with {gpu.total_bytes / GIB:.0f} GiB" for gpu in hardware.gpus
+        )
     return ", ".join(
         f"{gpu.name} with {gpu.free_bytes / GIB:.0f} of {gpu.total_bytes / GIB:.0f} GiB free"
         for gpu in hardware.gpus

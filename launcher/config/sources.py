@@ -19,7 +19,14 @@ from typing import Any, Final, TypeAlias
 import yaml
 from pydantic import ValidationError
 
-from launcher.config.presets import CUSTOM, PRESETS, Preset, choose_preset, custom_for, get_preset
+from launcher.config.presets import (
+    CUSTOM,
+    PRESETS,
+    Preset,
+    choose_preset,
+    get_preset,
+    on_device,
+)
 from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
 from launcher.errors import ConfigError, ConfigFileError, InvalidValueError, UnknownKeyError
 from launcher.names import REDACT_VARIABLE, RUN_ID_VARIABLE
@@ -107,13 +114,25 @@ def resolve(
 
 
 def _choose(named: object, layers: Layers, probe: HardwareProbe) -> tuple[Preset, str]:
-    """The preset where the fields begin, and why."""
+    """The preset where the fields begin, for the device that is asked for, and why."""
+    device = _asked_device(layers)
     if named is not None and str(named) != CUSTOM.name:
-        return get_preset(str(named)), "asked for"
-    if named is not None or any(layer.get("model_path") for _, layer in layers):
-        return custom_for(probe()), "asked for" if named else "a model was named"
-    choice = choose_preset(probe())
-    return choice.preset, choice.reason
+        preset, reason = get_preset(str(named)), "asked for"
+    elif named is not None or any(layer.get("model_path") for _, layer in layers):
+        preset, reason = CUSTOM, "asked for" if named else "a model was named"
+        device = device or ("cuda" if probe().gpus else "cpu")
+    else:
+        choice = choose_preset(probe(), device)
+        preset, reason = choice.preset, choice.reason
+    return (on_device(preset, device) if device else preset), reason
+
+
+def _asked_device(layers: Layers) -> str | None:
+    """The device that the strongest source names; an emptied one is the field's own default."""
+    for _, layer in reversed(layers):
+        if "device" in layer:
+            return str(layer["device"] or ServerConfig.model_fields["device"].default)
+    return None
 
 
 def _drop_preset_of_another(

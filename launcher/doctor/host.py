@@ -17,8 +17,9 @@ from launcher.doctor.probes import Row, dotted, probe
 from launcher.doctor.readers import Readers, running_servers
 from launcher.doctor.target import ServingTarget, missing_bytes
 from launcher.errors import InvalidValueError, LauncherError, PortInUseError
+from launcher.memory.host import engine_host_bytes
 from launcher.models.store import hub_cache
-from launcher.preflight.checks import ENGINE_HOST_BYTES, host_bytes_needed
+from launcher.preflight.checks import host_bytes_needed
 from launcher.state.paths import servers_root
 from launcher.system.hardware import GIB, MIB, read_cpu_model
 from launcher.system.ports import check_port_is_free
@@ -105,7 +106,7 @@ def _cores(target: ServingTarget, readers: Readers) -> Row:
     amber="a server on GPUs, and less available than the engine takes on a CPU",
     red="a server on the CPU, and less available than it needs",
     remedy="stop other programs; lower `--max-total-tokens` or `--tp-size`",
-    source="`launcher.preflight.checks.host_bytes_needed`, which `up` asks as well",
+    source="`launcher.memory.host`, which `up` asks as well",
 )
 def _memory(target: ServingTarget, readers: Readers) -> Row:
     available = target.hardware.available_memory_bytes
@@ -114,12 +115,12 @@ def _memory(target: ServingTarget, readers: Readers) -> Row:
     measured = f"{human_bytes(available)} available of {human_bytes(limit or total)}"
     if limit is not None:
         measured += " (the cgroup's limit)"
-    needed = ENGINE_HOST_BYTES
+    needed = engine_host_bytes()
     if not target.on_gpu:
         # A model that is not whole has a row of its own.
         with contextlib.suppress(LauncherError):
-            if target.model is not None:
-                needed = host_bytes_needed(target.config, target.model)
+            files_bytes = target.model.weights_bytes if target.model is not None else 0
+            needed = host_bytes_needed(target, files_bytes)
     return Row.judged(
         "memory",
         measured,

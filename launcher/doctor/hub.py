@@ -13,9 +13,9 @@ from launcher.config.presets import GLM_AIR_FP8, NANO, needs_gpus, roomy_gpus
 from launcher.doctor.probes import Row, probe
 from launcher.doctor.readers import REACH_SECONDS, Readers, Reply
 from launcher.doctor.target import ServingTarget, missing_bytes
-from launcher.errors import LauncherError
+from launcher.errors import IndivisibleModelError, LauncherError, UnservedModelError
 from launcher.memory.advice import nearest_changes
-from launcher.memory.plan import Verdict, describe_shortage
+from launcher.memory.plan import Verdict, describe_margin, describe_shortage
 from launcher.text import human_bytes, short_path
 
 DEFAULT_ENDPOINT: Final = "https://huggingface.co"
@@ -172,15 +172,18 @@ def _files(target: ServingTarget, readers: Readers) -> Row:
 @probe(
     "model",
     "memory-plan",
-    amber="it serves with less context than the model or `--context-length` has",
-    red="it does not fit",
+    amber="it serves with less context than the model or `--context-length` has, or just fits",
+    red="it does not fit, or SGLang cannot divide it among the ranks, or run it on this device",
     remedy="what `python -m launcher plan` proposes first",
     source="`launcher.memory.plan.plan_memory`, which `up` asks as well",
 )
 def _plan(target: ServingTarget, _: Readers) -> Row:
     """The memory plan, where the shape is known and the GPUs are here."""
     wanted = f"room for {target.config.served_model_name} and its context"
-    plan = None if target.problem else target.plan
+    try:
+        plan = None if target.problem else target.plan
+    except (IndivisibleModelError, UnservedModelError) as error:
+        return Row("memory plan", "red", error.problem.rstrip("."), wanted, error.action)
     if plan is None:
         return Row("memory plan", "green", "not planned: no shape, or no GPU for it, here", wanted)
     measured = (
@@ -193,6 +196,8 @@ def _plan(target: ServingTarget, _: Readers) -> Row:
     action = f"Use {changes[0].what}: {changes[0].flags}." if changes else "Use a smaller model."
     if plan.verdict is Verdict.DOES_NOT_FIT:
         return Row("memory plan", "red", describe_shortage(plan).rstrip("."), wanted, action)
+    if plan.verdict is Verdict.JUST_FITS:
+        measured = describe_margin(plan).rstrip(".")
     return Row("memory plan", "amber", measured, wanted, action)
 
 

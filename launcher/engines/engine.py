@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from launcher.config.server_config import ServerConfig
@@ -75,6 +75,17 @@ class Engine(Protocol):
         self, config: ServerConfig, draft_architecture: str | None
     ) -> str | None:
         """Why the engine cannot speculate so on a CPU, or None where it can."""
+
+    def refuse_model(self, config: ServerConfig, content: Mapping[str, Any]) -> str | None:
+        """Why the engine cannot run a model on the device that is asked for.
+
+        Args:
+            config: what to serve.
+            content: of the model's `config.json`.
+
+        Returns:
+            A sentence; None where nothing speaks against it.
+        """
 
     def missing_package(self, config: ServerConfig) -> tuple[str, str] | None:
         """What an option needs and this environment lacks, and what to install; None if nothing."""

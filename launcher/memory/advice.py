@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from launcher.memory.known_shapes import KNOWN_SHAPES
 from launcher.memory.plan import MemoryPlan, Verdict, plan_memory
+from launcher.memory.shapes.ranks import Division, find_conflicts
 
 MOST_RANKS: Final = 16
 # FP8 in hardware: Ada, Hopper and newer.
@@ -36,32 +37,45 @@ class Change:
 def nearest_changes(plan: MemoryPlan) -> tuple[Change, ...]:
     """The changes that get further, the smallest first.
 
-    Where it serves with less context, those after which the wanted context fits; where it does not
-    fit, those after which it serves. First settings, alone or by two; then another checkpoint or
-    more GPUs, alone, or with one other change where nothing less is enough. A shorter context comes
-    last, since it gives something up. Empty where the plan fits as it is.
+    Where it serves with less context, those after which the wanted context fits; where it may not
+    serve at all, those after which it serves. Enough is what is enough at the low end of the range
+    too; where nothing is, what just fits is named instead, and its plan's verdict says so. First
+    settings, alone or by two; then another checkpoint or more GPUs, alone, or with one other change
+    where nothing less is enough. A shorter context comes last, since it gives something up. Empty
+    where the plan fits as it is.
     """
     if plan.verdict is Verdict.FITS:
         return ()
-    settings = (_higher_fraction, _fp8_kv_cache, _plain_decoding)
-    larger = (_fp8_checkpoint, _more_ranks)
-    found = _alone(plan, settings) or _together(plan, (_highest_fraction, _fp8_kv_cache))
-    found += _alone(plan, larger)
-    if not found:
-        found = _together(plan, (_fp8_checkpoint, _highest_fraction, _fp8_kv_cache, _more_ranks))
+    found = _enough(plan, _is_enough)
+    if not found and plan.verdict is not Verdict.JUST_FITS:
+        found = _enough(plan, _is_just_enough)
     return (*found, *_shorter_context(plan))
 
 
 Kind = Callable[[MemoryPlan], Iterator[Change]]
+Test = Callable[[MemoryPlan, MemoryPlan], bool]
 
 
-def _alone(plan: MemoryPlan, kinds: Sequence[Kind]) -> list[Change]:
+def _enough(plan: MemoryPlan, is_enough: Test) -> list[Change]:
+    settings = (_fractions, _fp8_kv_cache, _plain_decoding)
+    larger = (_fp8_checkpoint, _more_ranks)
+    found = _alone(plan, settings, is_enough) or _together(
+        plan, (_highest_fraction, _fp8_kv_cache), is_enough
+    )
+    found += _alone(plan, larger, is_enough)
+    if not found:
+        all_kinds = (_fp8_checkpoint, _highest_fraction, _fp8_kv_cache, _more_ranks)
+        found = _together(plan, all_kinds, is_enough)
+    return found
+
+
+def _alone(plan: MemoryPlan, kinds: Sequence[Kind], is_enough: Test) -> list[Change]:
     """Of each kind the first change that is enough."""
-    found = (next((one for one in kind(plan) if _is_enough(plan, one)), None) for kind in kinds)
+    found = (next((one for one in kind(plan) if is_enough(plan, one.plan)), None) for kind in kinds)
     return [change for change in found if change is not None]
 
 
-def _together(plan: MemoryPlan, kinds: Sequence[Kind]) -> list[Change]:
+def _together(plan: MemoryPlan, kinds: Sequence[Kind], is_enough: Test) -> list[Change]:
     """Of each two kinds the first pair that is enough."""
     pairs = (
         next(
@@ -73,7 +87,7 @@ def _together(plan: MemoryPlan, kinds: Sequence[Kind]) -> list[Change]:
                 )
                 for first in one(plan)
                 for second in other(first.plan)
-                if _is_enough(plan, second)
+                if is_enough(plan, second.plan)
             ),
             None,
         )
@@ -82,10 +96,18 @@ def _together(plan: MemoryPlan, kinds: Sequence[Kind]) -> list[Change]:
     return [change for change in pairs if change is not None]
 
 
-def _is_enough(plan: MemoryPlan, change: Change) -> bool:
-    if plan.verdict is Verdict.DOES_NOT_FIT:
-        return change.plan.verdict is not Verdict.DOES_NOT_FIT
-    return change.plan.verdict is Verdict.FITS
+def _is_enough(plan: MemoryPlan, changed: MemoryPlan) -> bool:
+    """Whether it is even where the most is taken before the baseline."""
+    if plan.kv_cache_tokens_low < 1:
+        return changed.kv_cache_tokens_low > 0
+    return changed.verdict is Verdict.FITS
+
+
+def _is_just_enough(plan: MemoryPlan, changed: MemoryPlan) -> bool:
+    """Whether it is by what is usually taken."""
+    if plan.kv_cache_tokens < 1:
+        return changed.kv_cache_tokens > 0
+    return changed.kv_cache_tokens >= changed.wanted_context_tokens
 
 
 def _with(plan: MemoryPlan, what: str, flags: str, **settings: Any) -> Change:
@@ -94,15 +116,11 @@ def _with(plan: MemoryPlan, what: str, flags: str, **settings: Any) -> Change:
     return Change(what, flags, plan_memory(plan.model, plan.shape, plan.device, changed))
 
 
-def _higher_fraction(plan: MemoryPlan) -> Iterator[Change]:
-    """The lowest fraction that is enough, up to what SGLang would choose by itself."""
+def _fractions(plan: MemoryPlan) -> Iterator[Change]:
+    """Higher fractions, the lowest first, up to what SGLang would choose by itself."""
     first = math.floor(plan.fraction * _FRACTION_STEPS) + 1
     last = math.floor(plan.own_fraction * _FRACTION_STEPS)
-    for step in range(first, last + 1):
-        change = _with_fraction(plan, step / _FRACTION_STEPS)
-        if _is_enough(plan, change):
-            yield change
-            return
+    return (_with_fraction(plan, step / _FRACTION_STEPS) for step in range(first, last + 1))
 
 
 def _highest_fraction(plan: MemoryPlan) -> Iterator[Change]:
@@ -134,12 +152,13 @@ def _fp8_checkpoint(plan: MemoryPlan) -> Iterator[Change]:
 
 
 def _more_ranks(plan: MemoryPlan) -> Iterator[Change]:
-    """Twice as many GPUs, and again, as far as the heads can be divided."""
+    """Twice as many GPUs, and again, where SGLang divides the model among them."""
     if plan.device.kind == "cpu":
         return
     ranks = plan.settings.tp_size * 2
-    while ranks <= MOST_RANKS and plan.shape.heads % ranks == 0:
-        yield _with(plan, f"{ranks} x {plan.device.name}", f"--tp-size {ranks}", tp_size=ranks)
+    while ranks <= MOST_RANKS:
+        if not find_conflicts(plan.shape, Division(ranks)):
+            yield _with(plan, f"{ranks} x {plan.device.name}", f"--tp-size {ranks}", tp_size=ranks)
         ranks *= 2
 
 
@@ -149,7 +168,7 @@ def _plain_decoding(plan: MemoryPlan) -> Iterator[Change]:
 
 
 def _shorter_context(plan: MemoryPlan) -> Iterator[Change]:
-    tokens = plan.kv_cache_tokens // CONTEXT_STEP_TOKENS * CONTEXT_STEP_TOKENS
+    tokens = plan.kv_cache_tokens_low // CONTEXT_STEP_TOKENS * CONTEXT_STEP_TOKENS
     if tokens:
         what = f"requests of up to {tokens:,} tokens"
         yield _with(plan, what, f"--context-length {tokens}", context_length_tokens=tokens)

@@ -6,22 +6,27 @@ Files named as a source are those of the verified SGLang: `launcher.engines.sgla
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from launcher.memory.gpu.allocator import segment_bytes
+from launcher.memory.gpu.baseline import Spread, taken_on_gpu
 from launcher.memory.shape import ModelShape, Parameters, count_parameters
-from launcher.memory.weights import KvType, rank_bytes
-from launcher.system.hardware import GIB, MIB
+from launcher.memory.weights import (
+    KvType,
+    nextn_tensors,
+    rank_bytes,
+    rotary_bytes,
+    target_tensors,
+)
+from launcher.system.hardware import GIB, MIB, Gpu
 
-# What CUDA, NCCL and the driver take before the baseline. Not measured by us. With several ranks:
-# an H200 shows 140.4 GiB, and 138.1 were the baseline behind the fractions 0.9113 and 0.9335 that
-# SGLang asked for (SemiAnalysisAI/InferenceX issue 2128). One rank has no communicators.
-CUDA_BYTES: Final = int(1.2 * GIB)
-CUDA_BYTES_WITH_RANKS: Final = int(2.3 * GIB)
 # On a CPU, measured on the embedded model: all processes of the engine when the baseline is taken,
 # what each further rank adds, and what each rank's imports take between baseline and KV cache.
 CPU_ENGINE_BYTES: Final = int(1.87 * GIB)
 CPU_FURTHER_RANK_BYTES: Final = int(0.63 * GIB)
+# From run to run: the four runs of docs/plan.md were off by 15 to 38 MiB.
+CPU_SPREAD_BYTES: Final = 50 * MIB
 CPU_DRIFT_BYTES: Final = int(0.06 * GIB)
 # launcher.engines.sglang.plugins.cpu: SGLang's own choice where it cannot tell the memory of a
 # rank.
@@ -34,6 +39,12 @@ class Device:
     """Where each rank runs. With several GPUs, the figures of the one with the least free memory.
 
     On a CPU all ranks share one memory, which `free_bytes` counts once.
+
+    Attributes:
+        reserved_bytes: what the driver keeps for itself and `free_bytes` does not count.
+        nvlink: whether NVLink joins it to others; None where only its name tells.
+        is_here: False for a card that was named rather than found: nothing of it is known to be
+            free or taken.
     """
 
     kind: Literal["cuda", "cpu"]
@@ -41,6 +52,22 @@ class Device:
     total_bytes: int
     free_bytes: int
     compute_capability: tuple[int, int] = (0, 0)
+    reserved_bytes: int = 0
+    nvlink: bool | None = None
+    is_here: bool = True
+
+    @classmethod
+    def of(cls, gpu: Gpu) -> Device:
+        """A GPU, here or by name, as a plan sees it."""
+        return cls(
+            "cuda",
+            gpu.name,
+            gpu.total_bytes,
+            gpu.free_bytes,
+            gpu.compute_capability,
+            gpu.reserved_bytes,
+            gpu.nvlink,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +156,39 @@ def asked_requests(settings: Settings) -> int | None:
     return settings.max_running_requests
 
 
+def memory_line(device: Device) -> Line:
+    """What there is to begin with."""
+    if not device.is_here:
+        source = "launcher/memory/gpu/models.py"
+        return Line(
+            "the card's memory", device.free_bytes, "all of it, as on an idle card", source, 1
+        )
+    reporter = "kernel" if device.kind == "cpu" else "driver"
+    return Line("free now", device.free_bytes, f"as the {reporter} reports it", "", 1)
+
+
+def engine_spread(device: Device, tp_size: int) -> Spread:
+    """What is taken before the baseline, of what `free_bytes` counts."""
+    if device.kind == "cpu":
+        size = CPU_ENGINE_BYTES + (tp_size - 1) * CPU_FURTHER_RANK_BYTES
+        return Spread(size - CPU_SPREAD_BYTES, size, size + CPU_SPREAD_BYTES)
+    taken = taken_on_gpu(device.name, device.compute_capability, tp_size, nvlink=device.nvlink)
+    return taken.less(device.reserved_bytes)
+
+
 def engine_line(device: Device, tp_size: int) -> Line:
-    """What is taken before the baseline."""
+    """What is usually taken before the baseline."""
+    spread = engine_spread(device, tp_size)
     if device.kind == "cpu":
         return Line(
             "engine processes",
-            CPU_ENGINE_BYTES + (tp_size - 1) * CPU_FURTHER_RANK_BYTES,
+            spread.usual_bytes,
             "1.87 GiB + 0.63 GiB for each rank after the first",
             "measured, launcher/engines/sglang/plugins/cpu/README.md",
         )
-    size = CUDA_BYTES if tp_size == 1 else CUDA_BYTES_WITH_RANKS
-    return Line("CUDA, NCCL, driver", size, "an estimate; not measured by us", "docs/plan.md")
+    reserve = "" if not device.reserved_bytes else ", beside what the driver keeps"
+    formula = f"{spread.least_bytes / GIB:.1f} to {spread.most_bytes / GIB:.1f} GiB{reserve}"
+    return Line("CUDA, NCCL, driver", spread.usual_bytes, formula, "logs, docs/plan.md")
 
 
 def shared_memory_lines(device: Device, tp_size: int, weights_bytes: int) -> tuple[Line, ...]:
@@ -167,7 +216,9 @@ def shared_memory_lines(device: Device, tp_size: int, weights_bytes: int) -> tup
     return (others, imports) if tp_size > 1 else (imports,)
 
 
-def main_lines(shape: ModelShape, settings: Settings, weight_type: str) -> tuple[Line, ...]:
+def main_lines(
+    shape: ModelShape, device: Device, settings: Settings, weight_type: str
+) -> tuple[Line, ...]:
     """The target's weights."""
     counted = count_parameters(shape)
     parts = {
@@ -176,26 +227,73 @@ def main_lines(shape: ModelShape, settings: Settings, weight_type: str) -> tuple
         "experts": counted.experts,
         "embedding": counted.embedding,
         "head": counted.head,
+        "fc": counted.draft_input,
+        "KV projection, absorbed": counted.absorbed,
     }
     there = {label: part for label, part in parts.items() if part.total}
-    return _part_lines(there, shape, settings.tp_size, weight_type)
+    lines = _part_lines(there, shape, settings.tp_size, weight_type)
+    rotary = _rotary_line(shape, device, settings, weight_type)
+    tensors = (*target_tensors(shape, settings.tp_size, weight_type), rotary.size_bytes)
+    return (*lines, rotary, *_segment_lines(device, (), tensors))
 
 
-def draft_lines(shape: ModelShape, settings: Settings, weight_type: str) -> tuple[Line, ...]:
-    """The draft's weights."""
+def draft_lines(
+    shape: ModelShape, device: Device, settings: Settings, weight_type: str
+) -> tuple[Line, ...]:
+    """The draft's weights. Its own NextN layers share the target's rotary table."""
     if not settings.draft_layers:
         return ()
-    if settings.draft is not None:
-        parts = {"draft model": count_parameters(settings.draft).main}
-        return _part_lines(parts, settings.draft, settings.tp_size, weight_type)
+    ranks, draft = settings.tp_size, settings.draft
+    before = tuple(target_tensors(shape, ranks, weight_type))
+    if draft is not None:
+        counted = count_parameters(draft)
+        parts = {"draft model": counted.main + counted.absorbed}
+        lines = _part_lines(parts, draft, ranks, weight_type)
+        rotary = _rotary_line(draft, device, settings, weight_type)
+        tensors = (*target_tensors(draft, ranks, weight_type), rotary.size_bytes)
+        return (
+            *lines,
+            replace(rotary, label="draft's rotary table"),
+            *_segment_lines(device, before, tensors),
+        )
     counted = count_parameters(shape)
     parts = {
-        "NextN layer": counted.nextn_layers,
+        "NextN layer": counted.nextn_layers + counted.nextn_absorbed,
         # models/glm4_moe_nextn.py builds them; eagle_worker_v2.py shares the target's only after
         # the KV cache was sized.
         "draft's own embedding and head": counted.nextn_embedding_and_head,
     }
-    return _part_lines(parts, shape, settings.tp_size, weight_type)
+    lines = _part_lines(parts, shape, ranks, weight_type)
+    tensors = tuple(nextn_tensors(shape, ranks, weight_type))
+    return (*lines, *_segment_lines(device, before, tensors))
+
+
+def _rotary_line(shape: ModelShape, device: Device, settings: Settings, weight_type: str) -> Line:
+    context = settings.context_length_tokens or shape.max_positions
+    size = rotary_bytes(shape, context, weight_type, cuda=device.kind == "cuda")
+    return Line(
+        "rotary table", size, "one for all layers, whole", "layers/rotary_embedding/base.py"
+    )
+
+
+def _segment_lines(
+    device: Device, before: tuple[int, ...], tensors: tuple[int, ...]
+) -> tuple[Line, ...]:
+    """What PyTorch's allocator takes of a GPU beyond the tensors.
+
+    Args:
+        device: where each rank runs.
+        before: bytes of each tensor that is there already.
+        tensors: bytes of each that follows.
+    """
+    if device.kind == "cpu":
+        return ()
+    size = segment_bytes((*before, *tensors)) - segment_bytes(before) - sum(tensors)
+    label = "draft's fragmentation" if before else "fragmentation"
+    formula = "segments of 20 MiB for tensors of 1 to 10 MiB, of 2 MiB for others"
+    line = Line(label, size, formula, "launcher/memory/gpu/allocator.py")
+    # Less than nothing where they fill gaps that others left.
+    return (line,) if size > 0 else ()
 
 
 def _part_lines(

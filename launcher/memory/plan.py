@@ -18,7 +18,9 @@ from launcher.memory.lines import (
     asked_requests,
     draft_lines,
     engine_line,
+    engine_spread,
     main_lines,
+    memory_line,
     own_fraction,
     shared_memory_lines,
 )
@@ -32,6 +34,7 @@ class Verdict(StrEnum):
     """Whether it will serve. The value is what people read."""
 
     FITS = "fits"
+    JUST_FITS = "just fits"
     LESS_CONTEXT = "fits with less context"
     DOES_NOT_FIT = "does not fit"
 
@@ -44,7 +47,8 @@ class MemoryPlan:
         pool_bytes: the KV cache's, target and draft; 0 or less where the weights alone are too
             much.
         bytes_per_token: of the KV cache, target and draft.
-        kv_cache_tokens: what SGLang will report as `max_total_num_tokens`.
+        kv_cache_tokens: what SGLang will report as `max_total_num_tokens`, by what is usually taken
+            before the baseline; `kv_cache_tokens_low` where the most is taken, `_high` the least.
         wanted_context_tokens: what was asked for, else the model's own maximum.
         own_fraction: what SGLang would choose by itself.
         least_fraction: below it there is no KV cache at all; 1 or more means that the weights are
@@ -63,6 +67,8 @@ class MemoryPlan:
     pool_bytes: int
     bytes_per_token: int
     kv_cache_tokens: int
+    kv_cache_tokens_low: int
+    kv_cache_tokens_high: int
     wanted_context_tokens: int
     max_running_requests: int
     own_fraction: float
@@ -80,10 +86,23 @@ class MemoryPlan:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether it will serve."""
-        if self.kv_cache_tokens < 1:
+        """Whether it will serve.
+
+        What holds wherever the baseline is within its range is said as such. It just fits where the
+        baseline decides whether it serves, or whether it serves the wanted context.
+        """
+        low, high, wanted = (
+            self.kv_cache_tokens_low,
+            self.kv_cache_tokens_high,
+            self.wanted_context_tokens,
+        )
+        if high < 1:
             return Verdict.DOES_NOT_FIT
-        return Verdict.FITS if self.requests_at_full_context else Verdict.LESS_CONTEXT
+        if low >= wanted:
+            return Verdict.FITS
+        if low < 1 or high >= wanted:
+            return Verdict.JUST_FITS
+        return Verdict.LESS_CONTEXT
 
     @property
     def is_tight(self) -> bool:
@@ -109,28 +128,45 @@ def describe_shortage(plan: MemoryPlan) -> str:
     )
 
 
+def describe_margin(plan: MemoryPlan) -> str:
+    """What decides whether a plan that just fits does, as a sentence with both ends of the range.
+
+    Formula: see `MemoryPlan.verdict`.
+    """
+    low, high, wanted = (
+        plan.kv_cache_tokens_low,
+        plan.kv_cache_tokens_high,
+        plan.wanted_context_tokens,
+    )
+    what = f"serves {wanted:,} tokens" if high >= wanted else "serves at all"
+    return (
+        f"What CUDA and NCCL take decides whether it {what}: the KV cache has between {low:,} and "
+        f"{high:,} tokens."
+    )
+
+
 def plan_memory(model: str, shape: ModelShape, device: Device, settings: Settings) -> MemoryPlan:
     """Plan one rank.
 
     Formula: KV cache = fraction x baseline - target weights - draft weights; tokens = KV cache /
-    bytes per token, at most `max_total_tokens`.
+    bytes per token in whole pages, at most `max_total_tokens`.
     Source: mem_cache/kv_cache_configurator.py (`_profile_available_bytes`,
     `_apply_token_constraints`, `resolve_max_num_reqs`), model_executor/pool_configurator.py
     (`DefaultPoolConfigurator`).
     """
-    weight_type = settings.weight_type or shape.weight_type
+    weight_type = settings.weight_type or shape.served_type
     ranks = settings.tp_size
     engine = engine_line(device, ranks)
     baseline_bytes = device.free_bytes - engine.size_bytes
     sglang_fraction = own_fraction(device, settings)
     fraction = settings.mem_fraction_static or sglang_fraction
     slack_bytes = baseline_bytes - int(fraction * baseline_bytes)
-    main = main_lines(shape, settings, weight_type)
-    draft = draft_lines(shape, settings, weight_type)
+    main = main_lines(shape, device, settings, weight_type)
+    draft = draft_lines(shape, device, settings, weight_type)
     weights_bytes = sum(line.size_bytes for line in main)
     draft_bytes = sum(line.size_bytes for line in draft)
     lines = (
-        Line("free now", device.free_bytes, "as the driver or the kernel reports it", "", 1),
+        memory_line(device),
         engine,
         Line(
             "outside the static fraction",
@@ -144,8 +180,7 @@ def plan_memory(model: str, shape: ModelShape, device: Device, settings: Setting
     )
     pool_bytes = sum(line.sign * line.size_bytes for line in lines)
     bytes_per_token = kv_bytes_per_token(shape, settings, settings.kv_type or weight_type)
-    capacity = max(0, pool_bytes) // bytes_per_token
-    tokens = min(capacity, settings.max_total_tokens or capacity)
+    low, tokens, high = _token_range(pool_bytes, bytes_per_token, fraction, device, settings)
     context = settings.context_length_tokens or shape.max_positions
     free_at_pool = pool_bytes + slack_bytes
     return MemoryPlan(
@@ -161,6 +196,8 @@ def plan_memory(model: str, shape: ModelShape, device: Device, settings: Setting
         pool_bytes=pool_bytes,
         bytes_per_token=bytes_per_token,
         kv_cache_tokens=tokens,
+        kv_cache_tokens_low=low,
+        kv_cache_tokens_high=high,
         wanted_context_tokens=context,
         max_running_requests=_running_requests(settings, tokens, context),
         own_fraction=sglang_fraction,
@@ -171,12 +208,37 @@ def plan_memory(model: str, shape: ModelShape, device: Device, settings: Setting
 def kv_bytes_per_token(shape: ModelShape, settings: Settings, kv_type: KvType) -> int:
     """Bytes of one token in one rank's KV cache, the draft's included.
 
-    Formula: KV heads of a rank x 2 x head_dim x layers x bytes x (1 + draft layers / layers)
+    Formula: `ModelShape.cached_elements` x layers x bytes x (1 + draft layers / layers)
     Source: pool_configurator.py, `_compute_cell_size` and the lines on EAGLE.
     """
-    heads = max(1, shape.kv_heads // settings.tp_size)
-    target = heads * 2 * shape.head_dim * shape.layers * BYTES_OF[kv_type]
+    target = shape.cached_elements(settings.tp_size) * shape.layers * BYTES_OF[kv_type]
     return target + target * settings.draft_layers // shape.layers
+
+
+def page_tokens(device: Device) -> int:
+    """Tokens of a page of the KV cache, by the attention backend that SGLang chooses itself.
+
+    Source: arg_groups/model_override_base.py, `get_default_attn_backend`: trtllm_mha on B200 and
+    GB200; arg_groups/overrides.py: it takes pages of 64 tokens, others of 1.
+    """
+    return 64 if device.compute_capability[0] == 10 else 1
+
+
+def _token_range(
+    pool_bytes: int, bytes_per_token: int, fraction: float, device: Device, settings: Settings
+) -> tuple[int, int, int]:
+    """Tokens where the most, the usual and the least is taken before the baseline.
+
+    Formula: of what more or less is taken, the static fraction is the KV cache's.
+    """
+    spread, page = engine_spread(device, settings.tp_size), page_tokens(device)
+    low, usual, high = (
+        max(0, pool_bytes + int(fraction * (spread.usual_bytes - taken_bytes))) // bytes_per_token
+        for taken_bytes in (spread.most_bytes, spread.usual_bytes, spread.least_bytes)
+    )
+    limit = settings.max_total_tokens or high
+    low, usual, high = (min(tokens, limit) // page * page for tokens in (low, usual, high))
+    return low, usual, high
 
 
 def _running_requests(settings: Settings, tokens: int, context: int) -> int:

@@ -17,6 +17,8 @@ class PlannedMemory(BaseModel):
         weights_bytes: of the target model alone, as the server counts it.
         kv_cache_bytes: of the target model alone, as the server counts it.
         bytes_per_token: of the KV cache, target and draft.
+        kv_cache_tokens_low: where the most is taken before the baseline; `_high` where the least.
+            None in records of launchers that planned one figure.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -29,6 +31,8 @@ class PlannedMemory(BaseModel):
     kv_cache_tokens: int
     bytes_per_token: int
     max_running_requests: int
+    kv_cache_tokens_low: int | None = None
+    kv_cache_tokens_high: int | None = None
 
     @classmethod
     def of(cls, plan: MemoryPlan) -> PlannedMemory:
@@ -45,6 +49,8 @@ class PlannedMemory(BaseModel):
             kv_cache_tokens=plan.kv_cache_tokens,
             bytes_per_token=plan.bytes_per_token,
             max_running_requests=plan.max_running_requests,
+            kv_cache_tokens_low=plan.kv_cache_tokens_low,
+            kv_cache_tokens_high=plan.kv_cache_tokens_high,
         )
 
 
@@ -90,8 +96,8 @@ def compare_memory(planned: PlannedMemory, reported: ReportedMemory) -> tuple[Di
             human_bytes(planned.weights_bytes),
             human_bytes(reported.weights_bytes),
             _relative(planned.weights_bytes, reported.weights_bytes),
-            "SGLang measures free memory before and after the load, to 0.01 GiB; buffers that it "
-            "makes while loading count as weights",
+            "SGLang measures free memory before and after the load, to 0.01 GiB; kernels and "
+            "buffers that it loads meanwhile count as weights",
         ),
         Difference(
             "KV cache of the target",
@@ -102,7 +108,7 @@ def compare_memory(planned: PlannedMemory, reported: ReportedMemory) -> tuple[Di
         ),
         Difference(
             "tokens",
-            f"{planned.kv_cache_tokens:,}",
+            _band(planned),
             f"{reported.kv_cache_tokens:,}",
             _relative(planned.kv_cache_tokens, reported.kv_cache_tokens),
             _reason_of_tokens(planned, reported),
@@ -117,6 +123,13 @@ def _relative(planned: int, reported: int) -> str:
     return f"{(reported - planned) / planned:+.1%}" if planned else "-"
 
 
+def _band(planned: PlannedMemory) -> str:
+    low, high = planned.kv_cache_tokens_low, planned.kv_cache_tokens_high
+    if low is None or high is None or low == high:
+        return f"{planned.kv_cache_tokens:,}"
+    return f"{planned.kv_cache_tokens:,} ({low:,} to {high:,})"
+
+
 def _reason_of_tokens(planned: PlannedMemory, reported: ReportedMemory) -> str:
     """What a difference in tokens would be in memory at the baseline.
 
@@ -127,7 +140,13 @@ def _reason_of_tokens(planned: PlannedMemory, reported: ReportedMemory) -> str:
         return "as planned"
     baseline_bytes = abs(off_bytes) / planned.mem_fraction_static
     more = "more" if off_bytes > 0 else "less"
+    low, high = planned.kv_cache_tokens_low, planned.kv_cache_tokens_high
+    within = ""
+    if low is not None and high is not None:
+        is_within = low <= reported.kv_cache_tokens <= high
+        within = ", within the planned range" if is_within else ", outside the planned range"
     return (
         f"{human_bytes(abs(off_bytes))} of KV cache: {human_bytes(baseline_bytes)} {more} than "
         f"planned were free when SGLang took its baseline, or as much went elsewhere in the load"
+        f"{within}"
     )

@@ -1,39 +1,84 @@
-"""From a model's `config.json` to its dimensions, and from those to its parameters. Pure."""
+"""A model's dimensions, and the parameters that follow from them. Pure.
+
+Files named as a source are those of the verified SGLang: `launcher.engines.sglang.version`.
+"""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
 from dataclasses import astuple, dataclass
-from typing import Annotated, Any, Final, Literal
-
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
-
-from launcher.errors import UnknownShapeError
+from typing import Literal
 
 WeightType = Literal["bfloat16", "float16", "float32"]
 Quantization = Literal["fp8"]
 
-# Those whose layers are what `count_parameters` adds up: attention with grouped KV heads, and an
-# MLP that is dense or a mixture of experts. Latent, linear and sliding attention are others.
-GLM4_MOE: Final = "Glm4MoeForCausalLM"
-KNOWN_ARCHITECTURES: Final = (
-    GLM4_MOE,
-    "LlamaForCausalLM",
-    "MistralForCausalLM",
-    "Qwen3ForCausalLM",
-    "Qwen3MoeForCausalLM",
-)
-# The Qwen family norms queries and keys without saying so in its config.json.
-_ALWAYS_QK_NORM: Final = frozenset({"Qwen3ForCausalLM", "Qwen3MoeForCausalLM"})
+
+@dataclass(frozen=True, slots=True)
+class LatentAttention:
+    """The widths of an attention that caches one latent vector a token (MLA), in elements.
+
+    `query_rank` is 0 where queries are made of the hidden state at once.
+    """
+
+    query_rank: int
+    kv_rank: int
+    position_dim: int
+    plain_dim: int
+    value_dim: int
+
+    @property
+    def query_dim(self) -> int:
+        """Of one head's queries and keys."""
+        return self.plain_dim + self.position_dim
+
+    @property
+    def cached_dim(self) -> int:
+        """Of what is cached for a token in a layer."""
+        return self.kv_rank + self.position_dim
+
+
+@dataclass(frozen=True, slots=True)
+class EagleDraft:
+    """What an EAGLE draft model has beside its layers.
+
+    Attributes:
+        input_width: what its linear layer `fc` takes, in elements: hidden states of the target,
+            and with EAGLE the token's embedding.
+        input_bias: `fc` has a bias.
+        input_norms: elements of the norms before it.
+        joins_inputs: EAGLE3: the first layer's queries, keys and values take embedding and hidden
+            state side by side.
+        head_rows: tokens that it can propose.
+    """
+
+    input_width: int
+    input_bias: bool
+    input_norms: int
+    joins_inputs: bool
+    head_rows: int
 
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
     """The dimensions that decide how much memory a model takes.
 
-    Widths are in elements. `dense_layers` counts the first layers that have one MLP where the
-    others have experts; a model without experts has dense layers only.
+    Widths are in elements.
+
+    Attributes:
+        dense_layers: layers that have one MLP where the others have experts; a model without
+            experts has dense layers only.
+        kv_heads: 1 where keys and values are latent: every rank holds them whole.
+        shared_width: of the expert that every token passes through, all of it; 0 without.
+        shared_gate: that expert has a gate, of one row.
+        correction_bias: the router has one, of an element for each expert.
+        norms: of a layer.
+        whole_qk_norm: where `qk_norm`, of all heads together, not of each head.
+        weight_block_size: rows and columns that share a scale in a block-wise FP8 checkpoint.
+        wide_parts: parts with linear layers that an FP8 checkpoint keeps in 16 bits.
+        rotary_factor: the part of a head's width that is rotated; latent attention rotates its
+            `position_dim`.
+        rotary_positions: what YaRN extends the rotary table to; None without it.
+        experts_per_token: those that a token is routed to; 0 where that is not known.
     """
 
     architecture: str
@@ -46,7 +91,6 @@ class ModelShape:
     dense_width: int
     expert_width: int
     experts: int
-    shared_experts: int
     nextn_layers: int
     vocabulary: int
     max_positions: int
@@ -55,11 +99,49 @@ class ModelShape:
     tied_embeddings: bool
     weight_type: WeightType
     quantization: Quantization | None = None
+    weight_block_size: tuple[int, int] | None = None
+    wide_parts: frozenset[str] = frozenset()
+    output_bias: bool = False
+    whole_qk_norm: bool = False
+    norms: int = 2
+    shared_width: int = 0
+    shared_gate: bool = False
+    correction_bias: bool = False
+    latent: LatentAttention | None = None
+    eagle: EagleDraft | None = None
+    rotary_factor: float = 1.0
+    rotary_positions: int | None = None
+    experts_per_token: int = 0
+
+    @property
+    def rotary_dim(self) -> int:
+        """Width of what is rotated of each head, in elements."""
+        if self.latent is not None:
+            return self.latent.position_dim
+        return int(self.head_dim * self.rotary_factor)
 
     @property
     def moe_layers(self) -> int:
         """Layers of the main model that have experts."""
         return self.layers - self.dense_layers
+
+    @property
+    def served_type(self) -> WeightType:
+        """What `--dtype auto` makes of the weights.
+
+        Source: configs/model_config.py, `_get_and_verify_dtype`: float32 becomes 16 bits.
+        """
+        return "float16" if self.weight_type == "float32" else self.weight_type
+
+    def cached_elements(self, ranks: int) -> int:
+        """Elements of one token in one layer of one rank's KV cache.
+
+        Formula: KV heads of the rank x 2 x head_dim; latent: KV rank + position_dim, on every rank.
+        Source: model_executor/pool_configurator.py, `_compute_cell_size`.
+        """
+        if self.latent is not None:
+            return self.latent.cached_dim
+        return max(1, self.kv_heads // ranks) * 2 * self.head_dim
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +154,7 @@ class Parameters:
         scales: outputs of the divided linear layers; one scale each in an FP8 checkpoint.
         vocabulary: rows of an embedding or a head; divided, never quantized.
         grouped: keys and values; divided as far as there are KV heads; quantized as `divided`.
+        wide: weights that are divided and never quantized.
     """
 
     divided: int = 0
@@ -79,11 +162,12 @@ class Parameters:
     scales: int = 0
     vocabulary: int = 0
     grouped: int = 0
+    wide: int = 0
 
     @property
     def total(self) -> int:
         """All parameters; scales are none."""
-        return self.divided + self.replicated + self.vocabulary + self.grouped
+        return self.divided + self.replicated + self.vocabulary + self.grouped + self.wide
 
     def times(self, count: int) -> Parameters:
         """So many parts of this kind."""
@@ -95,7 +179,14 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class ModelParameters:
-    """A checkpoint's parameters by part."""
+    """A checkpoint's parameters by part.
+
+    Attributes:
+        draft_input: of an EAGLE draft model, its `fc`.
+        absorbed: no part of the checkpoint: what SGLang makes of each layer's KV projection while
+            it loads a latent attention, and keeps beside it; of the main model.
+        nextn_absorbed: the same, of the NextN layers.
+    """
 
     attention: Parameters
     dense: Parameters
@@ -104,11 +195,21 @@ class ModelParameters:
     head: Parameters
     nextn_layers: Parameters
     nextn_embedding_and_head: Parameters
+    draft_input: Parameters
+    absorbed: Parameters
+    nextn_absorbed: Parameters
 
     @property
     def main(self) -> Parameters:
         """What the target model loads."""
-        return self.attention + self.dense + self.experts + self.embedding + self.head
+        return (
+            self.attention
+            + self.dense
+            + self.experts
+            + self.embedding
+            + self.head
+            + self.draft_input
+        )
 
     @property
     def nextn(self) -> Parameters:
@@ -126,43 +227,110 @@ def count_parameters(shape: ModelShape) -> ModelParameters:
 
     Formula: a layer's attention is hidden x heads x head_dim twice (queries, output) and hidden x
     KV heads x head_dim twice (keys, values); an MLP of width w is 3 x hidden x w (gate, up, down).
-    Source: the modules of models/glm4_moe.py and models/glm4_moe_nextn.py. The test
-    adds up the shapes in the embedded model's safetensors header.
+    Latent attention: see `_latent_attention`.
+    Source: the modules of models/glm4_moe.py, models/glm4_moe_nextn.py and the others of
+    `launcher.memory.shapes.architectures`. The tests add up the shapes in safetensors headers.
     """
-    attention = _attention(shape)
-    norms = Parameters(replicated=2 * shape.hidden_size)
+    attention = _attention(shape) + Parameters(replicated=shape.norms * shape.hidden_size)
     experts = _experts(shape)
     dense = _mlp(shape.hidden_size, shape.dense_width)
     rows = Parameters(vocabulary=shape.vocabulary * shape.hidden_size)
+    head_rows = rows
+    if shape.eagle is not None:
+        head_rows = Parameters(vocabulary=shape.eagle.head_rows * shape.hidden_size)
     nextn_layer = (
         attention
-        + norms
         + (experts if shape.experts else dense)
         # enorm, hnorm and the head's norm; eh_proj is a plain linear layer that no rank divides.
         + Parameters(replicated=3 * shape.hidden_size + 2 * shape.hidden_size**2)
     )
     return ModelParameters(
-        attention=(attention + norms).times(shape.layers)
-        + Parameters(replicated=shape.hidden_size),
+        attention=attention.times(shape.layers) + Parameters(replicated=shape.hidden_size),
         dense=dense.times(shape.dense_layers),
         experts=experts.times(shape.moe_layers),
         embedding=rows,
-        head=Parameters() if shape.tied_embeddings else rows,
+        head=Parameters() if shape.tied_embeddings else head_rows,
         nextn_layers=nextn_layer.times(shape.nextn_layers),
         nextn_embedding_and_head=rows.times(2 * shape.nextn_layers),
+        draft_input=_draft_input(shape),
+        absorbed=_absorbed(shape).times(shape.layers),
+        nextn_absorbed=_absorbed(shape).times(shape.nextn_layers),
     )
 
 
 def _attention(shape: ModelShape) -> Parameters:
+    if shape.latent is not None:
+        return _latent_attention(shape, shape.latent)
     query_width = shape.heads * shape.head_dim
     kv_width = shape.kv_heads * shape.head_dim
     bias = query_width + 2 * kv_width if shape.attention_bias else 0
+    if shape.output_bias:
+        bias += shape.hidden_size
+    norms = 0
+    if shape.qk_norm:
+        norms = query_width + kv_width if shape.whole_qk_norm else 2 * shape.head_dim
     return Parameters(
         divided=2 * shape.hidden_size * query_width,
         grouped=2 * shape.hidden_size * kv_width,
         # A bias is divided too, but it is so small that nothing is lost by counting it whole.
-        replicated=bias + (2 * shape.head_dim if shape.qk_norm else 0),
+        replicated=bias + norms,
         scales=query_width + 2 * kv_width + shape.hidden_size,
+    )
+
+
+def _latent_attention(shape: ModelShape, latent: LatentAttention) -> Parameters:
+    """One layer's latent attention.
+
+    Formula: hidden x (query rank + KV rank + position_dim) on every rank, each rank vector with a
+    norm; query rank x heads x query_dim, KV rank x heads x (plain_dim + value_dim) and heads x
+    value_dim x hidden divided. Without a query rank, hidden x heads x query_dim for the queries.
+    Source: models/deepseek_v2.py, `DeepseekV2AttentionMLA`.
+    """
+    queries = shape.heads * latent.query_dim
+    keys_and_values = shape.heads * (latent.plain_dim + latent.value_dim)
+    values = shape.heads * latent.value_dim
+    return Parameters(
+        divided=(latent.query_rank or shape.hidden_size) * queries
+        + latent.kv_rank * keys_and_values
+        + values * shape.hidden_size,
+        grouped=shape.hidden_size * (latent.query_rank + latent.cached_dim),
+        replicated=latent.query_rank + latent.kv_rank,
+        scales=queries
+        + keys_and_values
+        + shape.hidden_size
+        + latent.query_rank
+        + latent.cached_dim,
+    )
+
+
+def _absorbed(shape: ModelShape) -> Parameters:
+    """A layer's KV projection once more, as keys and values apart, in 16 bits.
+
+    Source: models/deepseek_common/deepseek_weight_loader.py, `w_kc` and `w_vc`.
+    """
+    if shape.latent is None:
+        return Parameters()
+    width = shape.latent.plain_dim + shape.latent.value_dim
+    return Parameters(wide=shape.latent.kv_rank * shape.heads * width)
+
+
+def _draft_input(shape: ModelShape) -> Parameters:
+    """What an EAGLE draft model has beside plain layers, and less what it lacks of them.
+
+    Source: models/llama_eagle.py (no norm before the first layer, none at the end),
+    models/llama_eagle3.py.
+    """
+    eagle = shape.eagle
+    if eagle is None:
+        return Parameters()
+    linear = eagle.input_width * shape.hidden_size + eagle.input_norms
+    bias = shape.hidden_size if eagle.input_bias else 0
+    if not eagle.joins_inputs:
+        return Parameters(replicated=linear + bias - 2 * shape.hidden_size)
+    return Parameters(
+        divided=shape.hidden_size * shape.heads * shape.head_dim,
+        grouped=2 * shape.hidden_size * shape.kv_heads * shape.head_dim,
+        replicated=linear + bias,
     )
 
 
@@ -174,124 +342,8 @@ def _experts(shape: ModelShape) -> Parameters:
     if not shape.experts:
         return Parameters()
     one = _mlp(shape.hidden_size, shape.expert_width)
-    shared = _mlp(shape.hidden_size, shape.expert_width * shape.shared_experts)
+    shared = _mlp(shape.hidden_size, shape.shared_width) if shape.shared_width else Parameters()
     router = shape.experts * shape.hidden_size
-    correction = shape.experts if shape.architecture == GLM4_MOE else 0
-    return (
-        one.times(shape.experts)
-        + (shared if shape.shared_experts else Parameters())
-        + Parameters(replicated=router + correction)
-    )
-
-
-_Positive = Annotated[int, Field(ge=1)]
-
-
-class _ConfigJson(BaseModel):
-    """The fields of `config.json` that say how large a model is; the rest is passed over."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
-
-    architectures: tuple[str, ...] = Field(min_length=1)
-    hidden_size: _Positive
-    num_hidden_layers: _Positive
-    num_attention_heads: _Positive
-    num_key_value_heads: _Positive | None = None
-    head_dim: _Positive | None = None
-    intermediate_size: _Positive
-    moe_intermediate_size: _Positive | None = None
-    experts: int = Field(
-        default=0,
-        ge=0,
-        validation_alias=AliasChoices("n_routed_experts", "num_experts", "num_local_experts"),
-    )
-    n_shared_experts: int | None = None
-    first_k_dense_replace: int = Field(default=0, ge=0)
-    num_nextn_predict_layers: int | None = None
-    vocab_size: _Positive
-    max_position_embeddings: _Positive
-    attention_bias: bool = False
-    use_qk_norm: bool = False
-    tie_word_embeddings: bool = False
-    dtype: str | None = Field(default=None, validation_alias=AliasChoices("dtype", "torch_dtype"))
-    quantization_config: dict[str, Any] | None = None
-
-
-def read_shape(config: Mapping[str, Any], *, name: str) -> ModelShape:
-    """The shape that a `config.json` describes.
-
-    Args:
-        config: the file's content.
-        name: what to call the model in an error.
-
-    Raises:
-        UnknownShapeError: a field is missing or no number; or the architecture, the attention or
-            the quantization is one whose memory we cannot add up.
-    """
-    try:
-        fields = _ConfigJson.model_validate(dict(config))
-    except ValidationError as error:
-        wrong = ", ".join(str(detail["loc"][0]) for detail in error.errors() if detail["loc"])
-        raise UnknownShapeError(
-            f"The config.json of {name} does not say how large the model is: {wrong}.",
-            action="Check that it is the config.json of a language model.",
-        ) from None
-    architecture = fields.architectures[0]
-    if architecture not in KNOWN_ARCHITECTURES:
-        raise _unknown(name, f"its architecture is {architecture}")
-    if config.get("sliding_window") and config.get("use_sliding_window", True):
-        raise _unknown(name, "some of its layers look back over a window only")
-    if fields.head_dim is None and fields.hidden_size % fields.num_attention_heads:
-        raise _unknown(name, "it names no head_dim")
-    experts = fields.experts
-    return ModelShape(
-        architecture=architecture,
-        hidden_size=fields.hidden_size,
-        layers=fields.num_hidden_layers,
-        dense_layers=fields.first_k_dense_replace if experts else fields.num_hidden_layers,
-        heads=fields.num_attention_heads,
-        kv_heads=fields.num_key_value_heads or fields.num_attention_heads,
-        head_dim=fields.head_dim or fields.hidden_size // fields.num_attention_heads,
-        dense_width=fields.intermediate_size,
-        expert_width=fields.moe_intermediate_size or fields.intermediate_size,
-        experts=experts,
-        shared_experts=fields.n_shared_experts or 0,
-        nextn_layers=fields.num_nextn_predict_layers or 0,
-        vocabulary=fields.vocab_size,
-        max_positions=fields.max_position_embeddings,
-        attention_bias=fields.attention_bias,
-        qk_norm=fields.use_qk_norm or architecture in _ALWAYS_QK_NORM,
-        tied_embeddings=fields.tie_word_embeddings,
-        weight_type=_weight_type(fields.dtype, name),
-        quantization=_quantization(fields.quantization_config, name),
-    )
-
-
-def _weight_type(given: str | None, name: str) -> WeightType:
-    if given in ("bfloat16", None):
-        return "bfloat16"
-    if given == "float16":
-        return "float16"
-    if given == "float32":
-        return "float32"
-    raise _unknown(name, f"its weights are of type {given}")
-
-
-def _quantization(given: dict[str, Any] | None, name: str) -> Quantization | None:
-    """FP8 as compressed-tensors or DeepSeek's format writes it; nothing else is added up."""
-    if given is None:
-        return None
-    method = given.get("quant_method")
-    if method == "fp8" or (
-        method == "compressed-tensors" and given.get("format") == "float-quantized"
-    ):
-        return "fp8"
-    raise _unknown(name, f"it is quantized by {method} ({given.get('format', 'no format named')})")
-
-
-def _unknown(name: str, why: str) -> UnknownShapeError:
-    return UnknownShapeError(
-        f"The memory of {name} cannot be planned: {why}.",
-        action=f"Planned are {', '.join(KNOWN_ARCHITECTURES)} in 16 or 32 bits or FP8. "
-        "`python -m launcher up` serves others without a plan.",
-    )
+    correction = shape.experts if shape.correction_bias else 0
+    gate = shape.hidden_size if shape.shared_gate else 0
+    return one.times(shape.experts) + shared + Parameters(replicated=router + correction + gate)

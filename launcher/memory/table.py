@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from launcher.memory.gpus import parse_machine
+from launcher.memory.gpu.models import parse_machine
 from launcher.memory.known_shapes import KNOWN_SHAPES
 from launcher.memory.lines import Device, Settings
 from launcher.memory.plan import MemoryPlan, plan_memory
@@ -37,5 +37,5 @@ def feasibility(models: tuple[str, ...] = MODELS) -> tuple[Placement, ...]:
 
 def _plan(model: str, gpu: str, count: int) -> MemoryPlan:
     (card,) = parse_machine(gpu)
-    device = Device("cuda", card.name, card.total_bytes, card.free_bytes, card.compute_capability)
+    device = replace(Device.of(card), is_here=False)
     return plan_memory(model, KNOWN_SHAPES[model], device, Settings(tp_size=count, draft_layers=1))

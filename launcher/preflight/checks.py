@@ -11,23 +11,20 @@ from launcher.config.presets import describe_gpus, needs_gpus
 from launcher.config.server_config import ServerConfig
 from launcher.errors import InsufficientMemoryError, NoGpuError
 from launcher.memory.advice import nearest_changes
+from launcher.memory.host import planned_host_bytes, unplanned_host_bytes
 from launcher.memory.plan import MemoryPlan, Verdict, describe_shortage
 from launcher.memory.report import PlannedMemory
 from launcher.models.download.request import PullRequest, ignore
 from launcher.models.download.verify import verify
-from launcher.models.folder import ModelFolder, check_model_folder
+from launcher.models.folder import check_model_folder
 from launcher.models.hashes import blobs_of, check_hashes, memory_file
 from launcher.models.store import read_record
-from launcher.preflight.facts import ServedModels, ServingFacts
+from launcher.preflight.facts import ServedModels, ServingFacts, check_engine_runs
 from launcher.system import shared_memory
-from launcher.system.hardware import GIB, MIB, free_disk_bytes
+from launcher.system.hardware import MIB, free_disk_bytes
 from launcher.system.ports import check_port_is_free
 from launcher.text import human_bytes
 
-# All processes of a CPU server without its model, and what each rank after the first adds: see
-# launcher/engines/sglang/plugins/cpu/README.md, "Memory".
-ENGINE_HOST_BYTES: Final = int(2.4 * GIB)
-FURTHER_RANK_HOST_BYTES: Final = int(0.7 * GIB)
 # Of /dev/shm. Each group of ranks has a queue of 24 MiB in it, measured with two ranks on a CPU
 # (sglang, srt/distributed/device_communicators/shm_broadcast.py); NCCL may want more.
 RANKS_SHARED_BYTES: Final = 32 * MIB
@@ -53,6 +50,8 @@ def check_model_here(facts: ServingFacts) -> None:
 
     Raises:
         ModelNotFoundError, ModelIncompleteError: a folder is not whole.
+        UnservedModelError: the engine does not run it on this device.
+        IndivisibleModelError: SGLang does not divide it among the ranks.
         InsufficientMemoryError: it does not fit.
     """
     if not facts.config.is_repository:
@@ -73,6 +72,8 @@ def check_fetched(facts: ServingFacts, models: ServedModels) -> PlannedMemory | 
 
     Raises:
         ModelNotFoundError, ModelIncompleteError: its folder is not whole, or not what it was.
+        UnservedModelError: the engine does not run it on this device.
+        IndivisibleModelError: SGLang does not divide it among the ranks.
         InsufficientMemoryError: it does not fit.
     """
     plan = facts.plan
@@ -125,23 +126,20 @@ def shared_bytes_needed(config: ServerConfig) -> int:
     return RANKS_SHARED_BYTES if config.tp_size > 1 else SHARED_BYTES
 
 
-def host_bytes_needed(config: ServerConfig, folder: ModelFolder) -> int:
-    """What a server on the CPU takes of the host's memory, in bytes.
+def host_bytes_needed(facts: ServingFacts, files_bytes: int) -> int:
+    """What a server on the CPU takes of the host's memory, in bytes: by its plan, if there is one.
 
-    Formula: engine + further ranks + weights x widening + KV-cache tokens x 2 x layers x KV heads
-    x head size x bytes, with one draft layer more under speculation.
+    Args:
+        facts: what to serve, and on what.
+        files_bytes: of the model's weights, for one that cannot be planned.
+
+    Raises:
+        IndivisibleModelError: see `ServingFacts.plan`.
     """
-    # Files hold 16-bit weights; float32 doubles them, and the KV cache has the same type.
-    wide = config.dtype in {"float32", "float"}
-    shape = folder.config
-    layers = shape.get("num_hidden_layers", 0) + (config.speculative_algorithm is not None)
-    row: int = 2 * layers * shape.get("num_key_value_heads", 0) * shape.get("head_dim", 0)
-    return (
-        ENGINE_HOST_BYTES
-        + (config.tp_size - 1) * FURTHER_RANK_HOST_BYTES
-        + folder.weights_bytes * (2 if wide else 1)
-        + (config.max_total_tokens or 0) * row * (4 if wide else 2)
-    )
+    if facts.plan is not None:
+        return planned_host_bytes(facts.plan)
+    wide = facts.config.dtype in {"float32", "float"}
+    return unplanned_host_bytes(facts.config.tp_size, files_bytes, wide=wide)
 
 
 def _check_shared_memory(config: ServerConfig) -> None:
@@ -158,9 +156,11 @@ def _check_shared_memory(config: ServerConfig) -> None:
 
 def _check_folder(facts: ServingFacts) -> None:
     folder = check_model_folder(Path(facts.config.model_path))
+    # Of one without a plan, too.
+    check_engine_runs(facts.engine, facts.config, folder.config)
     if facts.on_gpu:
         return
-    needed = host_bytes_needed(facts.config, folder)
+    needed = host_bytes_needed(facts, folder.weights_bytes)
     available = facts.hardware.available_memory_bytes
     if available < needed:
         raise InsufficientMemoryError(

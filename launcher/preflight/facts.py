@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from launcher.config.gpus import chosen_gpus, needs_known
 from launcher.config.presets import PRESETS, Preset
 from launcher.config.server_config import ServerConfig
 from launcher.engines.engine import Engine
 from launcher.engines.select import engine_of
-from launcher.errors import ModelNotFoundError, NoGpuError, UnknownShapeError
+from launcher.errors import (
+    ModelNotFoundError,
+    NoGpuError,
+    UnknownShapeError,
+    UnservedModelError,
+)
 from launcher.memory.plan import MemoryPlan
 from launcher.models.store import LocalModel, find_in_cache
 from launcher.preflight.fit import FoundShape, find_shape_here, plan_config
@@ -42,6 +49,27 @@ class ServedModels:
         if self.draft is not None:
             folders |= {"speculative_draft_model_path": str(self.draft.folder)}
         return config.model_copy(update=folders)
+
+
+def check_engine_runs(engine: Engine, config: ServerConfig, content: Mapping[str, Any]) -> None:
+    """Refuse a model that the engine does not run on the device that is asked for.
+
+    Args:
+        engine: what it would be served by.
+        config: what to serve.
+        content: of the model's `config.json`.
+
+    Raises:
+        UnservedModelError: it does not.
+    """
+    reason = engine.refuse_model(config, content)
+    if reason is not None:
+        raise UnservedModelError(
+            reason,
+            action="Serve it on a GPU, or take another model."
+            if config.device == "cpu"
+            else "Take another checkpoint of the model.",
+        )
 
 
 @dataclass(frozen=True)
@@ -117,6 +145,10 @@ class ServingFacts:
 
         What cannot be planned may well be served: another architecture, or a model whose
         config.json is still on the hub.
+
+        Raises:
+            IndivisibleModelError: SGLang does not divide it among the ranks.
+            UnservedModelError: SGLang does not run it on this device.
         """
         if self.shape is not None:
             with contextlib.suppress(NoGpuError, ModelNotFoundError, UnknownShapeError):
@@ -129,7 +161,10 @@ class ServingFacts:
         Where `up` would refuse them for want of room, on the first ones.
 
         Raises:
-            NoGpuError, ModelNotFoundError, UnknownShapeError, HubError: see `plan_config`.
+            UnservedModelError: the engine does not run it on this device.
+            IndivisibleModelError, NoGpuError, ModelNotFoundError, UnknownShapeError, HubError: see
+                `plan_config`.
         """
+        check_engine_runs(self.engine, self.config, found.config)
         gpus = self.gpus or self.hardware.gpus
         return plan_config(self.config, self.hardware, gpus, found=found)

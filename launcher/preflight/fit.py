@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
@@ -20,11 +20,13 @@ from launcher.errors import HubUnreachableError, ModelNotFoundError, NoGpuError,
 from launcher.memory.known_shapes import find_known_shape
 from launcher.memory.lines import Device, Settings
 from launcher.memory.plan import MemoryPlan, plan_memory
-from launcher.memory.shape import ModelShape, WeightType, read_shape
+from launcher.memory.shape import ModelShape, WeightType
+from launcher.memory.shapes.config_json import read_shape
 from launcher.models.download.hub import Hub, TransientError
 from launcher.models.download.request import PullRequest, not_here
 from launcher.models.folder import INDEX_NAME
 from launcher.models.store import LocalModel, find_in_cache, is_offline
+from launcher.preflight.division import check_division
 from launcher.system.hardware import Gpu, Hardware
 
 CONFIG_NAME: Final = "config.json"
@@ -39,12 +41,18 @@ _WEIGHT_TYPES: Final[dict[str, WeightType]] = {
 
 @dataclass(frozen=True, slots=True)
 class FoundShape:
-    """A model's shape and where it was read; `on_disk_bytes` where the tensors' size is known."""
+    """A model's shape and where it was read.
+
+    Attributes:
+        on_disk_bytes: of the tensors, where that is known.
+        config: the content of its `config.json`, or the part of it that ships with the launcher.
+    """
 
     name: str
     shape: ModelShape
     source: str
     on_disk_bytes: int | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def plan_config(
@@ -59,11 +67,16 @@ def plan_config(
         found: the model.
 
     Raises:
+        IndivisibleModelError: SGLang does not divide it, or its draft model, among the ranks.
         NoGpuError: there are fewer GPUs than ranks.
         UnknownShapeError: the draft model's memory cannot be added up.
     """
+    check_division(config, found.name, found.shape)
     device = _device(config, hardware, gpus)
-    return plan_memory(found.name, found.shape, device, _settings(config, found))
+    settings = _settings(config, found)
+    if settings.draft is not None:
+        check_division(config, "the draft model", settings.draft)
+    return plan_memory(found.name, found.shape, device, settings)
 
 
 def find_shape(model: str, *, revision: str | None = None) -> FoundShape:
@@ -92,7 +105,10 @@ def find_shape_here(model: str, find_local: Callable[[], LocalModel | None]) -> 
     if folder.is_absolute():
         return _from_folder(folder, name=folder.name)
     if known := find_known_shape(model):
-        return FoundShape(*known, source="shipped with the launcher")
+        name, shape = known
+        quantization = {"quant_method": shape.quantization} if shape.quantization else None
+        part = {"architectures": [shape.architecture], "quantization_config": quantization}
+        return FoundShape(name, shape, "shipped with the launcher", config=part)
     local = find_local()
     return _from_folder(local.folder, name=model) if local else None
 
@@ -101,14 +117,15 @@ def _from_folder(folder: Path, *, name: str) -> FoundShape:
     file = folder / CONFIG_NAME
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not JSON"
         raise ModelNotFoundError(
             f"{file} cannot be read: {why}.",
             action="Name a model folder, or a repository id of the form OWNER/NAME.",
         ) from error
-    shape = read_shape(_mapping(content), name=name)
-    return FoundShape(name, shape, str(file), _on_disk_bytes(folder))
+    config = _mapping(content)
+    shape = read_shape(config, name=name)
+    return FoundShape(name, shape, str(file), _on_disk_bytes(folder), config)
 
 
 def _mapping(content: object) -> dict[str, Any]:
@@ -148,15 +165,17 @@ def _from_hub(repository: str, revision: str | None) -> FoundShape:
             action="Try again, or name a model folder.",
         ) from error
     weights = [file for file in manifest.files if fnmatchcase(file.path, "model*.safetensors")]
-    shape = read_shape(_parse(content.getvalue(), repository), name=repository)
+    parsed = _parse(content.getvalue(), repository)
+    shape = read_shape(parsed, name=repository)
     source = f"{repository} at {hub.address}, commit {manifest.commit[:12]}"
-    return FoundShape(repository, shape, source, sum(file.size_bytes for file in weights) or None)
+    on_disk_bytes = sum(file.size_bytes for file in weights) or None
+    return FoundShape(repository, shape, source, on_disk_bytes, parsed)
 
 
 def _parse(content: bytes, repository: str) -> dict[str, Any]:
     try:
         return _mapping(json.loads(content))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelNotFoundError(
             f"The {CONFIG_NAME} of {repository} is not JSON.",
             action="Check that it is a model that transformers can load.",
@@ -170,11 +189,11 @@ def _device(config: ServerConfig, hardware: Hardware, gpus: tuple[Gpu, ...]) -> 
     if len(gpus) < config.tp_size:
         raise NoGpuError(
             f"Tensor parallel size {config.tp_size} needs {config.tp_size} GPUs, and there are "
-            f"{len(gpus)} to plan with; here: {describe_gpus(hardware)}.",
+            f"{len(gpus)} to plan with: {describe_gpus(hardware)}.",
             action="Plan for another machine with `--gpus 2xH100-80GB`, or set --tp-size.",
         )
     least = min(gpus[: config.tp_size], key=lambda gpu: gpu.free_bytes)
-    return Device("cuda", least.name, least.total_bytes, least.free_bytes, least.compute_capability)
+    return replace(Device.of(least), is_here=hardware.gpus_are_here)
 
 
 def _settings(config: ServerConfig, found: FoundShape) -> Settings:

@@ -59,7 +59,8 @@ def prepare(
 
     Raises:
         UnsupportedSystemError, EngineMissingError, SpeculationError, NoGpuError,
-        ModelNotFoundError, ModelIncompleteError, InsufficientMemoryError, PortInUseError,
+        ModelNotFoundError, ModelIncompleteError, IndivisibleModelError, UnservedModelError,
+        InsufficientMemoryError, PortInUseError,
         InvalidValueError, what `plan_command` raises, and what a download does.
     """
     facts = ServingFacts(config, hardware)

@@ -18,7 +18,15 @@ GIB: Final = 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One NVIDIA GPU as the driver describes it now."""
+    """One NVIDIA GPU as the driver describes it now.
+
+    Attributes:
+        total_bytes: as `nvidia-smi` shows it, with what the driver keeps for itself.
+        free_bytes: allocated to nobody; what the driver keeps for itself is not free.
+        reserved_bytes: what the driver keeps for itself; 0 where it does not say.
+        nvlink: whether an NVLink of it is up; None where the driver does not say.
+        bandwidth_bytes_per_s: its memory's; None where the driver does not say.
+    """
 
     index: int
     uuid: str
@@ -26,6 +34,9 @@ class Gpu:
     total_bytes: int
     free_bytes: int
     compute_capability: tuple[int, int]
+    reserved_bytes: int = 0
+    nvlink: bool | None = None
+    bandwidth_bytes_per_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +44,15 @@ class Hardware:
     """What a configuration can count on.
 
     `gpu_note` says why `gpus` is what it is. `cpus` are the processors that this process may use,
-    which in a container are fewer than the machine has.
+    which in a container are fewer than the machine has. `gpus_are_here` is False where the GPUs
+    were named rather than found.
     """
 
     gpus: tuple[Gpu, ...]
     gpu_note: str
     cpus: tuple[int, ...]
     available_memory_bytes: int
+    gpus_are_here: bool = True
 
 
 # The seam at which tests put another machine.
@@ -129,7 +142,51 @@ def _describe_gpu(index: int, handle: Any) -> Gpu:
         total_bytes=int(memory.total),
         free_bytes=int(memory.free),
         compute_capability=(int(major), int(minor)),
+        reserved_bytes=_reserved_bytes(handle),
+        nvlink=_has_nvlink(handle),
+        bandwidth_bytes_per_s=_bandwidth_bytes_per_s(handle),
     )
+
+
+def _reserved_bytes(handle: Any) -> int:
+    """What the driver keeps for itself; 0 where it is too old to say.
+
+    Source: NVML API reference, nvmlMemory_t: total = free + used, and used is what is reserved and
+    what is allocated. nvmlMemory_v2_t names the reserve alone.
+    """
+    import pynvml  # noqa: PLC0415
+
+    with contextlib.suppress(pynvml.NVMLError):
+        return int(pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2).reserved)
+    return 0
+
+
+def _has_nvlink(handle: Any) -> bool | None:
+    """Whether a link is up; None where the driver tells of none, as a sandbox may make it do."""
+    import pynvml  # noqa: PLC0415
+
+    is_up: bool | None = None
+    with contextlib.suppress(pynvml.NVMLError):
+        # It refuses the number after a card's last link.
+        for link in range(pynvml.NVML_NVLINK_MAX_LINKS):
+            is_up = bool(pynvml.nvmlDeviceGetNvLinkState(handle, link)) or bool(is_up)
+    return is_up
+
+
+def _bandwidth_bytes_per_s(handle: Any) -> int | None:
+    """What the memory can deliver at the most; None where the driver does not say, as for MIG.
+
+    Formula: 2 x clock x bus width / 8, since its data rate is double.
+    Source: CUDA C++ Best Practices Guide, "Theoretical Bandwidth Calculation". CUDA's deviceQuery
+    shows 1,215 MHz and 5,120 bits for an A100 of 40 GB: the 1,555 GB/s of its data sheet.
+    """
+    import pynvml  # noqa: PLC0415
+
+    with contextlib.suppress(pynvml.NVMLError):
+        clock_mhz = int(pynvml.nvmlDeviceGetMaxClockInfo(handle, pynvml.NVML_CLOCK_MEM))
+        width_bits = int(pynvml.nvmlDeviceGetMemoryBusWidth(handle))
+        return 2 * clock_mhz * 1_000_000 * width_bits // 8 or None
+    return None
 
 
 def _visible(gpus: tuple[Gpu, ...]) -> tuple[tuple[Gpu, ...], str]:

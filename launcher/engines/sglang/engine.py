@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Command, CommandTarget
@@ -16,6 +16,13 @@ from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
 from launcher.engines.sglang.prober import HttpProber
 from launcher.system.activity import EngineChild
 from launcher.system.process import ProcessIdentity
+
+# What a module takes from its config as it is, and transformers does not always write.
+_READ_WITHOUT_DEFAULT: Final = {
+    "Gemma2ForCausalLM": ("hidden_act", "models/gemma2.py"),
+    "DeepseekV2ForCausalLM": ("moe_layer_freq", "models/deepseek_v2.py"),
+    "DeepseekV3ForCausalLM": ("moe_layer_freq", "models/deepseek_v2.py"),
+}
 
 
 class SGLangEngine:
@@ -50,6 +57,17 @@ class SGLangEngine:
         if config.speculative_algorithm is None:
             return None
         return cpu_settings.refuse_reason(config.speculative_algorithm, draft_architecture)
+
+    def refuse_model(self, config: ServerConfig, content: Mapping[str, Any]) -> str | None:
+        """By what its modules read, and by what was seen to fail with our kernels."""
+        names = content.get("architectures")
+        name = names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
+        field, module = _READ_WITHOUT_DEFAULT.get(name or "", ("", ""))
+        if field and content.get(field) is None:
+            return f"SGLang reads {field} from the config.json of {name} ({module}); here is none."
+        if config.device != "cpu" or cpu_settings.upstream_kernels_installed():
+            return None
+        return cpu_settings.refuse_model(name, content)
 
     def missing_package(self, config: ServerConfig) -> tuple[str, str] | None:
         """By a table of what SGLang's own options import."""

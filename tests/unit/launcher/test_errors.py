@@ -47,12 +47,14 @@ def test_every_exit_code_belongs_to_one_error_and_fits_a_process() -> None:
     assert 2 not in codes
 
 
-def test_a_code_lies_in_the_decade_of_its_parent() -> None:
-    parents: dict[int, int] = {}
-    for depth, name, code in real_tree():
-        parents[depth] = code
-        if depth == 2:
-            assert 0 < code - parents[1] <= 10, name
+def test_a_code_lies_between_its_parent_s_and_the_next_parent_s() -> None:
+    tree = list(real_tree())
+    groups = [code for depth, _, code in tree if depth == 1]
+    for depth, name, code in tree:
+        if depth == 1:
+            parent = code
+        elif depth == 2:
+            assert parent == max(group for group in groups if group < code), name
 
 
 def test_an_error_says_what_is_wrong_what_to_do_and_why() -> None:

@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -266,6 +266,104 @@ def test_a_model_without_a_preset_gets_no_flags_that_fit_another(
     assert "--served-model-name Qwen3-0.6B" in on_cpu.out
     monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: _h100s(79))
     assert "--device cuda" in run("up", "--dry-run", "--model-path", "Qwen/Qwen3-0.6B").out
+
+
+def test_ranks_that_sglang_would_refuse_are_refused_before_anything_is_started(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: _h100s(79, 79, 79))
+    done = run("up", "--model-path", str(model_path()), "--tp-size", "3")
+    assert done.code == errors.IndivisibleModelError.exit_code
+    assert "Use --tp-size 2." in done.err
+
+
+CPU_WORDS = ("65536", "float32", "intel_amx", "--max-running-requests", "SPECSERVE_CPU_ENGINE")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--model-path", "Qwen/Qwen3-0.6B"),
+        ("--preset", "custom", "--model-path", "Qwen/Qwen3-0.6B"),
+        ("--preset", "nano"),
+        (),
+    ],
+)
+def test_a_command_for_a_gpu_has_nothing_of_the_cpu_that_it_was_written_on(
+    run: Run, arguments: tuple[str, ...]
+) -> None:
+    of_gpu = run("up", "--dry-run", *arguments, "--device", "cuda")
+    of_cpu = run("up", "--dry-run", *arguments)
+
+    assert "--device cuda" in of_gpu.out
+    assert [word for word in CPU_WORDS if word in of_gpu.out] == []
+    # They are what such a command has without the option.
+    assert "--max-total-tokens 65536" in of_cpu.out
+    assert "SPECSERVE_CPU_ENGINE" in of_cpu.out
+
+
+def test_a_command_for_the_cpu_has_nothing_of_the_gpus_that_are_here(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: _h100s(79, 79))
+
+    own = run("up", "--dry-run", "--device", "cpu")
+    custom = run("up", "--dry-run", "--model-path", "Qwen/Qwen3-0.6B", "--device", "cpu")
+    preset = run("up", "--dry-run", "--preset", "glm-4.5-air-fp8", "--device", "cpu")
+
+    assert own.err == "Preset nano: the CPU was asked for.\n"
+    assert "--mem-fraction-static" not in preset.out
+    for done in (own, custom, preset):
+        assert "--max-total-tokens 65536" in done.out
+
+
+def test_a_preset_whose_model_is_named_is_told_with_what_it_would_set(run: Run) -> None:
+    arguments = ("up", "--dry-run", "--model-path", "zai-org/GLM-4.5-Air-FP8", "--device", "cuda")
+
+    told = run(*arguments, "--tp-size", "4").err
+    fields = json.loads(run(*arguments, "--json").out)["preset_not_taken"]
+    other = run("up", "--dry-run", "--model-path", "zai-org/GLM-4.5-Air", "--json")
+
+    assert "Preset glm-4.5-air-fp8 serves the same model, and is not taken." in told
+    assert "mem_fraction_static 0.7 (here unset)" in told
+    assert "tp_size" not in told  # asked for: the preset would leave it
+    assert fields["name"] == "glm-4.5-air-fp8"
+    assert fields["would_set"]["tp_size"] == {"preset": 2, "here": 1}
+    assert json.loads(other.out)["preset_not_taken"] is None
+
+
+def test_a_preset_that_does_not_go_with_the_flags_is_not_proposed(run: Run) -> None:
+    done = run(
+        *("up", "--dry-run", "--model-path", "zai-org/GLM-4.5-Air-FP8"),
+        *("--speculative-num-draft-tokens", "9"),
+    )
+
+    assert done.code == 0
+    assert "not taken" not in done.err
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"architectures": ["Glm4MoeLiteForCausalLM"]},
+        # Of which no plan is made.
+        {"architectures": ["MiniCPM3ForCausalLM"], "kv_lora_rank": 256},
+    ],
+)
+def test_a_model_that_a_cpu_cannot_run_is_refused_before_anything_is_started(
+    run: Run, tmp_path: Path, content: dict[str, Any]
+) -> None:
+    for file in ("tokenizer.json", "model.safetensors"):
+        (tmp_path / file).write_bytes((model_path() / file).read_bytes())
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    done = run("up", "--model-path", str(tmp_path))
+    assert done.code == errors.UnservedModelError.exit_code
+    assert "latent attention" in " ".join(done.err.split())
+
+
+def test_a_model_on_the_hub_that_a_cpu_cannot_run_is_not_fetched(run: Run) -> None:
+    done = run("up", "--model-path", "zai-org/GLM-4.7-Flash")
+    assert done.code == errors.UnservedModelError.exit_code
 
 
 def test_a_standalone_draft_that_cannot_run_on_a_cpu_is_refused(run: Run) -> None:

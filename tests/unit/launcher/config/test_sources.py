@@ -139,6 +139,29 @@ def test_an_empty_preset_is_no_preset(environment: dict[str, str]) -> None:
     assert resolved.sources["preset"] == "preset nano"
 
 
+@pytest.mark.parametrize(
+    ("device", "tokens"),
+    [("cuda", None), ("cpu", 65_536), ("", None)],  # emptied: its default
+)
+def test_what_a_preset_says_of_its_own_device_is_not_said_of_another(
+    device: str, tokens: int | None
+) -> None:
+    environment = {"SPECSERVE_DEVICE": device}
+
+    named = resolve(environment=environment, flags={"model_path": "owner/model"}, probe=without_gpu)
+    large = resolve(preset="glm-4.5-air-fp8", environment=environment, probe=never_probe)
+
+    assert named.config.max_total_tokens == large.config.max_total_tokens == tokens
+    assert large.config.mem_fraction_static == (0.7 if tokens is None else None)
+    assert named.sources["device"] == "environment"
+
+
+def test_what_is_asked_for_beside_another_device_stands() -> None:
+    config = nano(flags={"device": "cuda", "max_total_tokens": 4096}).config
+
+    assert (config.device, config.max_total_tokens, config.dtype) == ("cuda", 4096, "auto")
+
+
 def test_an_unknown_preset_is_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownPresetError, match="did you mean 'nano'"):
         resolve(environment={"SPECSERVE_PRESET": "nanno"}, probe=never_probe)

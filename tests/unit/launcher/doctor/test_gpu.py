@@ -63,10 +63,13 @@ class Machine:
         """NVML's functions; a handle is an index."""
         cards, ask = self.cards, self._or_fail
 
-        def memory(index: int) -> SimpleNamespace:
+        def memory(index: int, version: int | None = None) -> SimpleNamespace:
             card = cards[index]
             free = card.total_gib - 0.5 if card.free_gib is None else card.free_gib
-            return SimpleNamespace(total=card.total_gib * GIB, free=int(free * GIB))
+            found = SimpleNamespace(total=card.total_gib * GIB, free=int(free * GIB))
+            if version is not None:
+                found.reserved = GIB // 2
+            return found
 
         def processes(index: int) -> list[SimpleNamespace]:
             used = 12 * GIB
@@ -85,6 +88,7 @@ class Machine:
             "nvmlDeviceGetName": lambda index: cards[index].name,
             "nvmlDeviceGetUUID": lambda index: f"GPU-{index}0000000-1111",
             "nvmlDeviceGetMemoryInfo": memory,
+            "nvmlDeviceGetNvLinkState": lambda _, link: int(ask(self.linked if link < 4 else None)),
             "nvmlDeviceGetCudaComputeCapability": lambda index: cards[index].capability,
             "nvmlDeviceGetComputeRunningProcesses": processes,
             "nvmlDeviceGetPersistenceMode": lambda index: ask(cards[index].persistent),

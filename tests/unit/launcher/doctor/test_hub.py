@@ -214,6 +214,20 @@ def test_the_memory_plan_is_a_row() -> None:
     assert "Target and draft weights take" in large.measured
 
 
+def test_ranks_that_sglang_would_refuse_are_red() -> None:
+    card = Gpu(0, "GPU-0", "NVIDIA H100 80GB HBM3", 80 * GIB, 79 * GIB, (9, 0))
+    cards = tuple(replace(card, index=index, uuid=f"GPU-{index}") for index in range(5))
+    machine = Hardware(cards, "all", (0,), 20 * GIB)
+    five = serving_target("zai-org/GLM-4.5-Air", machine, {"SPECSERVE_TP_SIZE": "5"})
+    readers = Readers(environment={"HF_HOME": "/nowhere", "HF_ENDPOINT": "http://127.0.0.1:9"})
+    rows = {finding.probe: finding.row for finding in examine(PROBES, five, readers)}
+    row = rows["memory-plan"]
+
+    assert row.status == "red"
+    assert "96 attention heads cannot be divided among 5 ranks" in row.measured
+    assert row.action == "Use --tp-size 4."
+
+
 def test_what_can_be_served_is_said_plainly() -> None:
     card = Gpu(0, "GPU-0", "NVIDIA H100 80GB HBM3", 80 * GIB, 79 * GIB, (9, 0))
     two = Hardware((card, card), "all", (0,), GIB)

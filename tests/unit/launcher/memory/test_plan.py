@@ -6,11 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from launcher.memory.advice import nearest_changes
-from launcher.memory.gpus import parse_machine
+from launcher.memory.gpu.models import parse_machine
 from launcher.memory.known_shapes import GLM_4_5_AIR, KNOWN_SHAPES
-from launcher.memory.lines import Device, Settings, sglang_reserve_bytes
-from launcher.memory.plan import MemoryPlan, Verdict, kv_bytes_per_token, plan_memory
+from launcher.memory.lines import Device, Settings, engine_spread, sglang_reserve_bytes
+from launcher.memory.plan import (
+    MemoryPlan,
+    Verdict,
+    describe_margin,
+    kv_bytes_per_token,
+    plan_memory,
+)
 from launcher.memory.table import feasibility
 from launcher.system.hardware import GIB, MIB
 
@@ -21,7 +26,7 @@ EAGLE = Settings(tp_size=2, draft_layers=1)
 
 def device(name: str) -> Device:
     (gpu,) = parse_machine(name)
-    return Device("cuda", gpu.name, gpu.total_bytes, gpu.free_bytes, gpu.compute_capability)
+    return Device.of(gpu)
 
 
 def plan(model: str, gpu: str, settings: Settings = EAGLE) -> MemoryPlan:
@@ -48,7 +53,7 @@ def test_air_in_fp8_fits_on_two_h100_with_less_context_than_it_has() -> None:
 
     assert planned.verdict is Verdict.LESS_CONTEXT
     assert planned.bytes_per_token == 96_256  # sglang issue 11208 has 94,208 for the target
-    assert 8_192 < planned.context_tokens < 32_768
+    assert 8_192 < planned.kv_cache_tokens_low < planned.context_tokens < 32_768
     assert planned.requests_at_full_context == 0
 
 
@@ -110,6 +115,58 @@ def test_the_least_fraction_leaves_nothing_and_a_little_more_leaves_a_little() -
     assert 0 < above.kv_cache_tokens < 2_000
 
 
+def test_the_baseline_decides_near_the_least_fraction_and_further_off_does_not() -> None:
+    least = plan(AIR_FP8, "H100-80GB", replace(EAGLE, mem_fraction_static=0.7)).least_fraction
+
+    def verdict(fraction: float) -> Verdict:
+        return plan(AIR_FP8, "H100-80GB", replace(EAGLE, mem_fraction_static=fraction)).verdict
+
+    assert verdict(least - 0.02) is Verdict.DOES_NOT_FIT
+    assert verdict(least - 0.001) is Verdict.JUST_FITS
+    assert verdict(least + 0.001) is Verdict.JUST_FITS
+    assert verdict(least + 0.02) is Verdict.LESS_CONTEXT
+
+
+def test_what_decides_is_said_with_both_ends() -> None:
+    # Of the least and the most that CUDA and NCCL take.
+    serves = replace(plan(AIR_FP8, "H100-80GB"), kv_cache_tokens_low=0, kv_cache_tokens_high=9_000)
+    serves_all = replace(serves, kv_cache_tokens_low=9_000, kv_cache_tokens_high=131_072)
+
+    assert "serves at all: the KV cache has between 0 and 9,000" in describe_margin(serves)
+    assert "serves 131,072 tokens" in describe_margin(serves_all)
+    assert {serves.verdict, serves_all.verdict} == {Verdict.JUST_FITS}
+
+
+def test_the_range_is_the_static_fraction_of_the_baseline_s() -> None:
+    planned = plan(AIR_FP8, "H100-80GB", replace(EAGLE, mem_fraction_static=0.7))
+    spread = engine_spread(planned.device, 2)
+
+    between = planned.kv_cache_tokens_high - planned.kv_cache_tokens_low
+    expected = 0.7 * (spread.most_bytes - spread.least_bytes) / planned.bytes_per_token
+
+    assert between == pytest.approx(expected, abs=2)
+
+
+def test_the_driver_s_reserve_is_counted_once() -> None:
+    whole = device("H100-80GB")
+    reserve_bytes = 512 * MIB
+    # What NVML says is free, and what it reserves.
+    here = replace(whole, free_bytes=whole.free_bytes - reserve_bytes, reserved_bytes=reserve_bytes)
+
+    def tokens(card: Device) -> int:
+        return plan_memory(AIR_FP8, KNOWN_SHAPES[AIR_FP8], card, EAGLE).kv_cache_tokens
+
+    assert tokens(here) == tokens(whole)
+    assert tokens(replace(here, reserved_bytes=0)) < tokens(whole)
+
+
+def test_tokens_come_in_pages_where_the_backend_has_them() -> None:
+    on_b200 = plan(AIR_FP8, "B200", replace(EAGLE, max_total_tokens=1_000))
+
+    assert on_b200.kv_cache_tokens == 960  # 15 pages of 64 tokens
+    assert plan(AIR_FP8, "H200", replace(EAGLE, max_total_tokens=1_000)).kv_cache_tokens == 1_000
+
+
 def test_an_fp8_kv_cache_holds_twice_the_tokens() -> None:
     wide = plan(AIR_FP8, "H100-80GB")
     narrow = plan(AIR_FP8, "H100-80GB", replace(EAGLE, kv_type="fp8_e4m3"))
@@ -135,47 +192,3 @@ def test_max_total_tokens_caps_the_cache_and_requests_follow() -> None:
 def test_a_fraction_above_sglang_s_own_choice_is_tight() -> None:
     assert plan(AIR_FP8, "H100-80GB", replace(EAGLE, mem_fraction_static=0.9)).is_tight
     assert not plan(AIR_FP8, "H100-80GB").is_tight
-
-
-def test_each_proposal_fits_by_its_own_plan_and_the_smallest_comes_first() -> None:
-    planned = plan(
-        AIR_FP8,
-        "H100-80GB",
-        replace(EAGLE, mem_fraction_static=0.7, context_length_tokens=65_536),
-    )
-
-    first, *others = nearest_changes(planned)
-
-    assert first.flags == "--mem-fraction-static 0.76"
-    assert first.plan.kv_cache_tokens >= 65_536
-    one_step_less = replace(first.plan.settings, mem_fraction_static=0.75)
-    assert plan(AIR_FP8, "H100-80GB", one_step_less).verdict is Verdict.LESS_CONTEXT
-    assert {change.plan.verdict for change in others} == {Verdict.FITS}
-    assert [change.flags for change in others] == ["--tp-size 4", "--context-length 15360"]
-
-
-def test_what_does_not_fit_is_told_the_fp8_checkpoint_and_more_gpus() -> None:
-    changes = nearest_changes(plan(AIR, "H100-80GB", replace(EAGLE, mem_fraction_static=0.7)))
-
-    assert [change.flags for change in changes] == [
-        "--model-path zai-org/GLM-4.5-Air-FP8",
-        "--tp-size 4",
-    ]
-    assert all(change.plan.verdict is not Verdict.DOES_NOT_FIT for change in changes)
-
-
-def test_two_settings_are_proposed_together_where_one_is_not_enough() -> None:
-    changes = nearest_changes(plan(AIR_FP8, "H100-80GB", replace(EAGLE, mem_fraction_static=0.7)))
-
-    assert changes[0].flags == "--mem-fraction-static 0.83 --kv-cache-dtype fp8_e4m3"
-
-
-def test_what_fits_is_left_alone() -> None:
-    assert nearest_changes(plan(AIR_FP8, "H200")) == ()
-
-
-def test_no_fp8_is_proposed_to_a_gpu_that_has_none() -> None:
-    changes = nearest_changes(plan(AIR, "A100-80GB"))
-
-    assert changes
-    assert not any("FP8" in change.what for change in changes)

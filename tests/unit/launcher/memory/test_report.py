@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from launcher.engines.sglang.server_info import read_server_info
-from launcher.memory.gpus import parse_machine
+from launcher.memory.gpu.models import parse_machine
 from launcher.memory.known_shapes import KNOWN_SHAPES
 from launcher.memory.lines import Device, Settings
 from launcher.memory.plan import plan_memory
@@ -36,7 +36,7 @@ SERVER_INFO: dict[str, Any] = {
 def planned_memory() -> PlannedMemory:
     (gpu,) = parse_machine("H100")
     name = "zai-org/GLM-4.5-Air-FP8"
-    device = Device("cuda", gpu.name, gpu.total_bytes, gpu.free_bytes, gpu.compute_capability)
+    device = Device.of(gpu)
     settings = Settings(tp_size=2, draft_layers=1, mem_fraction_static=0.7)
     return PlannedMemory.of(plan_memory(name, KNOWN_SHAPES[name], device, settings))
 
@@ -85,10 +85,41 @@ def test_a_difference_is_named_with_the_memory_behind_it() -> None:
     differences = {one.label: one for one in compare_memory(planned, reported)}
 
     assert differences["target weights"].difference == "none"
-    assert differences["tokens"].difference == "-6.6%"
+    assert differences["tokens"].difference == "-6.9%"
     # 1,024 tokens x 96,256 bytes = 94 MiB of KV cache; / 0.7 at the baseline.
     assert "94.0 MiB of KV cache: 134.3 MiB less" in differences["tokens"].reason
+    assert "within the planned range" in differences["tokens"].reason
     assert differences["graphs"].reported == "1.0 GiB"
+
+
+def test_what_no_baseline_explains_is_outside_the_planned_range() -> None:
+    planned = planned_memory()
+    reported = ReportedMemory(
+        weights_bytes=planned.weights_bytes,
+        kv_cache_bytes=0,
+        kv_cache_tokens=planned.kv_cache_tokens // 10,
+        graph_bytes=0,
+    )
+
+    tokens = compare_memory(planned, reported)[2]
+
+    assert "outside the planned range" in tokens.reason
+
+
+def test_a_record_without_a_range_is_still_read_and_explained() -> None:
+    values = planned_memory().model_dump(exclude={"kv_cache_tokens_low", "kv_cache_tokens_high"})
+    planned = PlannedMemory.model_validate(values)
+    reported = ReportedMemory(
+        weights_bytes=planned.weights_bytes,
+        kv_cache_bytes=planned.kv_cache_bytes,
+        kv_cache_tokens=planned.kv_cache_tokens - 1_024,
+        graph_bytes=0,
+    )
+
+    tokens = compare_memory(planned, reported)[2]
+
+    assert tokens.planned == f"{planned.kv_cache_tokens:,}"
+    assert "range" not in tokens.reason
 
 
 def test_a_plan_that_held_says_so() -> None:

@@ -63,7 +63,7 @@ def test_what_nobody_asks_for_is_not_looked_up(looked_up: Counter[str]) -> None:
     assert looked_up == {}
     assert target.plan is not None
     assert target.plan is target.plan
-    assert looked_up == {"chosen_gpus": 1, "find_shape_here": 1}
+    assert looked_up == {"chosen_gpus": 1, "find_shape_here": 1, "engine_of": 1}
 
 
 def test_an_option_without_its_package_is_refused_before_the_start(

@@ -13,7 +13,14 @@ import pynvml
 import pytest
 
 from launcher.system import hardware
-from launcher.system.hardware import GIB, free_disk_bytes, gpu_pids, probe_hardware, usable_cpus
+from launcher.system.hardware import (
+    GIB,
+    MIB,
+    free_disk_bytes,
+    gpu_pids,
+    probe_hardware,
+    usable_cpus,
+)
 
 
 @dataclass
@@ -22,6 +29,8 @@ class Driver:
 
     fails_at: str | None = None
     shut_down: bool = False
+    links: int = 4
+    link_up: int = 2
 
     def nvmlInit(self) -> None:  # noqa: N802  # NVML's names
         self._answer("nvmlInit", None)
@@ -36,10 +45,20 @@ class Driver:
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
         return int(self._answer("nvmlDeviceGetHandleByIndex", 100 + index))
 
-    def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:  # noqa: N802
+    def nvmlDeviceGetMemoryInfo(  # noqa: N802
+        self, handle: int, version: int | None = None
+    ) -> SimpleNamespace:
         memory = SimpleNamespace(total=80 * GIB, free=(79 - handle % 100) * GIB, used=0)
+        if version is not None:
+            memory.reserved = self._answer("nvmlDeviceGetMemoryInfo_v2", 512 * MIB)
         self._answer("nvmlDeviceGetMemoryInfo", None)
         return memory
+
+    def nvmlDeviceGetNvLinkState(self, handle: int, link: int) -> int:  # noqa: N802
+        del handle
+        if link >= self.links:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        return int(link == self.link_up)
 
     def nvmlDeviceGetCudaComputeCapability(self, handle: int) -> tuple[int, int]:  # noqa: N802
         self._answer("nvmlDeviceGetCudaComputeCapability", handle)
@@ -51,6 +70,15 @@ class Driver:
     def nvmlDeviceGetName(self, handle: int) -> str:  # noqa: N802
         del handle
         return str(self._answer("nvmlDeviceGetName", "NVIDIA H100 80GB HBM3"))
+
+    def nvmlDeviceGetMaxClockInfo(self, handle: int, kind: int) -> int:  # noqa: N802
+        del handle
+        assert kind == pynvml.NVML_CLOCK_MEM
+        return int(self._answer("nvmlDeviceGetMaxClockInfo", 2619))
+
+    def nvmlDeviceGetMemoryBusWidth(self, handle: int) -> int:  # noqa: N802
+        del handle
+        return int(self._answer("nvmlDeviceGetMemoryBusWidth", 5120))
 
     def nvmlDeviceGetComputeRunningProcesses(  # noqa: N802
         self, handle: int
@@ -86,6 +114,47 @@ def test_each_gpu_is_described_as_the_driver_does() -> None:
     assert [gpu.total_bytes for gpu in found.gpus] == [80 * GIB, 80 * GIB]
     assert [gpu.free_bytes for gpu in found.gpus] == [79 * GIB, 78 * GIB]
     assert found.gpu_note == "all that the driver shows"
+
+
+@pytest.mark.usefixtures("driver")
+def test_what_the_driver_keeps_for_itself_is_told_apart_from_what_is_free() -> None:
+    (first, _) = probe_hardware().gpus
+
+    assert first.reserved_bytes == 512 * MIB
+    assert first.free_bytes == 79 * GIB
+
+
+def test_a_driver_that_does_not_name_its_reserve_still_describes_its_gpus(driver: Driver) -> None:
+    driver.fails_at = "nvmlDeviceGetMemoryInfo_v2"
+
+    (first, _) = probe_hardware().gpus
+
+    assert first.reserved_bytes == 0
+    assert first.free_bytes == 79 * GIB
+
+
+@pytest.mark.parametrize(
+    ("links", "link_up", "nvlink"), [(4, 2, True), (4, -1, False), (0, -1, None)]
+)
+def test_nvlink_is_there_where_a_link_is_up(
+    driver: Driver, links: int, link_up: int, nvlink: object
+) -> None:
+    driver.links, driver.link_up = links, link_up
+
+    assert probe_hardware().gpus[0].nvlink is nvlink
+
+
+@pytest.mark.usefixtures("driver")
+def test_the_bandwidth_follows_from_clock_and_bus() -> None:
+    # The H100's data sheet says 3.35 TB/s.
+    assert {gpu.bandwidth_bytes_per_s for gpu in probe_hardware().gpus} == {3_352_320_000_000}
+
+
+@pytest.mark.parametrize("function", ["nvmlDeviceGetMaxClockInfo", "nvmlDeviceGetMemoryBusWidth"])
+def test_a_gpu_whose_bandwidth_is_not_told_is_a_gpu(driver: Driver, function: str) -> None:
+    driver.fails_at = function
+
+    assert [gpu.bandwidth_bytes_per_s for gpu in probe_hardware().gpus] == [None, None]
 
 
 def test_the_driver_is_let_go(driver: Driver) -> None:

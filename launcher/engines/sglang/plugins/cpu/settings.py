@@ -6,10 +6,10 @@ Imports neither torch nor SGLang. All functions are pure, except that
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from launcher.engines.sglang.version import VERIFIED_VERSION
 
@@ -21,6 +21,12 @@ PACKAGE_ROOT: Final = _CPU_FOLDER.parents[4]
 
 # Speculation seen to run with these kernels. NEXTN is SGLang's other name for EAGLE.
 _RUNS_ON_CPU: Final = frozenset({"EAGLE", "NEXTN", "NGRAM", "STANDALONE"})
+
+
+# Those whose attention is latent, where the config.json is not at hand.
+_LATENT: Final = frozenset(
+    {"DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM", "Glm4MoeLiteForCausalLM"}
+)
 
 
 def parse_cores(text: str) -> list[int]:
@@ -156,6 +162,36 @@ def upstream_kernels_installed() -> bool:
         for distribution in distributions()
         if (distribution.metadata["Name"] or "").lower().replace("_", "-") in names
     )
+
+
+def refuse_model(architecture: str | None, content: Mapping[str, Any]) -> str | None:
+    """Say in one sentence why the CPU engine cannot run a model.
+
+    Each was tried with a small model of that kind, on the real server: README.md, "What runs".
+
+    Args:
+        architecture: The first of its ``architectures``, where it names one.
+        content: Of its ``config.json``.
+
+    Returns:
+        The sentence, or ``None`` if nothing is known that speaks against it.
+    """
+    if content.get("kv_lora_rank") or architecture in _LATENT:
+        return f"{architecture} has latent attention (MLA), which the CPU engine cannot run."
+    quantization = content.get("quantization_config")
+    if isinstance(quantization, Mapping) and (
+        quantization.get("quant_method") == "fp8" or quantization.get("format") == "float-quantized"
+    ):
+        return (
+            f"SGLang {VERIFIED_VERSION} has no kernels for FP8 weights here: on a CPU they want "
+            "AMX and its own compiled kernels (layers/quantization/fp8.py)."
+        )
+    if architecture == "Qwen2MoeForCausalLM" and content.get("shared_expert_intermediate_size"):
+        return (
+            f"SGLang {VERIFIED_VERSION} gates the shared expert of {architecture} by a Triton "
+            "kernel, which needs a GPU (models/qwen2_moe.py)."
+        )
+    return None
 
 
 def refuse_reason(speculative_algorithm: str, draft_architecture: str | None = None) -> str | None:

@@ -3,6 +3,7 @@
 import os
 from importlib.metadata import Distribution
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,60 @@ def test_ngram_needs_a_compiler(
 def test_ngram_is_not_refused_with_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda tool: tool)
     assert settings.refuse_reason("NGRAM") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        ({"architectures": ["DeepseekV3ForCausalLM"], "kv_lora_rank": 512}, "MLA"),
+        ({"architectures": ["Glm4MoeLiteForCausalLM"]}, "MLA"),
+        ({"architectures": ["MiniCPM3ForCausalLM"], "kv_lora_rank": 256}, "MLA"),
+        (
+            {
+                "architectures": ["Qwen2MoeForCausalLM"],
+                "shared_expert_intermediate_size": 48,
+            },
+            "Triton",
+        ),
+        (
+            {
+                "architectures": ["LlamaForCausalLM"],
+                "quantization_config": {"quant_method": "fp8"},
+            },
+            "FP8",
+        ),
+        (
+            {
+                "architectures": ["Glm4MoeForCausalLM"],
+                "quantization_config": {
+                    "quant_method": "compressed-tensors",
+                    "format": "float-quantized",
+                },
+            },
+            "FP8",
+        ),
+    ],
+)
+def test_a_model_that_was_seen_to_fail_on_a_cpu_is_refused(
+    content: dict[str, Any], word: str
+) -> None:
+    assert word in (settings.refuse_model(content["architectures"][0], content) or "")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"architectures": ["LlamaForCausalLM"]},
+        {"architectures": ["Glm4MoeForCausalLM"], "kv_lora_rank": None},
+        {"architectures": ["Qwen2MoeForCausalLM"], "shared_expert_intermediate_size": 0},
+        {"architectures": None, "quantization_config": []},
+        {},
+    ],
+)
+def test_a_model_that_nothing_speaks_against_is_not_refused(content: dict[str, Any]) -> None:
+    names = content.get("architectures") or [None]
+
+    assert settings.refuse_model(names[0], content) is None
 
 
 CUDA_FILES = ["sgl_kernel/__init__.py", "sgl_kernel/flash_ops.abi3.so"] + [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from launcher.errors import InvalidValueError
-from launcher.memory.gpus import GPU_MODELS, parse_machine
+from launcher.memory.gpu.models import BANDWIDTHS_GB_PER_S, GPU_MODELS, parse_machine
 from launcher.system.hardware import MIB
 
 
@@ -42,3 +42,12 @@ def test_the_table_s_figures_are_possible() -> None:
         assert model.name == name
         assert 20_000 * MIB < model.total_bytes < 300_000 * MIB
         assert (8, 0) <= model.compute_capability <= (12, 1)
+
+
+def test_every_gpu_has_a_bandwidth_that_a_planned_one_gets() -> None:
+    assert set(BANDWIDTHS_GB_PER_S) == set(GPU_MODELS)
+    assert {gpu.bandwidth_bytes_per_s for gpu in parse_machine("2xh100")} == {3_350 * 10**9}
+    for name, capability in ((name, gpu.compute_capability) for name, gpu in GPU_MODELS.items()):
+        assert 300 <= BANDWIDTHS_GB_PER_S[name] <= 8_000
+        # Only Blackwell and Hopper have more than the A100's HBM2e.
+        assert (BANDWIDTHS_GB_PER_S[name] > 2_039) <= (capability >= (9, 0))

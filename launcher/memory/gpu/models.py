@@ -45,6 +45,30 @@ GPU_MODELS: Final[Mapping[str, Gpu]] = MappingProxyType(
         )
     }
 )
+# What each one's memory can deliver at the most, in 10^9 bytes a second. Source: NVIDIA's data
+# sheets, the line "memory bandwidth", as others quote them; no public one of the H20 is known.
+# H100-80GB and A100-80GB are the SXM modules; their PCIe cards have 2,000 and 1,935. GH200 is that
+# of 96 GB; RTX-PRO-6000 is the workstation card, the server's has 1,597.
+BANDWIDTHS_GB_PER_S: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        "A100-40GB": 1_555,
+        "A100-80GB": 2_039,
+        "A10": 600,
+        "A6000": 768,
+        "L4": 300,
+        "L40S": 864,
+        "RTX4090": 1_008,
+        "RTX6000-Ada": 960,
+        "H100-80GB": 3_350,
+        "H100-NVL": 3_900,
+        "H20": 4_000,
+        "GH200": 4_000,
+        "H200": 4_800,
+        "B200": 8_000,
+        "RTX5090": 1_792,
+        "RTX-PRO-6000": 1_792,
+    }
+)
 _ALIASES: Final = {"h100": "h10080gb", "h100sxm": "h10080gb", "a100": "a10080gb"}
 _MACHINE: Final = re.compile(r"(?:(?P<count>\d{1,3})\s*[xX*]\s*)?(?P<name>[A-Za-z][\w. -]*)")
 LARGEST_COUNT: Final = 64
@@ -66,7 +90,11 @@ def parse_machine(text: str) -> tuple[Gpu, ...]:
     if gpu is None:
         near = nearest(match["name"], GPU_MODELS)
         raise _invalid(text, f"no GPU is known as {match['name']!r}{near}")
-    return tuple(replace(gpu, index=index, uuid=f"{gpu.name}-{index}") for index in range(count))
+    bandwidth = BANDWIDTHS_GB_PER_S[gpu.name] * 10**9
+    return tuple(
+        replace(gpu, index=index, uuid=f"{gpu.name}-{index}", bandwidth_bytes_per_s=bandwidth)
+        for index in range(count)
+    )
 
 
 def _find(name: str) -> Gpu | None:
