@@ -11,12 +11,16 @@ from functools import cache
 from typing import Final
 
 from launcher.config.server_config import ServerConfig
-from launcher.engines.causes import LogMatch
+from launcher.engines.causes import ErrorSign, LogMatch
 from launcher.engines.sglang.flags import FlagTable, load_flag_table
 from launcher.engines.sglang.version import VERIFIED_VERSION
 from launcher.text import nearest
 
 LONGEST_QUOTE_CHARACTERS: Final = 300
+# Exceptions by which SGLang refuses something, rather than fails.
+REFUSALS: Final = frozenset(
+    {"ValueError", "AssertionError", "NotImplementedError", "RuntimeError", "TypeError"}
+)
 _FLAG: Final = re.compile(r"(?<![\w-])--[a-z][\w-]*[a-z0-9]")
 # Words of Python that may be fields of SGLang's arguments: tp_size, enable_dp_attention.
 _FIELD: Final = re.compile(r"\b[a-z]+(?:[_-][a-z0-9]+)+\b")
@@ -52,7 +56,7 @@ _BOILERPLATE: Final = re.compile(
 _SPECIAL: Final = re.compile(
     r"--(?:enable-(?:hierarchical-cache|dp-attention|torch-compile|two-batch-overlap|mixed-chunk"
     r"|eplb|lmcache|symm-mem|single-batch-overlap|pdmux|lora)|moe-a2a-backend|disaggregation-mode"
-    r"|attention-backend|moe-runner-backend|dp-size|ep-size|pp-size|quantization)\b"
+    r"|dp-size|ep-size|pp-size|quantization)\b"
 )
 _TRITON_ATTENTION: Final = "use `-- --attention-backend triton`"
 # Library, what shows in a message or a path that it is its, what goes round it.
@@ -77,6 +81,25 @@ _LIBRARIES: Final = tuple(
         ),
     )
 )
+
+
+def quote(text: str) -> str:
+    """A message as one line that can stand in a sentence."""
+    return " ".join(text.split())[:LONGEST_QUOTE_CHARACTERS].rstrip(" .:")
+
+
+def said(sign: ErrorSign) -> str:
+    """What the exception says; of a bare assertion, what it asserts."""
+    error = sign.error
+    if error.text:
+        return quote(error.text)
+    code = error.frames[-1].code if error.frames else ""
+    return f"the check `{quote(code)}` failed" if code else error.short_kind
+
+
+def while_doing(sign: ErrorSign) -> str:
+    """What the engine was doing, as a clause, or ''."""
+    return f" while it {sign.stage}" if sign.stage else ""
 
 
 def in_argument_check(match: LogMatch) -> bool:

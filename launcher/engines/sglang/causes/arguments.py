@@ -9,13 +9,28 @@ import re
 from pathlib import PurePath
 from typing import Final
 
-from launcher.engines.causes import LogCause, LogMatch, raised
-from launcher.engines.sglang.causes.advice import flag_table
+from launcher.engines.causes import ErrorCause, ErrorSign, LogCause, LogMatch, raised
+from launcher.engines.sglang.causes.advice import (
+    REFUSALS,
+    flag_table,
+    named_flags,
+    quote,
+    quoted_advice,
+    said,
+    unknown_flags,
+    value_of,
+    with_values,
+    without_boilerplate,
+)
 from launcher.engines.sglang.version import VERIFIED_VERSION
 from launcher.text import nearest
 
 _LEAVE_OUT_QUANTIZATION: Final = (
     "Leave --quantization out: SGLang reads the method from the checkpoint."
+)
+_CHECKS: Final = re.compile(r"(?:/|^)server_args\.py$|/arg_groups/|launch_server\.py$")
+_DIVISIBLE: Final = re.compile(
+    r"(\w+) (?:must be|is not|should be) (?:divisible by|a multiple of) (\w+)"
 )
 # Flags that SGLang had once -> what does their work since: the changes of server_args.py.
 _REPLACED: Final = {
@@ -138,6 +153,63 @@ def _leave_out(match: LogMatch) -> str:
     )
 
 
+def _is_argument_check(sign: ErrorSign) -> bool:
+    frames = sign.error.frames
+    innermost = frames[-1].path if frames else ""
+    return bool(_CHECKS.search(innermost)) and sign.error.short_kind in REFUSALS
+
+
+def _change_arguments(sign: ErrorSign) -> str:
+    text = without_boilerplate(sign.error.text) or (
+        sign.error.frames[-1].code if sign.error.frames else ""
+    )
+    flags = named_flags(text)
+    advice = quoted_advice(sign.error.text)
+    change = f"{_how_to_change(text, flags)} {_flags(sign, text, flags)}"
+    if advice and advice.rstrip(". ") != quote(sign.error.text):
+        return f"{change}; SGLang advises: {advice.rstrip('.; ')}.{unknown_flags(advice)}"
+    number = _multiple(sign, text)
+    return f"{change}{number}.{unknown_flags(text)}"
+
+
+def _multiple(sign: ErrorSign, text: str) -> str:
+    """The clause that names a value which a check for divisibility takes, where both are known."""
+    found = _DIVISIBLE.search(text)
+    if found is None:
+        return ""
+    values = (value_of(sign.config, f"--{name.replace('_', '-')}") or "" for name in found.groups())
+    number, step = (int(value) if value.isdecimal() else 0 for value in values)
+    return f", such as {-(-number // step) * step} for the first" if number and step > 1 else ""
+
+
+def _how_to_change(text: str, flags: tuple[str, ...]) -> str:
+    """The verb that a refusal asks for, by its words."""
+    if re.search(r"exclusive|at the same time|together|incompatible|conflict|cannot be used", text):
+        return "Leave out one of" if len(flags) > 1 else "Leave out"
+    if re.search(r" is None\b", text):
+        return "Give all that belong together, or none:"
+    if re.search(r"disabled|unset|turned off|== ?\d|=\d", text):
+        return "Change"
+    if re.search(r"requires?\b|need to specify|must (?:be set|specify)|is required|not set", text):
+        return "Give what it requires:"
+    if re.search(r"only (?:supported|allowed|available|works|valid)|not supported", text):
+        return "Leave out, or change,"
+    return "Change"
+
+
+def _flags(sign: ErrorSign, text: str, flags: tuple[str, ...]) -> str:
+    if not flags:
+        return "the options that it speaks of"
+    if " is None" in text and flags[0].startswith("--speculative-"):
+        # arg_groups/speculative_hook.py asserts one of the three at a time.
+        flags = (
+            "--speculative-num-steps",
+            "--speculative-eagle-topk",
+            "--speculative-num-draft-tokens",
+        )
+    return with_values(sign.config, flags)
+
+
 ERRORS: Final = {
     "quantization-unknown": LogCause(
         pattern=raised(r"(?:Unknown|Invalid) quantization method: (?P<method>[\w-]+)"),
@@ -233,5 +305,16 @@ ERRORS: Final = {
         sample="RuntimeError: Chat template /nano.jinja is not a built-in template name",
         summary=_no_template,
         action="Check what stands behind --chat-template, or leave it out.",
+    ),
+}
+
+# Whatever a check of the arguments says: its text is quoted, its flags are shown with their values.
+GENERAL: Final = {
+    "arguments-refused": ErrorCause(
+        applies=_is_argument_check,
+        summary=lambda sign: f"SGLang refuses this combination of arguments: {said(sign)}.",
+        action=_change_arguments,
+        looks="any exception below `server_args.py` or `arg_groups/`",
+        remedy="Change the flags that it names; its own advice is quoted.",
     ),
 }

@@ -13,22 +13,22 @@ from typing import Final
 
 from launcher.engines.causes import Confidence, ErrorCause, ErrorSign, Retry
 from launcher.engines.sglang.causes.advice import (
+    REFUSALS,
     named_flags,
+    quote,
     quoted_advice,
+    said,
+    special_options,
     unknown_flags,
-    value_of,
+    while_doing,
     with_values,
-    without_boilerplate,
 )
 from launcher.engines.sglang.causes.model.speculation import in_draft
 
-_LONGEST_QUOTE_CHARACTERS: Final = 300
-_CHECKS: Final = re.compile(r"(?:/|^)server_args\.py$|/arg_groups/|launch_server\.py$")
-_REFUSALS: Final = frozenset(
-    {"ValueError", "AssertionError", "NotImplementedError", "RuntimeError", "TypeError"}
-)
-_DIVISIBLE: Final = re.compile(
-    r"(\w+) (?:must be|is not|should be) (?:divisible by|a multiple of) (\w+)"
+_NOT_SUPPORTED: Final = re.compile(
+    r"\bnot (?:yet )?(?:currently )?(?:supported|implemented|allowed)|\b[Uu]nsupported"
+    r"|\bdoes(?: not|n't) support|\bonly supports?\b|\bonly (?:supported|works)"
+    r"|\brequires?\b|\bmust be\b|\bexpected\b"
 )
 _FILE_MISSING: Final = re.compile(
     r"(?:No such file or directory|does not exist)[:\"' ]+(?P<file>/[^'\"]+)"
@@ -36,84 +36,6 @@ _FILE_MISSING: Final = re.compile(
 _CONFIG_FIELD: Final = re.compile(
     r"'(?P<kind>\w*Config\w*)' object has no attribute '(?P<field>\w+)'"
 )
-
-
-def quote(text: str) -> str:
-    """A message as one line that can stand in a sentence."""
-    return " ".join(text.split())[:_LONGEST_QUOTE_CHARACTERS].rstrip(" .:")
-
-
-def _said(sign: ErrorSign) -> str:
-    """What the exception says; of a bare assertion, what it asserts."""
-    error = sign.error
-    if error.text:
-        return quote(error.text)
-    code = error.frames[-1].code if error.frames else ""
-    return f"the check `{quote(code)}` failed" if code else error.short_kind
-
-
-def _while(sign: ErrorSign) -> str:
-    return f" while it {sign.stage}" if sign.stage else ""
-
-
-# --- arguments ---
-
-
-def _is_argument_check(sign: ErrorSign) -> bool:
-    frames = sign.error.frames
-    innermost = frames[-1].path if frames else ""
-    return bool(_CHECKS.search(innermost)) and sign.error.short_kind in _REFUSALS
-
-
-def _change_arguments(sign: ErrorSign) -> str:
-    text = without_boilerplate(sign.error.text) or (
-        sign.error.frames[-1].code if sign.error.frames else ""
-    )
-    flags = named_flags(text)
-    advice = quoted_advice(sign.error.text)
-    change = f"{_how_to_change(text, flags)} {_flags(sign, text, flags)}"
-    if advice and advice.rstrip(". ") != quote(sign.error.text):
-        return f"{change}; SGLang advises: {advice.rstrip('.; ')}.{unknown_flags(advice)}"
-    number = _multiple(sign, text)
-    return f"{change}{number}.{unknown_flags(text)}"
-
-
-def _multiple(sign: ErrorSign, text: str) -> str:
-    """The clause that names a value which a check for divisibility takes, where both are known."""
-    found = _DIVISIBLE.search(text)
-    if found is None:
-        return ""
-    values = (value_of(sign.config, f"--{name.replace('_', '-')}") or "" for name in found.groups())
-    number, step = (int(value) if value.isdecimal() else 0 for value in values)
-    return f", such as {-(-number // step) * step} for the first" if number and step > 1 else ""
-
-
-def _how_to_change(text: str, flags: tuple[str, ...]) -> str:
-    """The verb that a refusal asks for, by its words."""
-    if re.search(r"exclusive|at the same time|together|incompatible|conflict|cannot be used", text):
-        return "Leave out one of" if len(flags) > 1 else "Leave out"
-    if re.search(r" is None\b", text):
-        return "Give all that belong together, or none:"
-    if re.search(r"disabled|unset|turned off|== ?\d|=\d", text):
-        return "Change"
-    if re.search(r"requires?\b|need to specify|must (?:be set|specify)|is required|not set", text):
-        return "Give what it requires:"
-    if re.search(r"only (?:supported|allowed|available|works|valid)|not supported", text):
-        return "Leave out, or change,"
-    return "Change"
-
-
-def _flags(sign: ErrorSign, text: str, flags: tuple[str, ...]) -> str:
-    if not flags:
-        return "the options that it speaks of"
-    if " is None" in text and flags[0].startswith("--speculative-"):
-        # arg_groups/speculative_hook.py asserts one of the three at a time.
-        flags = (
-            "--speculative-num-steps",
-            "--speculative-eagle-topk",
-            "--speculative-num-draft-tokens",
-        )
-    return with_values(sign.config, flags)
 
 
 # --- advice ---
@@ -135,7 +57,7 @@ def _follow_advice(sign: ErrorSign) -> str:
 
 def _in_attention(sign: ErrorSign) -> bool:
     frames = sign.error.frames[-3:]
-    return sign.error.short_kind in _REFUSALS and any(
+    return sign.error.short_kind in REFUSALS and any(
         re.search(r"/layers/attention/|flashinfer/(?:prefill|decode|mla)|flash_attn", frame.path)
         for frame in frames
     )
@@ -153,21 +75,29 @@ def _in_speculation(sign: ErrorSign) -> bool:
 
 
 def _reads_config(sign: ErrorSign) -> bool:
-    return bool(_CONFIG_FIELD.search(sign.error.text)) or (
+    return bool(_CONFIG_FIELD.search(sign.error.text) or _asserts_a_value(sign)) or (
         sign.error.short_kind == "KeyError"
         and any("config" in frame.file for frame in sign.error.frames[-2:])
     )
 
 
+def _asserts_a_value(sign: ErrorSign) -> re.Match[str] | None:
+    """A bare assertion that something is there, while the model is made: a field of config.json."""
+    frames = sign.error.frames
+    if sign.error.text or not frames or sign.stage not in {"loaded weights", "computed a batch"}:
+        return None
+    return re.match(r"assert (?:[\w.]*\.)?(?P<field>\w+) is not None", frames[-1].code)
+
+
 def _missing_field(sign: ErrorSign) -> str:
-    found = _CONFIG_FIELD.search(sign.error.text)
+    found = _CONFIG_FIELD.search(sign.error.text) or _asserts_a_value(sign)
     field = found["field"] if found else quote(sign.error.text).strip("'\"")
     return f"The configuration of {sign.config.model_path} lacks what SGLang looks for: {field}."
 
 
 def _missing_file(sign: ErrorSign) -> str:
     found = _FILE_MISSING.search(sign.error.text)
-    return f"A file that SGLang wants is not there: {found['file'] if found else _said(sign)}."
+    return f"A file that SGLang wants is not there: {found['file'] if found else said(sign)}."
 
 
 def _in_stage(*stages: str) -> Callable[[ErrorSign], bool]:
@@ -201,15 +131,17 @@ def _mend_import(sign: ErrorSign) -> str:
     )
 
 
+def _avoid(sign: ErrorSign) -> str:
+    flags = named_flags(sign.error.text)
+    special = special_options(sign.config)
+    if flags:
+        return f"Leave out, or change, {with_values(sign.config, flags)}."
+    what = f"{special}, or whatever asks for it" if special else "whatever asks for it"
+    return f"Leave out {what}: an option, a quantization, a model that this version does not know."
+
+
 _LIKELY: Final = Confidence.LIKELY
 GENERAL: Final = {
-    "arguments-refused": ErrorCause(
-        applies=_is_argument_check,
-        summary=lambda sign: f"SGLang refuses this combination of arguments: {_said(sign)}.",
-        action=_change_arguments,
-        looks="any exception below `server_args.py` or `arg_groups/`",
-        remedy="Change the flags that it names; its own advice is quoted.",
-    ),
     "file-missing": ErrorCause(
         applies=lambda sign: bool(_FILE_MISSING.search(sign.error.text)),
         summary=_missing_file,
@@ -223,7 +155,7 @@ GENERAL: Final = {
         applies=_while_importing,
         summary=lambda sign: (
             f"SGLang cannot be imported: {sign.error.short_kind} in "
-            f"{(_packages(sign) or ('a module',))[0]}, {_said(sign)}."
+            f"{(_packages(sign) or ('a module',))[0]}, {said(sign)}."
         ),
         action=_mend_import,
         looks="any exception while modules are imported",
@@ -241,7 +173,7 @@ GENERAL: Final = {
         confidence=_LIKELY,
         retry=Retry.ONCE_SERVED,
         applies=_has_advice,
-        summary=lambda sign: f"SGLang failed{_while(sign)}: {_said(sign)}.",
+        summary=lambda sign: f"SGLang failed{while_doing(sign)}: {said(sign)}.",
         action=_follow_advice,
         looks="an exception whose text says what to do",
         remedy="What SGLang, torch or the driver itself advises, quoted.",
@@ -252,7 +184,7 @@ GENERAL: Final = {
         applies=_in_stage("compiled a grammar"),
         summary=lambda sign: (
             f"The grammar of a request (JSON schema, regular expression) ended the server: "
-            f"{_said(sign)}."
+            f"{said(sign)}."
         ),
         action="Start again, and find the request with that schema; another backend may take it: "
         "`-- --grammar-backend llguidance`.",
@@ -263,7 +195,7 @@ GENERAL: Final = {
         applies=_in_stage("loaded the tokenizer", "prepared an image, a sound or a video"),
         summary=lambda sign: (
             f"The tokenizer or processor of {sign.config.model_path} cannot be loaded or used: "
-            f"{_said(sign)}."
+            f"{said(sign)}."
         ),
         action="Check that its files (tokenizer.json, preprocessor_config.json) are of the same "
         "revision as the weights and in the form that transformers reads; a model newer than this "
@@ -276,7 +208,7 @@ GENERAL: Final = {
         applies=_in_stage("moved KV caches between servers"),
         summary=lambda sign: (
             f"KV caches could not be moved between the prefill and the decode servers: "
-            f"{_said(sign)}."
+            f"{said(sign)}."
         ),
         action="Look at the other side's log: a server that ended there shows so here; see to RDMA "
         "(`ulimit -l unlimited`, nvidia_peermem, the devices of `-- --disaggregation-ib-device`), "
@@ -286,7 +218,7 @@ GENERAL: Final = {
     "custom-all-reduce": ErrorCause(
         confidence=_LIKELY,
         applies=_in_collectives,
-        summary=lambda sign: f"The custom all-reduce failed: {_said(sign)}.",
+        summary=lambda sign: f"The custom all-reduce failed: {said(sign)}.",
         action="Leave it out: `-- --disable-custom-all-reduce`; NCCL does its work then.",
         looks="any exception below `custom_all_reduce`",
     ),
@@ -294,17 +226,25 @@ GENERAL: Final = {
         confidence=_LIKELY,
         applies=_in_attention,
         summary=lambda sign: (
-            f"The attention backend does not take this model, GPU or option: {_said(sign)}."
+            f"The attention backend does not take this model, GPU or option: {said(sign)}."
         ),
         action="Choose another attention backend: `-- --attention-backend flashinfer`, or triton.",
         looks="a refusal below `layers/attention/`",
+    ),
+    "not-supported": ErrorCause(
+        confidence=_LIKELY,
+        applies=lambda sign: bool(_NOT_SUPPORTED.search(sign.error.text)),
+        summary=lambda sign: f"SGLang does not take this{while_doing(sign)}: {said(sign)}.",
+        action=_avoid,
+        looks="an exception that says what is not supported, required or expected",
+        remedy="Leave out or change what it names.",
     ),
     "speculation-failed": ErrorCause(
         confidence=_LIKELY,
         retry=Retry.ONCE_SERVED,
         applies=_in_speculation,
         summary=lambda sign: (
-            f"Speculation failed{_while(sign)}: {sign.error.short_kind}, {_said(sign)}."
+            f"Speculation failed{while_doing(sign)}: {sign.error.short_kind}, {said(sign)}."
         ),
         action="Serve without it, --no-speculation, to see that the rest works; then look whether "
         "the draft model was made for this target, and whether the other options go with it.",

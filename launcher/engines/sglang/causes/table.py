@@ -34,7 +34,7 @@ CAUSES: Final = CauseTable(
     | host.ERRORS
     | warm_up.ERRORS
     | processes.ERRORS,
-    general=GENERAL,
+    general=arguments.GENERAL | GENERAL,
     # The end of a child before what its neighbours said of it.
     echoes=libraries.ECHOES | building.ECHOES | processes.ECHOES | collectives.ECHOES,
     silent=processes.SILENT,

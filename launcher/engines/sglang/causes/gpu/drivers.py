@@ -126,7 +126,7 @@ ERRORS: Final = {
         # Anchored: SGLang warns in like words and goes on.
         pattern=r"^[\w.]*Error: (?:.*No CUDA GPUs are available|No accelerator \("
         r"|.*No CUDA devices found|Torch not compiled with CUDA"
-        r"|.*no CUDA-capable device is detected|.*CUDA_ERROR_NO_DEVICE)",
+        r"|0 active drivers \(\[\]\)|.*no CUDA-capable device is detected|.*CUDA_ERROR_NO_DEVICE)",
         sample="RuntimeError: No CUDA GPUs are available\n"
         "RuntimeError: No accelerator (CUDA, XPU, HPU) or platform plugin is available.",
         summary="SGLang finds no GPU.",

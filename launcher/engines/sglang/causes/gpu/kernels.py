@@ -110,6 +110,19 @@ ERRORS: Final = {
         action="Install torch and sglang-kernel for this GPU's compute capability, or take another "
         "GPU.",
     ),
+    "kernel-not-built": LogCause(
+        pattern=r"^AttributeError: '_OpNamespace' '(?P<package>\w+)' object has no attribute "
+        r"'(?P<kernel>\w+)'|^NameError: name '(?P<name>(?:sgl|sglang|flashinfer|cutlass|deep_gemm|"
+        r"triton|marlin|tinygemm|fused)_\w+)' is not defined",
+        sample="AttributeError: '_OpNamespace' 'sgl_kernel' object has no attribute 'moe_align'\n"
+        "NameError: name 'sgl_per_tensor_quant_fp8' is not defined",
+        summary=lambda match: (
+            f"The installed kernels have no {match['kernel'] or match['name']}: they are of "
+            "another version than this SGLang, or built for another device."
+        ),
+        action="Install sglang-kernel in the version that this SGLang asks for; where it is right, "
+        "this device has no such kernel: leave out the quantization or backend that needs it.",
+    ),
     "attention-shape": LogCause(
         pattern=r"[Uu]nsupported head_?dim\w*:? ?(?P<dim>\d+)?"
         r"|[Hh]ead (?:dim(?:ension)?|size) (?P<size>\d+)? ?(?:is )?(?:not supported|unsupported)"
