@@ -85,6 +85,7 @@ ERRORS: Final = {
         "and, with several machines, `--node-rank`.",
     ),
     "nccl-infiniband": LogCause(
+        confidence=Confidence.LIKELY,
         pattern=r"ibv_(?:create_cq|reg_mr|create_qp|modify_qp|open_device|reg_dmabuf)\w*"
         r".*(?:fail|error|Cannot allocate)|NET/IB ?:? .*(?:fail|error)",
         sample="Call to ibv_reg_mr failed with error Cannot allocate memory",
@@ -107,6 +108,7 @@ ERRORS: Final = {
         "else holds memory of that GPU.",
     ),
     "nccl-network": LogCause(
+        confidence=Confidence.LIKELY,
         retry=Retry.ONCE_SERVED,
         pattern=r"no socket interface found|socketStart\w+: Connect to|socketPollConnect"
         r"|NET/Socket ?:? .*(?:fail|error|refused|No route)"
@@ -139,6 +141,7 @@ ERRORS: Final = {
         "same everywhere, and that no firewall is in between.",
     ),
     "custom-all-reduce": LogCause(
+        confidence=Confidence.LIKELY,
         pattern=r"custom_all_?reduce\S*.*(?:error|fail|invalid|not supported)"
         r"|^[\w.]*(?:Error|Exception): .*(?:peer access is not supported|cudaIpc\w+|CUDA IPC)",
         applies=_custom_all_reduce,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from launcher.engines.causes import LogCause, LogMatch, Retry
+from launcher.engines.causes import Confidence, LogCause, LogMatch, Retry
 from launcher.engines.sglang.causes.advice import sglang_option
 
 
@@ -133,6 +133,7 @@ ERRORS: Final = {
         action="Look at `nvidia-smi` and CUDA_VISIBLE_DEVICES, or serve with --device cpu.",
     ),
     "gpu-busy": LogCause(
+        confidence=Confidence.LIKELY,
         retry=Retry.ONCE_SERVED,
         pattern=_numbered(46, "DEVICE_UNAVAILABLE", r"CUDA-capable device\(s\) is/are busy")
         + r"|devices? (?:is|are) busy or unavailable",
@@ -143,6 +144,7 @@ ERRORS: Final = {
         "exclusive mode; a stuck GPU wants `nvidia-smi --gpu-reset`.",
     ),
     "driver-not-started": LogCause(
+        confidence=Confidence.LIKELY,
         retry=Retry.ONCE_SERVED,
         pattern=r"cudaGetDeviceCount\(\).*(?:Error 999|unknown error)|CUDA unknown error - this may"
         r"|cuInit.*(?:999|CUDA_ERROR_UNKNOWN)|Error 999: unknown error",

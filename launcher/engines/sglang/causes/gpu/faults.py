@@ -127,6 +127,7 @@ ERRORS: Final = {
         "beyond the model's tables.",
     ),
     "illegal-access-library": LogCause(
+        confidence=Confidence.LIKELY,
         retry=Retry.ONCE_SERVED,
         pattern=_BAD_ACCESS,
         applies=lambda match: _library(match) is not None,

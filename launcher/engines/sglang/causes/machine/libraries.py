@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from launcher.engines.causes import LogCause, LogMatch
+from launcher.engines.causes import Confidence, LogCause, LogMatch
 
 _CANNOT_OPEN: Final = (
     r"(?P<library>lib[\w+.-]*?\.so(?:\.[\d.]*\d)?): cannot open shared object file"
@@ -190,6 +190,7 @@ ERRORS: Final = {
         "for an older CUDA.",
     ),
     "cuda-libraries-mixed": LogCause(
+        confidence=Confidence.LIKELY,
         broken_engine=True,
         pattern=r"\.so[\w.]{0,20}: (?:undefined symbol: (?P<symbol>\S+)"
         r"|version `(?P<needed>lib\w+\.so\.\d+)' not found)",

@@ -61,6 +61,7 @@ ERRORS: Final = {
         action="Name a draft model with --speculative-draft-model-path, or use --no-speculation.",
     ),
     "draft-model-wrong": LogCause(
+        confidence=Confidence.LIKELY,
         pattern=rf"^AttributeError: '(?P<kind>\w+)' object has no attribute "
         rf"'(?P<attribute>{_OF_DRAFTS})'",
         applies=_is_speculative,

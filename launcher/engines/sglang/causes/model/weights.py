@@ -78,6 +78,7 @@ def _in_draft(match: LogMatch) -> bool:
 
 ERRORS: Final = {
     "unknown-weight": LogCause(
+        confidence=Confidence.LIKELY,
         pattern=r"^KeyError: [\"'](?P<name>[^\"']{1,300})[\"']"
         r"|[Tt]here is no module or parameter named '(?P<other>[^']+)'"
         r"|(?:Unexpected|Missing) key\(s\) in state_dict: \"?(?P<first>[\w.]+)"
@@ -107,6 +108,7 @@ ERRORS: Final = {
         looks="a shape error below `eagle_worker`, with `--speculative-draft-model-path`",
     ),
     "weights-do-not-fit-config": LogCause(
+        confidence=Confidence.LIKELY,
         pattern=rf"^[\w.]*Error: .*(?:{_SHAPES})"
         r"|^\s+assert .*\.(?:shape|size\(\)) == loaded_weight\.(?:shape|size\(\))"
         r"|^[\w.]*Error: Attempted to load weight \(",
