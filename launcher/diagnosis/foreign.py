@@ -83,7 +83,7 @@ def diagnose_output(
     cause = find_cause(end, engine.causes)
     if cause is None and exit_code is None and _went_on(end, signs):
         return _no_failure(end, signs)
-    found = _unknown(end, engine) if cause is None else _known(cause, end)
+    found = _unknown(end, engine) if cause is None else _known(cause, end, signs)
     return Diagnosis(
         found.cause,
         found.confidence,
@@ -216,8 +216,17 @@ def _no_failure(end: ServerEnd, signs: OutputSigns) -> Diagnosis:
     )
 
 
-def _known(cause: Cause, end: ServerEnd) -> Diagnosis:
-    when = "while it served" if end.served else f"in the phase {end.phase.value!r}"
+def _when(end: ServerEnd, signs: OutputSigns) -> str:
+    """In which part of its life it failed, as a clause: by its phases, else by the traceback."""
+    if end.served:
+        return "while it served"
+    errors = deadly_errors(end.lines, signs) if end.phase is Phase.IMPORTING else ()
+    stage = signs.stage_of(errors[0]) if errors else ""
+    return f"while it {stage}" if stage else f"in the phase {end.phase.value!r}"
+
+
+def _known(cause: Cause, end: ServerEnd, signs: OutputSigns) -> Diagnosis:
+    when = _when(end, signs)
     how = "" if end.returncode is None else f": {describe_exit(end.returncode)}"
     return Diagnosis(
         cause.name,
@@ -231,7 +240,7 @@ def _known(cause: Cause, end: ServerEnd) -> Diagnosis:
 
 def _unknown(end: ServerEnd, engine: Engine) -> Diagnosis:
     words = engines_words(end, engine.causes)
-    when = "while it served" if end.served else f"in the phase {end.phase.value!r}"
+    when = _when(end, engine.causes.signs)
     how = "" if end.returncode is None else f" ({describe_exit(end.returncode)})"
     return Diagnosis(
         UNKNOWN,

@@ -117,7 +117,7 @@ def _round_proxies(host: str, given: str) -> dict[str, str]:
     address, so the start would fail after minutes.
     """
     hosts = [entry for part in given.split(",") if (entry := part.strip())]
-    own = [*_LOOPBACK, *([] if host in {"0.0.0.0", "::"} else [host])]  # noqa: S104  # compared
+    own = [*_LOOPBACK, host]
     value = ",".join(dict.fromkeys((*hosts, *own)))
     # Libraries differ in which spelling they read first.
     return {"NO_PROXY": value, "no_proxy": value}

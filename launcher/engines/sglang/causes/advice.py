@@ -65,6 +65,11 @@ _LIBRARIES: Final = tuple(
     for name, pattern, way in (
         ("DeepGEMM", r"deep_?gemm", "set SGLANG_ENABLE_JIT_DEEPGEMM=0"),
         ("DeepEP", r"deep_?ep\b", "use `-- --moe-a2a-backend none`"),
+        (
+            "Triton's fused MoE kernels",
+            r"fused_moe_triton",
+            "use another `-- --moe-runner-backend`",
+        ),
         ("xgrammar", r"xgrammar|apply_token_bitmask", "use `-- --grammar-backend llguidance`"),
         ("FlashInfer", r"flashinfer", _TRITON_ATTENTION),
         ("FlashAttention", r"flash_?attn|flashattention|\bfa3\b|/fmha", _TRITON_ATTENTION),
@@ -92,7 +97,7 @@ def said(sign: ErrorSign) -> str:
     """What the exception says; of a bare assertion, what it asserts."""
     error = sign.error
     if error.text:
-        return quote(error.text)
+        return quote(without_boilerplate(error.text))
     code = error.frames[-1].code if error.frames else ""
     return f"the check `{quote(code)}` failed" if code else error.short_kind
 

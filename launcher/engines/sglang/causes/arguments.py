@@ -21,6 +21,7 @@ from launcher.engines.sglang.causes.advice import (
     value_of,
     with_values,
     without_boilerplate,
+    written,
 )
 from launcher.engines.sglang.version import VERIFIED_VERSION
 from launcher.text import nearest
@@ -32,6 +33,7 @@ _CHECKS: Final = re.compile(r"(?:/|^)server_args\.py$|/arg_groups/|launch_server
 _DIVISIBLE: Final = re.compile(
     r"(\w+) (?:must be|is not|should be) (?:divisible by|a multiple of) (\w+)"
 )
+_SIZES: Final = {"ep": "expert parallel", "pp": "pipeline parallel", "dp": "data parallel"}
 # Flags that SGLang had once -> what does their work since: the changes of server_args.py.
 _REPLACED: Final = {
     "--enable-ep-moe": "`-- --ep-size`",
@@ -68,7 +70,9 @@ def _context(match: LogMatch) -> str:
 
 def _size_does_not_fit(match: LogMatch) -> str:
     number, block = _number_to_split(match), match["block"]
-    if block:
+    if match["step"]:
+        why = f"the experts' width of {number} is not shared in whole blocks of {match['step']}"
+    elif block:
         width = match["width"]
         why = f"a rank's share is {width} wide, which is no multiple of {block}"
     elif match["experts"]:
@@ -83,7 +87,7 @@ def _size_does_not_fit(match: LogMatch) -> str:
 def _smaller_size(match: LogMatch) -> str:
     """The largest smaller size that fits the number, and the blocks where it has some."""
     size, number = match.config.tp_size, _number_to_split(match)
-    block = int(match["block"] or 1)
+    block = int(match["block"] or match["step"] or 1)
     # Those that divide the present size divide the model's heads as well; then powers of two.
     sizes = [one for one in range(size - 1, 1, -1) if size % one == 0]
     sizes += [one for one in range(size - 1, 1, -1) if one & (one - 1) == 0]
@@ -110,6 +114,8 @@ def _fits(number: int, block: int, size: int) -> bool:
 
 
 def _splits_experts(match: LogMatch) -> bool:
+    if match["step"]:
+        return True
     if not match["block"]:
         return False
     return match.came_through("moe") or "gate's and up's" in match.text or "down's" in match.text
@@ -119,7 +125,7 @@ def _number_to_split(match: LogMatch) -> int:
     """What the ranks would share evenly, or 0 where SGLang does not say it."""
     if match["block"]:
         return int(match["width"]) * match.config.tp_size
-    return int(match["number"] or match["experts"] or 0)
+    return int(match["whole"] or match["number"] or match["experts"] or 0)
 
 
 def _unknown_choice(match: LogMatch) -> str:
@@ -134,9 +140,22 @@ def _no_template(match: LogMatch) -> str:
     return f"The chat template {PurePath(match['file']).name} is neither a file nor a known name."
 
 
+def _correct(match: LogMatch) -> str:
+    flag = match["flag"] or match["ambiguous"]
+    if flag in _REPLACED:
+        return f"Write {_REPLACED[flag]} instead, which does its work now, or leave it out."
+    return (
+        f"Correct {flag or 'what that line names'}, or leave it out; `sglang serve --help` shows "
+        "what each option takes."
+    )
+
+
 def _leave_out(match: LogMatch) -> str:
     """The nearest known flag for each, or that the server's version is older than the flag."""
     flags = re.findall(r"--[a-z][\w-]*", match["arguments"])
+    hyphened = next((flag for flag in flags if "_" in flag), "").replace("_", "-")
+    if hyphened in flag_table().names:
+        return f"Write {hyphened}, with hyphens."
     known = [flag for flag in flags if flag in flag_table().names]
     if known:
         return (
@@ -168,7 +187,7 @@ def _change_arguments(sign: ErrorSign) -> str:
     change = f"{_how_to_change(text, flags)} {_flags(sign, text, flags)}"
     if advice and advice.rstrip(". ") != quote(sign.error.text):
         return f"{change}; SGLang advises: {advice.rstrip('.; ')}.{unknown_flags(advice)}"
-    number = _multiple(sign, text)
+    number = _multiple(sign, text) or _alternatives(text)
     return f"{change}{number}.{unknown_flags(text)}"
 
 
@@ -182,12 +201,23 @@ def _multiple(sign: ErrorSign, text: str) -> str:
     return f", such as {-(-number // step) * step} for the first" if number and step > 1 else ""
 
 
+def _alternatives(text: str) -> str:
+    """The clause that names the values which a refusal lists, the first few."""
+    found = re.search(
+        r"(?:one of|only|Available \w+:|Valid \w+:|choose from) ?[\[(](?P<values>[^\])]+)", text
+    )
+    values = re.findall(r"[\w.-]+", found["values"]) if found else []
+    return f", to one of {', '.join(values[:4])}" if len(values) > 1 else ""
+
+
 def _how_to_change(text: str, flags: tuple[str, ...]) -> str:
     """The verb that a refusal asks for, by its words."""
     if re.search(r"exclusive|at the same time|together|incompatible|conflict|cannot be used", text):
         return "Leave out one of" if len(flags) > 1 else "Leave out"
     if re.search(r" is None\b", text):
         return "Give all that belong together, or none:"
+    if _alternatives(text):
+        return "Change"
     if re.search(r"disabled|unset|turned off|== ?\d|=\d", text):
         return "Change"
     if re.search(r"requires?\b|need to specify|must (?:be set|specify)|is required|not set", text):
@@ -208,6 +238,21 @@ def _flags(sign: ErrorSign, text: str, flags: tuple[str, ...]) -> str:
             "--speculative-num-draft-tokens",
         )
     return with_values(sign.config, flags)
+
+
+def _other_size(match: LogMatch) -> str:
+    flag = f"--{match['size']}-size"
+    value = value_of(match.config, flag)
+    given = f" {value}" if value else ""
+    return f"The {_SIZES[match['size']]} size{given} does not divide what it has to share."
+
+
+def _divide_evenly(match: LogMatch) -> str:
+    flag = f"--{match['size']}-size"
+    return (
+        f"Choose another {written(flag)}, one that divides it (its name stands in the check; the "
+        "number in the model's config.json), as a rule a power of two; or leave it out."
+    )
 
 
 ERRORS: Final = {
@@ -261,7 +306,8 @@ ERRORS: Final = {
         pattern=r"^[\w.]*Error: (?:(?P<number>\d+) is not divisible by \d+"
         r"|[\w' ]*?(?:size_[nk]|_size(?:_per_partition)?|_size of [\w' ]{1,40}) ?= ?"
         r"(?P<width>\d+) is not (?:divisible by|a multiple of) [\w ]{1,60}= ?(?P<block>\d+)"
-        r"|Tensor parallel size \d+ is greater than the number of experts (?P<experts>\d+))"
+        r"|Tensor parallel size \d+ is greater than the number of experts (?P<experts>\d+)"
+        r"|.*\(\w+=(?P<whole>\d+) / \w*tp_size=\d+\) % \w+=(?P<step>\d+) == 0)"
         r"|^\s+assert .*heads % (?:attn_)?tp_size == 0",
         sample="AssertionError: 1408 is not divisible by 3\n"
         "ValueError: Weight output_partition_size = 704 is not divisible by weight quantization "
@@ -270,6 +316,14 @@ ERRORS: Final = {
         summary=_size_does_not_fit,
         action=_smaller_size,
         remedy="**Lower** `--tp-size`.",
+    ),
+    "parallel-size": LogCause(
+        pattern=r"^\s+assert [\w.\[\]() ]{1,80}? % (?:self\.)?(?:\w+_)?(?P<size>ep|pp|dp)_size\w* == "
+        r"0",
+        sample="    assert self._num_global_routed % storage_ep_size == 0",
+        summary=_other_size,
+        action=_divide_evenly,
+        remedy="Choose a size that divides what is shared, or leave the option out.",
     ),
     "unknown-choice": LogCause(
         pattern=r"error: argument (?P<flag>--[\w-]+)[\w/-]*: invalid choice: (?P<value>\S+)"
@@ -287,17 +341,14 @@ ERRORS: Final = {
     ),
     "argument-malformed": LogCause(
         pattern=r"error: (?P<text>argument (?P<flag>--[\w-]+)[\w/-]*: .+"
-        r"|the following arguments are required: .+|ambiguous option: .+"
+        r"|the following arguments are required: .+|ambiguous option: (?P<ambiguous>--[\w-]+).*"
         r"|one of the arguments .+ is required)",
         sample="launch_server.py: error: argument --tp-size: invalid int value: 'two'\n"
         "launch_server.py: error: the following arguments are required: --model-path",
         summary=lambda match: (
             f"SGLang cannot read its command line: {match['text'].strip().rstrip('.')}."
         ),
-        action=lambda match: (
-            f"Correct {match['flag'] or 'what that line names'}, or leave it out; "
-            "`sglang serve --help` shows what each option takes."
-        ),
+        action=_correct,
         remedy="Correct that option, or leave it out.",
     ),
     "chat-template-missing": LogCause(

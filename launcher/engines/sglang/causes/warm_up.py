@@ -34,13 +34,13 @@ def _answer(match: LogMatch) -> str:
 ERRORS: Final = {
     "warm-up-proxy": LogCause(
         pattern=r"res=<Response \[(?P<status>\d+)\]>"
-        r"|(?P<proxy>ProxyError\(|Cannot connect to proxy|Tunnel connection failed)",
+        r"|(?P<proxy>Missing dependencies for SOCKS|ProxyError\(|Cannot connect to proxy|Tunnel connection failed)",
         applies=_by_proxy,
         sample="Traceback (most recent call last):\n"
         '  File "sglang/srt/entrypoints/http_server.py", line 77, in _execute_server_warmup\n'
         "AssertionError: res=<Response [503]>, res.text='no route'",
         summary=_answer,
-        action="Set NO_PROXY=127.0.0.1,localhost (and the server's own --host), or unset "
+        action="Set NO_PROXY=127.0.0.1,localhost,0.0.0.0 (and the server's own --host), or unset "
         "http_proxy, https_proxy and all_proxy for the server.",
         looks="`res=<Response [503]>` or `ProxyError` below `_execute_server_warmup`",
     ),

@@ -154,6 +154,20 @@ ERRORS: Final = {
         action="`modprobe nvidia_uvm` (after a suspend: unload it first), see `dmesg`, or reboot; "
         "in a container, start it again with all of the devices.",
     ),
+    "mps": LogCause(
+        retry=Retry.ONCE_SERVED,
+        pattern=_numbered(
+            805,
+            "MPS_CONNECTION_FAILED",
+            r"MPS client failed to connect|CUDA_ERROR_MPS_"
+            r"\w+",
+        ),
+        sample="RuntimeError: Unexpected error from cudaGetDeviceCount(). Error 805: MPS client "
+        "failed to connect to the MPS control daemon or the MPS server",
+        summary="CUDA wants to share the GPU through MPS, and its daemon does not answer.",
+        action="Start it as the same user, `nvidia-cuda-mps-control -d`, or do without: unset "
+        "CUDA_MPS_PIPE_DIRECTORY and remove /tmp/nvidia-mps.",
+    ),
     "cuda-forked": LogCause(
         pattern=r"Cannot re-initialize CUDA in forked subprocess",
         sample="RuntimeError: Cannot re-initialize CUDA in forked subprocess.",

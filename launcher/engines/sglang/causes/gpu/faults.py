@@ -110,9 +110,9 @@ ERRORS: Final = {
         sample="RuntimeError: probability tensor contains either `inf`, `nan` or element < 0",
         summary="The model computed probabilities that are no numbers (nan or inf), so nothing "
         "could be sampled.",
-        action="Look for what makes them: `-- --enable-nan-detection` names the request; another "
-        "--dtype (bfloat16 instead of float16), attention backend or quantization, or leaving out "
-        "the grammar or a logit bias, usually ends it.",
+        action="Another --dtype (bfloat16 instead of float16), --kv-cache-dtype auto, another "
+        "attention backend or checkpoint, or leaving out a grammar or a logit bias usually ends "
+        "it; `-- --enable-nan-detection` shows when it happens.",
     ),
     "device-assert": LogCause(
         retry=Retry.ONCE_SERVED,

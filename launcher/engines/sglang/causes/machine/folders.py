@@ -32,7 +32,7 @@ def moved_by(path: str) -> str:
 
 
 def _path(match: LogMatch) -> str:
-    return match["path"] or match["made"] or "a folder"
+    return match["path"] or match["made"] or match["cpp"] or "a folder"
 
 
 def _is_model_file(match: LogMatch) -> bool:
@@ -55,6 +55,8 @@ def _make_writable(match: LogMatch) -> str:
             "Let the user that the server runs as read the model's files (`ls -l` shows their "
             "owner and mode), or run it as their owner."
         )
+    if "Read-only" in match.found[0]:
+        return f"Point {moved_by(path)} at a folder that can be written, or mount one there."
     return (
         "Give that folder to the user that the server runs as (`chown`), or point "
         f"{moved_by(path)} at a folder that it can write."
@@ -66,6 +68,7 @@ ERRORS: Final = {
         pattern=r"(?:\[Errno (?:13|1|30)\] |: )?(?:Permission denied|Read-only file system"
         r"|Operation not permitted): '(?P<path>/[^']{1,300})'"
         r"|cannot create directory .(?P<made>/[^\u2019']{1,300}).: (?:Permission|Read-only)"
+        r"|(?:cannot create|filesystem error).{0,80}Permission denied \[(?P<cpp>/[^\]]{1,300})\]"
         r"|Permission denied \(os error 13\)",
         sample="PermissionError: [Errno 13] Permission denied: '/home/app/.triton'\n"
         "OSError: [Errno 30] Read-only file system: '/root/.cache/flashinfer'",
@@ -73,6 +76,18 @@ ERRORS: Final = {
         action=_make_writable,
         remedy="Give the folder to the server's user, or move it with HOME or the cache's own "
         "variable.",
+    ),
+    "folder-noexec": LogCause(
+        pattern=r"(?P<path>/\S{1,300}): failed to map segment from shared object",
+        sample="ImportError: /scratch/triton/4WQ2/cuda_utils.so: failed to map segment from shared "
+        "object",
+        summary="A compiled kernel cannot be loaded from {path}: its file system does not allow "
+        "programs to run (noexec).",
+        action=lambda match: (
+            f"Point {moved_by(match['path'])} at a folder on a file system without noexec, or mount "
+            "that one again without it."
+        ),
+        remedy="Move that cache to a file system that is not mounted noexec.",
     ),
     "user-without-name": LogCause(
         pattern=r"getpwuid\(\): uid not found: (?P<uid>\d+)|No username set in the environment",

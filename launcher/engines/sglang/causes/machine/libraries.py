@@ -144,7 +144,7 @@ def _package_of(match: LogMatch) -> str:
     path = _file(match)
     found = re.search(r"(?:site|dist)-packages/([\w-]+)", path)
     name = found[1] if found else path.rpartition("/")[2].partition(".")[0]
-    return name or "A package"
+    return "sgl_kernel" if name == "common_ops" else name or "A package"
 
 
 def _is_driver_symbol(match: LogMatch) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from launcher.engines.causes import Confidence, LogCause, LogMatch
-from launcher.engines.sglang.causes.advice import in_argument_check, quoted_advice
+from launcher.engines.sglang.causes.advice import in_argument_check, quote, quoted_advice
 from launcher.engines.sglang.prerequisites import option_of
 
 
@@ -34,7 +34,7 @@ def _what_failed(match: LogMatch) -> str:
 
 
 def _mismatch(match: LogMatch) -> str:
-    text = match.found[0].partition(": ")[2] or match.found[0]
+    text = quote(match.text) if match.error else match.found[0].partition(": ")[2]
     return f"The versions of two packages exclude each other: {text.strip().rstrip('.')}."
 
 
@@ -44,6 +44,23 @@ def _package_to_align(match: LogMatch) -> str:
         return (
             f"Install {match['one']} in the version of {match['other']}, {match['wanted']}: "
             f"`uv pip install '{match['one']}=={match['wanted']}'`."
+        )
+    if "umpy" in match.found[0] or "NumPy" in match.found[0]:
+        newer = match["built"] and int(match["built"]) > int(match["here"])
+        wanted = "numpy>=2" if newer else "numpy<2"
+        return (
+            f"Install `uv pip install '{wanted}'`, or the package that complains in a version built "
+            "for the numpy that is here."
+        )
+    if match["gencode"]:
+        return (
+            f"Install the newer one: `uv pip install 'protobuf>={match['gencode']}'` (`uv pip "
+            "check` shows what held it down)."
+        )
+    if match["cuda"]:
+        return (
+            "Take the build of that package for the CUDA of the installed torch, or torch and "
+            f"SGLang for CUDA {match['cuda']}; or leave out the option that needs the package."
         )
     if match["spec"]:
         return (
@@ -89,7 +106,10 @@ ERRORS: Final = {
         r"|requires (?:at least |the )?(?P<package>[\w-]+) ?(?:version )?[<>=~!]+ ?v?\d"
         r"|cannot import name '\w+' from (?:partially initialized module )?'(?P<module>[\w.]+)'"
         r"|No package metadata was found for (?P<absent>\S+)"
-        r"|numpy\.\w+ size changed|compiled using NumPy 1)",
+        r"|requires CUDA (?P<cuda>[\d.]+), but (?:PyTorch|torch) (?:uses|has|was built)"
+        r"|gencode (?P<gencode>[\d.]+) runtime (?P<runtime>[\d.]*\d)"
+        r"|numpy\.\w+ size changed(?:.*Expected (?P<built>\d+) from C header, got (?P<here>\d+))?"
+        r"|compiled using NumPy 1)",
         applies=_imported_where,
         sample="RuntimeError: flashinfer-cubin version (0.7.1) does not match flashinfer version "
         "(0.7.3).\n"

@@ -14,6 +14,7 @@ from launcher.engines.phases import Phase
 _QUANTIZED: Final = re.compile(r"scale|zero|qweight|g_idx|input_global|amax|packed")
 _ADAPTER: Final = re.compile(r"^base_model\.|base_layer|lora_[AB]\b|lora_embedding")
 _LOADING: Final = ("load_weights", "load_model", "weight_loader", "_load_w")
+_RAISED: Final = r"^[\w.]*(?:Error|Exception): "
 _SHAPES: Final = (
     r"size mismatch|must match the (?:existing )?size|mat1 and mat2 shapes cannot be multiplied"
     r"|is invalid for input of size|shape mismatch|[Ee]xpected .*(?:shape|size|dim)"
@@ -32,12 +33,18 @@ def _in_loading(match: LogMatch) -> bool:
 
 
 def _name(match: LogMatch) -> str:
-    return match["name"] or match["other"] or match["first"]
+    groups = ("name", "other", "first", "second", "absent")
+    return next((match[group] for group in groups if match[group]), "")
 
 
 def _unknown_weight(match: LogMatch) -> str:
     name = _name(match)
     kind = ", one of its quantization" if _QUANTIZED.search(name) else ""
+    if _in_draft(match):
+        return (
+            f"The draft model{_draft_name(match)} is loaded as another class than it was made for: "
+            f"that class does not know the weight {name}."
+        )
     if _ADAPTER.search(name):
         return (
             f"{match.config.model_path} holds a LoRA adapter that was not merged into its base "
@@ -50,6 +57,11 @@ def _unknown_weight(match: LogMatch) -> str:
 
 
 def _another_checkpoint(match: LogMatch) -> str:
+    if _in_draft(match):
+        return (
+            "Look at `architectures` in the draft's config.json (LlamaForCausalLMEagle3 for EAGLE3 "
+            "drafts), take the draft that was made for this target, or --no-speculation."
+        )
     if _ADAPTER.search(_name(match)):
         return (
             "Merge the adapter into its base model before it is saved (PEFT: merge_and_unload), or "
@@ -68,12 +80,19 @@ def _another_checkpoint(match: LogMatch) -> str:
 
 def _is_weight(match: LogMatch) -> bool:
     loads = any("load_weight" in function for _, function in match.frames())
-    return loads or bool(match["other"] or match["first"])
+    return loads or bool(match["other"] or match["first"] or match["absent"])
 
 
 def _in_draft(match: LogMatch) -> bool:
     # The process may be called a draft worker and load the target: the frames decide.
-    return match.came_through("eagle") or match.end.phase is Phase.DRAFT_WEIGHTS
+    return match.came_through_path("/speculative/") or (
+        match.end.phase is Phase.DRAFT_WEIGHTS and not match.end.served
+    )
+
+
+def _draft_name(match: LogMatch) -> str:
+    path = match.config.speculative_draft_model_path
+    return f" {path}" if path else ""
 
 
 ERRORS: Final = {
@@ -81,6 +100,7 @@ ERRORS: Final = {
         confidence=Confidence.LIKELY,
         pattern=r"^KeyError: [\"'](?P<name>[^\"']{1,300})[\"']"
         r"|[Tt]here is no module or parameter named '(?P<other>[^']+)'"
+        r"|Parameter (?P<absent>[\w.]+) not found in (?:the )?model"
         r"|(?:Unexpected|Missing) key\(s\) in state_dict: \"?(?P<first>[\w.]+)"
         r"|weights were not initialized from checkpoint: \{?'?(?P<second>[\w.]+)",
         applies=lambda match: not match.end.served and (_is_weight(match) or bool(match["second"])),
@@ -94,22 +114,20 @@ ERRORS: Final = {
     ),
     "draft-does-not-fit": LogCause(
         confidence=Confidence.LIKELY,
-        pattern=rf"^[\w.]*Error: .*(?:{_SHAPES})"
+        pattern=rf"{_RAISED}.*(?:{_SHAPES})"
         r"|^\s+assert .*\.(?:shape|size\(\)) == loaded_weight\.(?:shape|size\(\))",
-        applies=lambda match: (
-            _in_draft(match) and match.config.speculative_draft_model_path is not None
-        ),
+        applies=_in_draft,
         summary=lambda match: (
-            f"The draft model {match.config.speculative_draft_model_path} does not fit the target: "
+            f"The draft model{_draft_name(match)} does not fit the target, or not the algorithm: "
             "their sizes differ."
         ),
         action="Take the draft model that was made for just this target "
         "(--speculative-draft-model-path), or serve without, --no-speculation.",
-        looks="a shape error below `eagle_worker`, with `--speculative-draft-model-path`",
+        looks="a shape error below `speculative/`",
     ),
     "weights-do-not-fit-config": LogCause(
         confidence=Confidence.LIKELY,
-        pattern=rf"^[\w.]*Error: .*(?:{_SHAPES})"
+        pattern=rf"{_RAISED}.*(?:{_SHAPES})"
         r"|^\s+assert .*\.(?:shape|size\(\)) == loaded_weight\.(?:shape|size\(\))"
         r"|^[\w.]*Error: Attempted to load weight \(",
         applies=lambda match: not match.end.served and _in_loading(match),
@@ -122,7 +140,7 @@ ERRORS: Final = {
     "shapes-in-forward": LogCause(
         retry=Retry.ONCE_SERVED,
         confidence=Confidence.LIKELY,
-        pattern=rf"^[\w.]*Error: .*(?:{_SHAPES})",
+        pattern=rf"{_RAISED}.*(?:{_SHAPES})",
         applies=lambda match: any(match.frames()),
         sample="Traceback (most recent call last):\n"
         '  File "sglang/srt/models/some_moe.py", line 77, in forward\n'
