@@ -33,6 +33,23 @@ _CHECKS: Final = re.compile(r"(?:/|^)server_args\.py$|/arg_groups/|launch_server
 _DIVISIBLE: Final = re.compile(
     r"(\w+) (?:must be|is not|should be) (?:divisible by|a multiple of) (\w+)"
 )
+_LISTED: Final = re.compile(
+    r"(?:one of|only|Available \w+:|Valid \w+:|choose from) ?[\[(](?P<values>[^\])]+)"
+)
+# What a refusal says -> what to do with the flags that it names; the first that fits.
+_VERBS: Final = (
+    (
+        r"exclusive|at the same time|together|incompatible|conflict|cannot be used",
+        "Leave out",
+    ),
+    (r" is None\b", "Give all that belong together, or none:"),
+    (r"disabled|unset|turned off|== ?\d|=\d", "Change"),
+    (
+        r"requires?\b|need to specify|must (?:be set|specify)|is required|not set",
+        "Give what it requires:",
+    ),
+    (r"only (?:supported|allowed|available|works|valid)|not supported", "Leave out, or change,"),
+)
 _SIZES: Final = {"ep": "expert parallel", "pp": "pipeline parallel", "dp": "data parallel"}
 # Flags that SGLang had once -> what does their work since: the changes of server_args.py.
 _REPLACED: Final = {
@@ -203,28 +220,17 @@ def _multiple(sign: ErrorSign, text: str) -> str:
 
 def _alternatives(text: str) -> str:
     """The clause that names the values which a refusal lists, the first few."""
-    found = re.search(
-        r"(?:one of|only|Available \w+:|Valid \w+:|choose from) ?[\[(](?P<values>[^\])]+)", text
-    )
+    found = _LISTED.search(text)
     values = re.findall(r"[\w.-]+", found["values"]) if found else []
     return f", to one of {', '.join(values[:4])}" if len(values) > 1 else ""
 
 
 def _how_to_change(text: str, flags: tuple[str, ...]) -> str:
     """The verb that a refusal asks for, by its words."""
-    if re.search(r"exclusive|at the same time|together|incompatible|conflict|cannot be used", text):
-        return "Leave out one of" if len(flags) > 1 else "Leave out"
-    if re.search(r" is None\b", text):
-        return "Give all that belong together, or none:"
     if _alternatives(text):
         return "Change"
-    if re.search(r"disabled|unset|turned off|== ?\d|=\d", text):
-        return "Change"
-    if re.search(r"requires?\b|need to specify|must (?:be set|specify)|is required|not set", text):
-        return "Give what it requires:"
-    if re.search(r"only (?:supported|allowed|available|works|valid)|not supported", text):
-        return "Leave out, or change,"
-    return "Change"
+    verb = next((verb for pattern, verb in _VERBS if re.search(pattern, text)), "Change")
+    return f"{verb} one of" if verb == "Leave out" and len(flags) > 1 else verb
 
 
 def _flags(sign: ErrorSign, text: str, flags: tuple[str, ...]) -> str:
@@ -318,8 +324,8 @@ ERRORS: Final = {
         remedy="**Lower** `--tp-size`.",
     ),
     "parallel-size": LogCause(
-        pattern=r"^\s+assert [\w.\[\]() ]{1,80}? % (?:self\.)?(?:\w+_)?(?P<size>ep|pp|dp)_size\w* == "
-        r"0",
+        pattern=r"^\s+assert [\w.\[\]() ]{1,80}? % (?:self\.)?(?:\w+_)?(?P<size>ep|pp|dp)"
+        r"_size\w* == 0",
         sample="    assert self._num_global_routed % storage_ep_size == 0",
         summary=_other_size,
         action=_divide_evenly,

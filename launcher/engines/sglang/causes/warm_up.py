@@ -34,7 +34,8 @@ def _answer(match: LogMatch) -> str:
 ERRORS: Final = {
     "warm-up-proxy": LogCause(
         pattern=r"res=<Response \[(?P<status>\d+)\]>"
-        r"|(?P<proxy>Missing dependencies for SOCKS|ProxyError\(|Cannot connect to proxy|Tunnel connection failed)",
+        r"|(?P<proxy>Missing dependencies for SOCKS|ProxyError\(|Cannot connect to proxy"
+        r"|Tunnel connection failed)",
         applies=_by_proxy,
         sample="Traceback (most recent call last):\n"
         '  File "sglang/srt/entrypoints/http_server.py", line 77, in _execute_server_warmup\n'

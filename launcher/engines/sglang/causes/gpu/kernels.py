@@ -92,7 +92,7 @@ ERRORS: Final = {
     "quantization-needs-newer-gpu": LogCause(
         pattern=r"The quantization method (?P<method>\S+) is not supported for the current GPU\. "
         r"Minimum capability: (?P<least>\d+)\. Current capability: (?P<here>\d+)"
-        r"|(?:type )?(?P<type>fp8e4\w+) (?:data type is )?not supported (?:in this arch|on CUDA arch)"
+        r"|(?:type )?(?P<type>fp8e4\w+) (?:data type is )?not supported (?:in this|on CUDA) arch"
         r"|torch\._scaled_mm is only supported on|No implemented fp8\w* for current compute"
         r"|[Ff]loat8_e4m3\w* is (?:only|not) supported",
         sample="ValueError: The quantization method compressed-tensors is not supported for the "

@@ -9,7 +9,7 @@ from launcher.engines.causes import LogCause, LogMatch
 
 # What stands in a path -> the variable that moves that folder.
 _MOVED_BY: Final = (
-    (r"\.triton", "TRITON_CACHE_DIR"),
+    (r"[./]triton", "TRITON_CACHE_DIR"),
     (r"flashinfer", "FLASHINFER_WORKSPACE_BASE"),
     (r"torchinductor", "TORCHINDUCTOR_CACHE_DIR"),
     (r"torch_extensions", "TORCH_EXTENSIONS_DIR"),
@@ -78,14 +78,14 @@ ERRORS: Final = {
         "variable.",
     ),
     "folder-noexec": LogCause(
-        pattern=r"(?P<path>/\S{1,300}): failed to map segment from shared object",
+        pattern=r"(?<!\S)(?P<path>/\S{1,300}): failed to map segment from shared object",
         sample="ImportError: /scratch/triton/4WQ2/cuda_utils.so: failed to map segment from shared "
         "object",
         summary="A compiled kernel cannot be loaded from {path}: its file system does not allow "
         "programs to run (noexec).",
         action=lambda match: (
-            f"Point {moved_by(match['path'])} at a folder on a file system without noexec, or mount "
-            "that one again without it."
+            f"Point {moved_by(match['path'])} at a folder on a file system without noexec, or "
+            "mount that one again without it."
         ),
         remedy="Move that cache to a file system that is not mounted noexec.",
     ),

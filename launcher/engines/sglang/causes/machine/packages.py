@@ -38,19 +38,14 @@ def _mismatch(match: LogMatch) -> str:
     return f"The versions of two packages exclude each other: {text.strip().rstrip('.')}."
 
 
-def _package_to_align(match: LogMatch) -> str:
-    """The change that makes both versions agree, as far as the text names them."""
-    if match["one"] and match["other"]:
-        return (
-            f"Install {match['one']} in the version of {match['other']}, {match['wanted']}: "
-            f"`uv pip install '{match['one']}=={match['wanted']}'`."
-        )
+def _told_by_numbers(match: LogMatch) -> str:
+    """The change for a mismatch whose two numbers say which side is older; '' for others."""
     if "umpy" in match.found[0] or "NumPy" in match.found[0]:
         newer = match["built"] and int(match["built"]) > int(match["here"])
         wanted = "numpy>=2" if newer else "numpy<2"
         return (
-            f"Install `uv pip install '{wanted}'`, or the package that complains in a version built "
-            "for the numpy that is here."
+            f"Install `uv pip install '{wanted}'`, or the package that complains in a version "
+            "built for the numpy that is here."
         )
     if match["gencode"]:
         return (
@@ -62,6 +57,18 @@ def _package_to_align(match: LogMatch) -> str:
             "Take the build of that package for the CUDA of the installed torch, or torch and "
             f"SGLang for CUDA {match['cuda']}; or leave out the option that needs the package."
         )
+    return ""
+
+
+def _package_to_align(match: LogMatch) -> str:
+    """The change that makes both versions agree, as far as the text names them."""
+    if match["one"] and match["other"]:
+        return (
+            f"Install {match['one']} in the version of {match['other']}, {match['wanted']}: "
+            f"`uv pip install '{match['one']}=={match['wanted']}'`."
+        )
+    if told := _told_by_numbers(match):
+        return told
     if match["spec"]:
         return (
             f"Install what is asked for: `uv pip install '{match['spec'].rstrip(',.')}'`; a newer "
