@@ -30,6 +30,17 @@ from launcher.preflight.division import check_division
 from launcher.system.hardware import Gpu, Hardware
 
 CONFIG_NAME: Final = "config.json"
+# Arguments for SGLang after which a rank holds other weights -> values by which nothing changes.
+_CHANGES_WEIGHTS: Final[Mapping[str, frozenset[str]]] = {
+    "--quantization": frozenset({"auto"}),
+    "--cpu-offload-gb": frozenset({"0"}),
+    "--pp-size": frozenset({"1"}),
+    "--pipeline-parallel-size": frozenset({"1"}),
+    "--torchao-config": frozenset(),
+    "--enable-lora": frozenset(),
+    "--lora-paths": frozenset(),
+    "--dwdp-size": frozenset({"1"}),
+}
 _WEIGHT_TYPES: Final[dict[str, WeightType]] = {
     "float32": "float32",
     "float": "float32",
@@ -69,14 +80,39 @@ def plan_config(
     Raises:
         IndivisibleModelError: SGLang does not divide it, or its draft model, among the ranks.
         NoGpuError: there are fewer GPUs than ranks.
-        UnknownShapeError: the draft model's memory cannot be added up.
+        UnknownShapeError: the draft model's memory cannot be added up, or an argument for the
+            engine changes what the weights take.
     """
+    _check_countable(config, found)
     check_division(config, found.name, found.shape)
     device = _device(config, hardware, gpus)
     settings = _settings(config, found)
     if settings.draft is not None:
         check_division(config, "the draft model", settings.draft)
     return plan_memory(found.name, found.shape, device, settings)
+
+
+def _check_countable(config: ServerConfig, found: FoundShape) -> None:
+    """Refuse to plan what an argument behind `--` changes and the formulas do not know.
+
+    Raises:
+        UnknownShapeError: it is one of `_CHANGES_WEIGHTS`, or another quantization than the
+            checkpoint's own.
+    """
+    arguments = config.extra_args
+    for position, argument in enumerate(arguments):
+        flag, equals, attached = argument.partition("=")
+        value = attached if equals else "".join(arguments[position + 1 : position + 2])
+        if flag not in _CHANGES_WEIGHTS or value in _CHANGES_WEIGHTS[flag]:
+            continue
+        if flag == "--quantization" and value == found.shape.quantization:
+            continue
+        raise UnknownShapeError(
+            f"The memory of {found.name} cannot be planned: `-- {flag} {value}` changes what its "
+            "weights take.",
+            action="Leave it out to plan without it; `python -m launcher up` serves it without a "
+            "plan.",
+        )
 
 
 def find_shape(model: str, *, revision: str | None = None) -> FoundShape:

@@ -85,9 +85,11 @@ def _lower_fraction(match: LogMatch) -> str:
 
 
 def _gib(size: str) -> float:
-    """The GiB of '310.81 MiB'; 0 for no text."""
+    """The GiB of '310.81 MiB'; 0 for what is no size."""
     number, _, unit = size.partition(" ")
-    return float(number or 0) / {"KiB": 2.0**20, "MiB": 2.0**10, "GiB": 1.0}.get(unit, 2.0**30)
+    if not re.fullmatch(r"\d{1,9}(?:\.\d{1,9})?", number):
+        return 0.0
+    return float(number) / {"KiB": 2.0**20, "MiB": 2.0**10, "GiB": 1.0}.get(unit, 2.0**30)
 
 
 def _others_gib(match: LogMatch) -> float:
