@@ -60,7 +60,6 @@ QWEN3 = ModelShape(
     dense_width=25600,
     expert_width=25600,
     experts=0,
-    shared_experts=0,
     nextn_layers=0,
     vocabulary=151936,
     max_positions=40960,
