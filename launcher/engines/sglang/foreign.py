@@ -52,6 +52,7 @@ _OPTIONS: Final = (
     "ep_size",
     "hicache_ratio",
     "hicache_size",
+    "load_format",
     "nccl_port",
     "page_size",
     "pp_size",

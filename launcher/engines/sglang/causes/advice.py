@@ -21,6 +21,7 @@ LONGEST_QUOTE_CHARACTERS: Final = 300
 REFUSALS: Final = frozenset(
     {"ValueError", "AssertionError", "NotImplementedError", "RuntimeError", "TypeError"}
 )
+_EQUATION: Final = re.compile(r"(\w+) ==? (\w+) \+ (\d{1,3}), (?:but )?got (\d{1,6}) and (\d{1,6})")
 _FLAG: Final = re.compile(r"(?<![\w-])--[a-z][\w-]*[a-z0-9]")
 # Words of Python that may be fields of SGLang's arguments: tp_size, enable_dp_attention.
 _FIELD: Final = re.compile(r"\b[a-z]+(?:[_-][a-z0-9]+)+\b")
@@ -105,6 +106,16 @@ def said(sign: ErrorSign) -> str:
 def while_doing(sign: ErrorSign) -> str:
     """What the engine was doing, as a clause, or ''."""
     return f" while it {sign.stage}" if sign.stage else ""
+
+
+def solved(text: str) -> str:
+    """The clause that gives both ways to make `A == B + 1, got 8 and 3` true, or ''."""
+    found = _EQUATION.search(text)
+    if found is None:
+        return ""
+    left, right, more, is_left, is_right = found.groups()
+    more, is_left, is_right = int(more), int(is_left), int(is_right)
+    return f": {left} {is_right + more}, or {right} {is_left - more}"
 
 
 def in_argument_check(match: LogMatch) -> bool:

@@ -17,6 +17,7 @@ from launcher.engines.sglang.causes.advice import (
     quote,
     quoted_advice,
     said,
+    solved,
     unknown_flags,
     value_of,
     with_values,
@@ -159,6 +160,10 @@ def _no_template(match: LogMatch) -> str:
 
 def _correct(match: LogMatch) -> str:
     flag = match["flag"] or match["ambiguous"]
+    if "ignored explicit argument" in match["text"]:
+        return f"Write {flag} alone: it takes no value."
+    if re.search(r"expected (?:one|at least one|\d+) argument", match["text"]):
+        return f"Give {flag} its value, right behind it."
     if flag in _REPLACED:
         return f"Write {_REPLACED[flag]} instead, which does its work now, or leave it out."
     return (
@@ -204,7 +209,7 @@ def _change_arguments(sign: ErrorSign) -> str:
     change = f"{_how_to_change(text, flags)} {_flags(sign, text, flags)}"
     if advice and advice.rstrip(". ") != quote(sign.error.text):
         return f"{change}; SGLang advises: {advice.rstrip('.; ')}.{unknown_flags(advice)}"
-    number = _multiple(sign, text) or _alternatives(text)
+    number = _multiple(sign, text) or _alternatives(text) or solved(text)
     return f"{change}{number}.{unknown_flags(text)}"
 
 
@@ -314,6 +319,10 @@ ERRORS: Final = {
         r"(?P<width>\d+) is not (?:divisible by|a multiple of) [\w ]{1,60}= ?(?P<block>\d+)"
         r"|Tensor parallel size \d+ is greater than the number of experts (?P<experts>\d+)"
         r"|.*\(\w+=(?P<whole>\d+) / \w*tp_size=\d+\) % \w+=(?P<step>\d+) == 0)"
+        r"|^[\w.]*Error: .*(?:[Tt]ensor parallel|\btp|world)[\w ]{0,12}size.{0,40}"
+        r"(?:must|does not|should|has to|cannot) (?:evenly )?divide"
+        r"|^[\w.]*Error: .*(?:divisible by|multiple of) (?:the )?(?:[Tt]ensor parallel|tp_size"
+        r"|attn_tp_size)"
         r"|^\s+assert .*heads % (?:attn_)?tp_size == 0",
         sample="AssertionError: 1408 is not divisible by 3\n"
         "ValueError: Weight output_partition_size = 704 is not divisible by weight quantization "

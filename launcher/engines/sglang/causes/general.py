@@ -18,6 +18,7 @@ from launcher.engines.sglang.causes.advice import (
     quote,
     quoted_advice,
     said,
+    solved,
     special_options,
     unknown_flags,
     while_doing,
@@ -135,7 +136,9 @@ def _avoid(sign: ErrorSign) -> str:
     flags = named_flags(sign.error.text)
     special = special_options(sign.config)
     if flags:
-        return f"Leave out, or change, {with_values(sign.config, flags)}."
+        change = solved(sign.error.text)
+        verb = "Change" if change else "Leave out, or change,"
+        return f"{verb} {with_values(sign.config, flags)}{change}."
     what = f"{special}, or whatever asks for it" if special else "whatever asks for it"
     return f"Leave out {what}: an option, a quantization, a model that this version does not know."
 
@@ -230,6 +233,23 @@ GENERAL: Final = {
         ),
         action="Choose another attention backend: `-- --attention-backend flashinfer`, or triton.",
         looks="a refusal below `layers/attention/`",
+    ),
+    "weights-not-loaded": ErrorCause(
+        confidence=_LIKELY,
+        applies=lambda sign: (
+            sign.error.short_kind in {*REFUSALS, "AttributeError", "KeyError", "IndexError"}
+            and any(
+                "load_weight" in frame.function or "weight_loader" in frame.function
+                for frame in sign.error.frames
+            )
+        ),
+        summary=lambda sign: (
+            f"The model's class in this SGLang cannot load this checkpoint's weights: "
+            f"{sign.error.short_kind}, {said(sign)}."
+        ),
+        action="Serve another checkpoint of the model, quantized another way or not at all, or a "
+        "newer SGLang; the same files again do not help.",
+        looks="any exception below `load_weights` or `weight_loader`",
     ),
     "not-supported": ErrorCause(
         confidence=_LIKELY,

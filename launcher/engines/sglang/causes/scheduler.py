@@ -96,8 +96,8 @@ ERRORS: Final = {
         "makes it worse.",
     ),
     "host-cache-memory": LogCause(
-        pattern=r"Not enough host memory available\.(?: Requesting (?P<wanted>[\d.]+) GB but only "
-        r"have (?P<free>[\d.]+) GB)?",
+        pattern=r"cudaHost(?:Register|Alloc) failed|Not enough host memory available\."
+        r"(?: Requesting (?P<wanted>[\d.]+) GB but only have (?P<free>[\d.]+) GB)?",
         sample="ValueError: Not enough host memory available. Requesting 64.00 GB but only have "
         "20.50 GB free. Please reduce the size of the hierarchical cache.",
         summary=_host_cache,

@@ -19,7 +19,8 @@ def _in_warm_up(match: LogMatch) -> bool:
 
 def _by_proxy(match: LogMatch) -> bool:
     if match["proxy"]:
-        return True
+        # A page of HTML is a proxy's answer only where the server asked itself.
+        return "JSONDecodeError" not in match["proxy"] or _in_warm_up(match)
     return _in_warm_up(match) and match["status"] in _OF_PROXIES
 
 
@@ -35,7 +36,7 @@ ERRORS: Final = {
     "warm-up-proxy": LogCause(
         pattern=r"res=<Response \[(?P<status>\d+)\]>"
         r"|(?P<proxy>Missing dependencies for SOCKS|ProxyError\(|Cannot connect to proxy"
-        r"|Tunnel connection failed)",
+        r"|Tunnel connection failed|JSONDecodeError: Expecting value: line 1 column 1)",
         applies=_by_proxy,
         sample="Traceback (most recent call last):\n"
         '  File "sglang/srt/entrypoints/http_server.py", line 77, in _execute_server_warmup\n'

@@ -91,7 +91,9 @@ ERRORS: Final = {
         sample="Call to ibv_reg_mr failed with error Cannot allocate memory",
         summary="NCCL cannot use InfiniBand here.",
         action="Let the server lock memory (`ulimit -l unlimited`, `docker run --ulimit "
-        "memlock=-1`) and see its devices (/dev/infiniband); NCCL_IB_DISABLE=1 goes without.",
+        "memlock=-1`) and see its devices (/dev/infiniband); between machines name the cards and "
+        "the address to use, NCCL_IB_HCA and NCCL_IB_GID_INDEX (3 as a rule for RoCE v2). "
+        "NCCL_IB_DISABLE=1 goes without.",
     ),
     "nccl-versions": LogCause(
         pattern=r"Mismatched NCCL version detected|NCCL version mismatch",
@@ -153,8 +155,9 @@ ERRORS: Final = {
     "deepep": LogCause(
         confidence=Confidence.LIKELY,
         retry=Retry.ONCE_SERVED,
-        pattern=r"DeepEP (?:error|timeout)|[Nn][Vv][Ss][Hh][Mm][Ee][Mm].*(?:fail|error|abort|unabl"
-        r"e)|deep_ep.*(?:timeout|failed)",
+        pattern=r"Peer GPU \d+ is not accessible|building transport map failed|nvshmem\w*:\d+: "
+        r"(?:non-zero|neither)|DeepEP (?:error|timeout)"
+        r"|(?:nvshmem|NVSHMEM).*(?:fail|error|abort|unable)|deep_ep.*(?:timeout|failed)",
         sample="RuntimeError: DeepEP error: timeout (dispatch CPU)",
         summary="DeepEP, which exchanges experts' tokens between GPUs, failed.",
         action="Look at the other ranks' and machines' logs first: one that ended makes it time "

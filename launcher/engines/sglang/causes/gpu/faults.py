@@ -16,10 +16,10 @@ _ILLEGAL_ACCESS: Final = (
     r"illegal memory access was encountered|CUDA_ERROR_ILLEGAL_ADDRESS|cudaErrorIllegalAddress"
 )
 _BAD_ACCESS: Final = (
-    rf"{_ILLEGAL_ACCESS}|CUDA error: misaligned address|CUDA_ERROR_MISALIGNED_ADDRESS"
-    r"|CUDA error: unspecified launch failure|CUDA_ERROR_LAUNCH_FAILED"
-    r"|CUDA error: an illegal instruction|CUDA error: invalid program counter"
-    r"|CUDA_ERROR_ILLEGAL_INSTRUCTION"
+    rf"{_ILLEGAL_ACCESS}|misaligned address|CUDA_ERROR_MISALIGNED_ADDRESS"
+    r"|unspecified launch failure|CUDA_ERROR_LAUNCH_FAILED"
+    r"|an illegal instruction was encountered|invalid program counter"
+    r"|CUDA_ERROR_ILLEGAL_INSTRUCTION|CUBLAS_STATUS_EXECUTION_FAILED"
 )
 
 
@@ -39,6 +39,8 @@ def _library(match: LogMatch) -> tuple[str, str] | None:
 
 def _in_library(match: LogMatch) -> str:
     name, _ = _library(match) or ("a library", "")
+    if "instruction" in match.found[0].lower():
+        return f"A kernel of {name} ran an instruction that this GPU does not have."
     return f"A kernel of {name} touched GPU memory that is not its own."
 
 
@@ -98,7 +100,9 @@ def _look_for_index(match: LogMatch) -> str:
 
 
 def _fault(match: LogMatch) -> str:
-    what = re.sub(r"^.*CUDA error: (?:an )?|^.*CUDA_ERROR_", "", match.found[0])
+    what = re.sub(r"^(?:an )?|^CUDA_ERROR_", "", match.found[0])
+    if what.startswith("CUBLAS"):
+        return "A kernel failed on the GPU; cuBLAS was the first to see it, and seldom to blame."
     return f"A kernel failed on the GPU: {what.replace('_', ' ').lower().strip(' .')}."
 
 

@@ -56,6 +56,26 @@ def _newer_gpu(match: LogMatch) -> str:
     )
 
 
+def _without_feature(match: LogMatch) -> str:
+    if "bf16" in match["feature"]:
+        return "Replace --dtype by float16, or take a GPU of Ampere or newer."
+    if re.search(r"e4m3|e5m2|fp8", match["feature"]):
+        return "Take a checkpoint without FP8 and --kv-cache-dtype auto, or a newer GPU."
+    return "Leave out the backend or quantization that needs it, or take a newer GPU."
+
+
+def _more_shared_memory(match: LogMatch) -> str:
+    if match.came_through_path("attention") or "attention" in match.text:
+        return (
+            "Choose another attention backend, `-- --attention-backend flashinfer`, or serve on a "
+            "GPU with more (H100: 232,448 bytes); it is the chip's own memory, not the GPU's."
+        )
+    return (
+        "Serve on a GPU with more (H100: 232,448 bytes), serve the checkpoint without FP8, or "
+        "point SGLANG_MOE_CONFIG_DIR at a kernel configuration with smaller blocks."
+    )
+
+
 def _not_for_gpu(match: LogMatch) -> str:
     said = " ".join(match.text.split())
     return f"A chosen part does not run on this GPU: {said[:300].rstrip('.')}."
@@ -86,8 +106,9 @@ ERRORS: Final = {
         r"Hardware limit: (?P<limit>\d+)",
         sample="out of resource: shared memory, Required: 147456, Hardware limit: 101376.",
         summary=_kernel_shared_memory,
-        action="Serve on a GPU with more (H100: 232,448 bytes), serve the checkpoint without FP8, "
-        "or point SGLANG_MOE_CONFIG_DIR at a kernel configuration with smaller blocks.",
+        action=_more_shared_memory,
+        remedy="Choose another attention backend, or smaller blocks (SGLANG_MOE_CONFIG_DIR), or a "
+        "GPU with more.",
     ),
     "quantization-needs-newer-gpu": LogCause(
         pattern=r"The quantization method (?P<method>\S+) is not supported for the current GPU\. "
@@ -110,6 +131,16 @@ ERRORS: Final = {
         action="Install torch and sglang-kernel for this GPU's compute capability, or take another "
         "GPU.",
     ),
+    "gpu-lacks-feature": LogCause(
+        pattern=r"Feature '(?P<feature>[^']{1,60})' (?:requires|not supported on) \.target "
+        r"'?(?P<target>sm_\w+)",
+        sample="ptxas /tmp/tmp7z.ptx, line 97; error   : Feature '.bf16' requires .target sm_80 or "
+        "higher",
+        summary="This GPU has no {feature}: a kernel needs {target} or newer.",
+        action=_without_feature,
+        remedy="Take a number format that this GPU has (`--dtype float16` for bf16), or a newer "
+        "GPU.",
+    ),
     "kernel-not-built": LogCause(
         pattern=r"^AttributeError: '_OpNamespace' '(?P<package>\w+)' object has no attribute "
         r"'(?P<kernel>\w+)'|^NameError: name '(?P<name>(?:sgl|sglang|flashinfer|cutlass|deep_gemm|"
@@ -126,6 +157,7 @@ ERRORS: Final = {
     "attention-shape": LogCause(
         pattern=r"[Uu]nsupported head_?dim\w*:? ?(?P<dim>\d+)?"
         r"|[Hh]ead (?:dim(?:ension)?|size) (?P<size>\d+)? ?(?:is )?(?:not supported|unsupported)"
+        r"|FlashInfer Internal Error: Invalid configuration|Invalid configuration ?: NUM_MMA"
         r"|FlashAttention (?:forward )?only supports head dim\w* at most"
         r"|[Uu]nsupported (?:group_?size|page_?size|num_qo_heads)\w*",
         sample="RuntimeError: Error in function 'VariableLengthMergeStates' at "

@@ -73,6 +73,37 @@ def _up(fraction: float) -> float:
     return math.ceil(round(fraction * 100, 6)) / 100
 
 
+def _least_fraction(match: LogMatch) -> float:
+    """Below it the weights leave no KV cache, by the free memory that SGLang logged; 0: unknown.
+
+    Formula: 1 - free after the load / free before it. Source: mem_cache/kv_cache_configurator.py.
+    """
+    before = after = 0.0
+    for line in match.end.lines:
+        found = re.search(r"Load weight (begin|end)\.? .*?avail mem=([\d]+(?:\.\d+)?) GB", line)
+        if found is None:
+            continue
+        if found[1] == "begin":
+            before = before or float(found[2])
+        else:
+            after = float(found[2])
+    return 1 - after / before if before and after else 0.0
+
+
+def _instead_of_lower(match: LogMatch) -> str:
+    """The sentence for graphs without room where the fraction cannot be lowered, or ''."""
+    current, least = _fraction(match), _least_fraction(match)
+    if current is None or not least or current - _LOWER_BY > least + 0.005:
+        return ""
+    prefill = match.came_through("prefill")
+    backend = f"`-- --cuda-graph-backend-{'prefill' if prefill else 'decode'} disabled`"
+    return (
+        f"Leave graphs out, {backend}, or capture {_smaller_graphs(match)}: the fraction cannot be "
+        f"lowered, since the weights alone need {least:.3f}. More GPUs or a checkpoint with fewer "
+        "bits give room."
+    )
+
+
 def _lower_fraction(match: LogMatch) -> str:
     """The clause that makes the static part smaller, by what was missing where that is known."""
     current = _fraction(match)
@@ -252,7 +283,10 @@ ERRORS: Final = {
         applies=_in_graph_capture,
         sample="Exception: Capture cuda graph failed: CUDA out of memory.",
         summary=lambda match: _short_of(match, "while graphs were captured"),
-        action=lambda match: f"{_lower_fraction(match)}, or capture {_smaller_graphs(match)}.",
+        action=lambda match: (
+            _instead_of_lower(match)
+            or f"{_lower_fraction(match)}, or capture {_smaller_graphs(match)}."
+        ),
         looks="`CUDA out of memory` during capture, `Capture cuda graph failed`",
         remedy=f"**Lower** `--mem-fraction-static` or `{_GRAPH_FLAG}`.",
     ),

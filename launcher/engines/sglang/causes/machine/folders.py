@@ -89,6 +89,15 @@ ERRORS: Final = {
         ),
         remedy="Move that cache to a file system that is not mounted noexec.",
     ),
+    "no-file-locks": LogCause(
+        pattern=r"No locks available(?:: '(?P<path>/[^']{1,300})')?|\[Errno 37\]",
+        sample="OSError: [Errno 37] No locks available: '/nfs/hf/hub/.locks/models--org--m/a.lock'",
+        summary=lambda match: (
+            f"The file system of {match['path'] or 'a cache'} gives no locks (NFS without lockd?)."
+        ),
+        action="Point HF_HOME at a local disk, mount the share with locking, or fetch the model "
+        "once and give its folder as --model-path.",
+    ),
     "user-without-name": LogCause(
         pattern=r"getpwuid\(\): uid not found: (?P<uid>\d+)|No username set in the environment",
         sample="KeyError: 'getpwuid(): uid not found: 1000'",

@@ -23,6 +23,11 @@ def _memory_allocation(match: LogMatch) -> str:
 def _more_disk(match: LogMatch) -> str:
     file = match["file"]
     moved = "HF_HUB_CACHE or TMPDIR"
+    if not file and (error := match.error) is not None:
+        # Which cache it was, by the package that wrote.
+        file = next(
+            (frame.path for frame in reversed(error.frames) if moved_by(frame.path) != "HOME"), ""
+        )
     if file and not file.startswith(("/scratch/tmp", "/tmp/tmp")):  # noqa: S108  # in a log
         moved = moved_by(file)
     return f"Free space there (`df -h` and `df -i`), or point {moved} at a larger disk."
@@ -77,7 +82,11 @@ ERRORS: Final = {
         pattern=r"No space left on device(?: \(os error 28\))?(?:: '(?P<file>[^']*)')?"
         r"|Disk quota exceeded",
         sample="OSError: [Errno 28] No space left on device: '/scratch/tmp_yvsdk7m'",
-        summary=lambda match: f"No space is left on the disk of {match['file'] or 'a disk'}.",
+        summary=lambda match: (
+            f"No space is left on the disk of {match['file']}."
+            if match["file"]
+            else "No space is left on a disk."
+        ),
         action=_more_disk,
         remedy="Free space there, or point that cache's variable (HF_HUB_CACHE, TMPDIR) at a "
         "larger disk.",

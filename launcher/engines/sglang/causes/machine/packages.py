@@ -91,6 +91,18 @@ def _imported_where(match: LogMatch) -> bool:
     return not match.end.served and not in_argument_check(match)
 
 
+def _install_least(match: LogMatch) -> str:
+    package = match["package"].replace("_", "-")
+    wanted = f"{package}>={match['least']}"
+    companions = (
+        ", with flashinfer-cubin and flashinfer-jit-cache, where they are installed, in the same "
+        "version"
+        if package.startswith("flashinfer")
+        else ""
+    )
+    return f"Install it: `uv pip install '{wanted}'`{companions}."
+
+
 ERRORS: Final = {
     "package-too-old": LogCause(
         broken_engine=True,
@@ -99,10 +111,8 @@ ERRORS: Final = {
         sample="Exception: sglang-kernel is installed with version 0.3.21, which is less than the "
         "minimum required version 0.4.9.",
         summary="The package {package} is too old or missing: {least} is needed.",
-        action=lambda match: (
-            f"Reinstall it: `uv sync --reinstall-package {match['package'].replace('_', '-')}`."
-        ),
-        remedy="Reinstall that package.",
+        action=_install_least,
+        remedy="Install that version, and its companions (flashinfer-cubin) in the same.",
     ),
     "package-versions": LogCause(
         broken_engine=True,

@@ -10,6 +10,7 @@ from typing import Final
 
 from launcher.engines.causes import Confidence, LogCause, LogMatch, Retry
 from launcher.engines.phases import Phase
+from launcher.engines.sglang.causes.advice import sglang_option
 
 _QUANTIZED: Final = re.compile(r"scale|zero|qweight|g_idx|input_global|amax|packed")
 _ADAPTER: Final = re.compile(r"^base_model\.|base_layer|lora_[AB]\b|lora_embedding")
@@ -33,7 +34,7 @@ def _in_loading(match: LogMatch) -> bool:
 
 
 def _name(match: LogMatch) -> str:
-    groups = ("name", "other", "first", "second", "absent")
+    groups = ("name", "other", "first", "second", "absent", "lacking")
     return next((match[group] for group in groups if match[group]), "")
 
 
@@ -62,6 +63,11 @@ def _another_checkpoint(match: LogMatch) -> str:
             "Look at `architectures` in the draft's config.json (LlamaForCausalLMEagle3 for EAGLE3 "
             "drafts), take the draft that was made for this target, or --no-speculation."
         )
+    if sglang_option(match.config, "--load-format") == "sharded_state" or match["lacking"]:
+        return (
+            "Save the shards again with this SGLang and the same options (ranks, quantization), or "
+            "load the original checkpoint, `-- --load-format auto`."
+        )
     if _ADAPTER.search(_name(match)):
         return (
             "Merge the adapter into its base model before it is saved (PEFT: merge_and_unload), or "
@@ -80,7 +86,7 @@ def _another_checkpoint(match: LogMatch) -> str:
 
 def _is_weight(match: LogMatch) -> bool:
     loads = any("load_weight" in function for _, function in match.frames())
-    return loads or bool(match["other"] or match["first"] or match["absent"])
+    return loads or bool(match["other"] or match["first"] or match["absent"] or match["lacking"])
 
 
 def _in_draft(match: LogMatch) -> bool:
@@ -100,6 +106,7 @@ ERRORS: Final = {
         confidence=Confidence.LIKELY,
         pattern=r"^KeyError: [\"'](?P<name>[^\"']{1,300})[\"']"
         r"|[Tt]here is no module or parameter named '(?P<other>[^']+)'"
+        r"|Missing keys \(?'(?P<lacking>[\w.]+)'"
         r"|Parameter (?P<absent>[\w.]+) not found in (?:the )?model"
         r"|(?:Unexpected|Missing) key\(s\) in state_dict: \"?(?P<first>[\w.]+)"
         r"|weights were not initialized from checkpoint: \{?'?(?P<second>[\w.]+)",
