@@ -28,7 +28,7 @@ def _missing_module(match: LogMatch) -> str:
 
 def _what_failed(match: LogMatch) -> str:
     if match["module"]:
-        return f"A Python module is missing: {match['module']}."
+        return f"A Python module is missing: No module named '{match['module']}'."
     what = (match["what"] or f"{match['library']} is missing").strip()
     return f"SGLang cannot be imported: {what.rstrip('.') or 'a library does not load'}."
 
