@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Command, CommandTarget
-from launcher.engines.sglang import foreign, prerequisites, processes, version
+from launcher.engines.sglang import prerequisites, processes, version
+from launcher.engines.sglang.causes import foreign
 from launcher.engines.sglang.causes.table import CAUSES
 from launcher.engines.sglang.command import build_command, check_arguments
 from launcher.engines.sglang.flags import load_flag_table
