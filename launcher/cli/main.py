@@ -36,7 +36,7 @@ LAZY_COMMANDS: Final[Mapping[str, str]] = {
 def cli() -> None:
     """Serve a large language model with SGLang and speculative decoding.
 
-    Exit codes: 2 usage, 10 to 17 configuration, 20 to 30 this machine,
+    Exit codes: 2 usage, 10 to 17 configuration, 20 to 32 this machine,
     39 doctor found something red, 40 to 49 the server, 50 state folder,
     60 to 67 the model hub, 130 interrupted.
     """
