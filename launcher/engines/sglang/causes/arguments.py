@@ -22,7 +22,6 @@ from launcher.engines.sglang.causes.advice import (
     value_of,
     with_values,
     without_boilerplate,
-    written,
 )
 from launcher.engines.sglang.version import VERIFIED_VERSION
 from launcher.text import nearest
@@ -51,7 +50,21 @@ _VERBS: Final = (
     ),
     (r"only (?:supported|allowed|available|works|valid)|not supported", "Leave out, or change,"),
 )
-_SIZES: Final = {"ep": "expert parallel", "pp": "pipeline parallel", "dp": "data parallel"}
+# Options of vLLM -> SGLang's: people come from there.
+_OF_VLLM: Final = {
+    "--max-model-len": "--context-length",
+    "--gpu-memory-utilization": "--mem-fraction-static",
+    "--max-num-seqs": "--max-running-requests",
+    "--max-num-batched-tokens": "`-- --chunked-prefill-size`",
+    "--enforce-eager": "`-- --cuda-graph-backend-decode disabled`",
+    "--enable-prefix-caching": "its radix cache, which is on by itself,",
+    "--no-enable-prefix-caching": "`-- --disable-radix-cache`",
+    "--enable-auto-tool-choice": "--tool-call-parser alone",
+    "--swap-space": "`-- --enable-hierarchical-cache`",
+    "--speculative-config": "--speculative-algorithm and its kin",
+    "--enable-chunked-prefill": "`-- --chunked-prefill-size`",
+    "--enable-expert-parallel": "`-- --ep-size`",
+}
 # Flags that SGLang had once -> what does their work since: the changes of server_args.py.
 _REPLACED: Final = {
     "--enable-ep-moe": "`-- --ep-size`",
@@ -86,71 +99,12 @@ def _context(match: LogMatch) -> str:
     return f"The context length {asked:,} is more than the model's {allowed:,}."
 
 
-def _size_does_not_fit(match: LogMatch) -> str:
-    number, block = _number_to_split(match), match["block"]
-    if match["step"]:
-        why = f"the experts' width of {number} is not shared in whole blocks of {match['step']}"
-    elif block:
-        width = match["width"]
-        why = f"a rank's share is {width} wide, which is no multiple of {block}"
-    elif match["experts"]:
-        why = f"the model has {number} experts"
-    elif number:
-        why = f"{number} is not a multiple of it"
-    else:
-        why = "it does not divide the model's heads"
-    return f"The tensor parallel size {match.config.tp_size} does not fit the model: {why}."
-
-
-def _smaller_size(match: LogMatch) -> str:
-    """The largest smaller size that fits the number, and the blocks where it has some."""
-    size, number = match.config.tp_size, _number_to_split(match)
-    block = int(match["block"] or match["step"] or 1)
-    # Those that divide the present size divide the model's heads as well; then powers of two.
-    sizes = [one for one in range(size - 1, 1, -1) if size % one == 0]
-    sizes += [one for one in range(size - 1, 1, -1) if one & (one - 1) == 0]
-    smaller = next((one for one in (*sizes, 1) if _fits(number, block, one)), None)
-    if smaller is None:
-        return (
-            "No smaller --tp-size fits either: serve a checkpoint with another quantization, or "
-            "without."
-        )
-    experts = (
-        ""
-        if not _splits_experts(match)
-        else (f", or use `-- --ep-size {size}`, which gives each rank whole experts")
-    )
-    layers = f", or split the layers instead, `-- --pp-size {size}`" if smaller == 1 < size else ""
-    return f"Lower --tp-size from {size} to {smaller}{experts or layers}."
-
-
-def _fits(number: int, block: int, size: int) -> bool:
-    """Whether so many ranks share a width evenly, each in whole blocks."""
-    if not number:
-        return size & (size - 1) == 0
-    return number % size == 0 and (number // size) % block == 0
-
-
-def _splits_experts(match: LogMatch) -> bool:
-    if match["step"]:
-        return True
-    if not match["block"]:
-        return False
-    return match.came_through("moe") or "gate's and up's" in match.text or "down's" in match.text
-
-
-def _number_to_split(match: LogMatch) -> int:
-    """What the ranks would share evenly, or 0 where SGLang does not say it."""
-    if match["block"]:
-        return int(match["width"]) * match.config.tp_size
-    return int(match["whole"] or match["number"] or match["experts"] or 0)
-
-
 def _unknown_choice(match: LogMatch) -> str:
     value = match["value"].strip("'")
     choices = re.findall(r"[\w.-]+", match["choices"].replace("choose from", ""))
-    begun = [choice for choice in choices if choice.startswith(value)]
-    near = f" (it takes {' and '.join(map(repr, begun[:3]))})" if begun else nearest(value, choices)
+    # Relatives have the same beginning: 'fp8' is one of fp8_e4m3, 'qwen3' of qwen and qwen25.
+    alike = [one for one in choices if one[:4] == value[:4] or one.startswith(value)]
+    near = f" (near it are {', '.join(map(repr, alike[:4]))})" if alike else nearest(value, choices)
     return f"SGLang does not take {value!r} for {match['flag']}{near}."
 
 
@@ -184,6 +138,9 @@ def _leave_out(match: LogMatch) -> str:
             f"Leave out {known[0]}, which SGLang {VERIFIED_VERSION} has: the one that was started "
             "is of another version; or install that version."
         )
+    theirs = [_OF_VLLM[flag] for flag in flags if flag in _OF_VLLM]
+    if theirs:
+        return f"Those are vLLM's options; SGLang has {', '.join(theirs)} for them."
     instead = next((_REPLACED[flag] for flag in flags if flag in _REPLACED), "")
     if instead:
         return f"Leave it out: newer versions of SGLang have {instead} in its place."
@@ -251,21 +208,6 @@ def _flags(sign: ErrorSign, text: str, flags: tuple[str, ...]) -> str:
     return with_values(sign.config, flags)
 
 
-def _other_size(match: LogMatch) -> str:
-    flag = f"--{match['size']}-size"
-    value = value_of(match.config, flag)
-    given = f" {value}" if value else ""
-    return f"The {_SIZES[match['size']]} size{given} does not divide what it has to share."
-
-
-def _divide_evenly(match: LogMatch) -> str:
-    flag = f"--{match['size']}-size"
-    return (
-        f"Choose another {written(flag)}, one that divides it (its name stands in the check; the "
-        "number in the model's config.json), as a rule a power of two; or leave it out."
-    )
-
-
 ERRORS: Final = {
     "quantization-unknown": LogCause(
         pattern=raised(r"(?:Unknown|Invalid) quantization method: (?P<method>[\w-]+)"),
@@ -301,6 +243,17 @@ ERRORS: Final = {
         action=_supported_dtype,
         remedy="Choose a `--dtype` of those that it lists.",
     ),
+    "draft-context-shorter": LogCause(
+        pattern=raised(
+            r".*Target model's context_length \((?P<asked>\d+)\) is greater than the derived "
+            r"context_length \((?P<allowed>\d+)\)"
+        ),
+        sample="ValueError: Warning: Target model's context_length (131072) is greater than the "
+        "derived context_length (2048).",
+        summary="The draft model takes {allowed} tokens of context, and the target {asked}.",
+        action="Set SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN=1, which lets it draft further than "
+        "it was made for; or take a draft that was made for longer contexts, or --no-speculation.",
+    ),
     "context-too-long": LogCause(
         # Only where it is an error: with an environment variable it is a warning.
         pattern=raised(
@@ -311,34 +264,6 @@ ERRORS: Final = {
         "derived context_length (8192).",
         summary=_context,
         action="Lower --context-length from {asked} to {allowed}, or leave it out.",
-    ),
-    "tensor-parallel-size": LogCause(
-        # layers/quantization/fp8.py, its kernels' tiles (Marlin), distributed/utils.py, models/
-        pattern=r"^[\w.]*Error: (?:(?P<number>\d+) is not divisible by \d+"
-        r"|[\w' ]*?(?:size_[nk]|_size(?:_per_partition)?|_size of [\w' ]{1,40}) ?= ?"
-        r"(?P<width>\d+) is not (?:divisible by|a multiple of) [\w ]{1,60}= ?(?P<block>\d+)"
-        r"|Tensor parallel size \d+ is greater than the number of experts (?P<experts>\d+)"
-        r"|.*\(\w+=(?P<whole>\d+) / \w*tp_size=\d+\) % \w+=(?P<step>\d+) == 0)"
-        r"|^[\w.]*Error: .*(?:[Tt]ensor parallel|\btp|world)[\w ]{0,12}size.{0,40}"
-        r"(?:must|does not|should|has to|cannot) (?:evenly )?divide"
-        r"|^[\w.]*Error: .*(?:divisible by|multiple of) (?:the )?(?:[Tt]ensor parallel|tp_size"
-        r"|attn_tp_size)"
-        r"|^\s+assert .*heads % (?:attn_)?tp_size == 0",
-        sample="AssertionError: 1408 is not divisible by 3\n"
-        "ValueError: Weight output_partition_size = 704 is not divisible by weight quantization "
-        "block_n = 128.\n"
-        "ValueError: Tensor parallel size 2 is greater than the number of experts 1.",
-        summary=_size_does_not_fit,
-        action=_smaller_size,
-        remedy="**Lower** `--tp-size`.",
-    ),
-    "parallel-size": LogCause(
-        pattern=r"^\s+assert [\w.\[\]() ]{1,80}? % (?:self\.)?(?:\w+_)?(?P<size>ep|pp|dp)"
-        r"_size\w* == 0",
-        sample="    assert self._num_global_routed % storage_ep_size == 0",
-        summary=_other_size,
-        action=_divide_evenly,
-        remedy="Choose a size that divides what is shared, or leave the option out.",
     ),
     "unknown-choice": LogCause(
         pattern=r"error: argument (?P<flag>--[\w-]+)[\w/-]*: invalid choice: (?P<value>\S+)"

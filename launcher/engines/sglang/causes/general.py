@@ -143,6 +143,12 @@ def _avoid(sign: ErrorSign) -> str:
     return f"Leave out {what}: an option, a quantization, a model that this version does not know."
 
 
+def _without_caches(sign: ErrorSign) -> str:
+    special = special_options(sign.config)
+    leave = f"leave out {special}" if special else "use `-- --disable-radix-cache`"
+    return f"Start it again; should it return, {leave}, take a newer SGLang, and report it."
+
+
 _LIKELY: Final = Confidence.LIKELY
 GENERAL: Final = {
     "file-missing": ErrorCause(
@@ -180,6 +186,27 @@ GENERAL: Final = {
         action=_follow_advice,
         looks="an exception whose text says what to do",
         remedy="What SGLang, torch or the driver itself advises, quoted.",
+    ),
+    "cache-check-failed": ErrorCause(
+        confidence=_LIKELY,
+        retry=Retry.ALWAYS,
+        applies=lambda sign: (
+            sign.error.short_kind in {"AssertionError", "KeyError", "IndexError"}
+            and bool(sign.error.frames)
+            and "/mem_cache/" in sign.error.frames[-1].path
+            and any("scheduler" in f.path or "schedule_policy" in f.path for f in sign.error.frames)
+            and not any(
+                "__init__" in f.function or "load_model" in f.function
+                for f in sign.error.frames[-2:]
+            )
+        ),
+        summary=lambda sign: (
+            f"SGLang's own books of its KV cache do not add up, a fault of SGLang and not of this "
+            f"machine: {said(sign)}."
+        ),
+        action=_without_caches,
+        looks="an assertion below `mem_cache/` while it serves",
+        remedy="Leave out the hierarchical or the radix cache; start again.",
     ),
     "grammar-failed": ErrorCause(
         confidence=_LIKELY,

@@ -9,7 +9,7 @@ from launcher.engines.sglang.causes import arguments, processes, scheduler, warm
 from launcher.engines.sglang.causes.general import GENERAL
 from launcher.engines.sglang.causes.gpu import collectives, drivers, faults, kernels, memory
 from launcher.engines.sglang.causes.machine import building, folders, host, libraries, packages
-from launcher.engines.sglang.causes.model import files, hub, speculation, weights
+from launcher.engines.sglang.causes.model import files, hub, parallel, speculation, weights
 from launcher.engines.sglang.causes.signs import SIGNS
 
 CAUSES: Final = CauseTable(
@@ -25,6 +25,7 @@ CAUSES: Final = CauseTable(
     | files.ERRORS
     | speculation.ERRORS
     | weights.ERRORS
+    | parallel.ERRORS
     | arguments.ERRORS
     | hub.ERRORS
     | building.ERRORS

@@ -5,6 +5,7 @@ The texts are those of entrypoints/http_server.py, `_execute_server_warmup`, req
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from launcher.engines.causes import Confidence, LogCause, LogMatch, Retry
@@ -22,6 +23,19 @@ def _by_proxy(match: LogMatch) -> bool:
         # A page of HTML is a proxy's answer only where the server asked itself.
         return "JSONDecodeError" not in match["proxy"] or _in_warm_up(match)
     return _in_warm_up(match) and match["status"] in _OF_PROXIES
+
+
+def _reach_it(match: LogMatch) -> str:
+    if re.search(r"Errno 111|refused", match.text):
+        return (
+            "Nothing listened there: look further up why the HTTP server did not come up (its port "
+            "is taken, an exception), and take --host 0.0.0.0 or an address of this machine."
+        )
+    return (
+        "Look first whether the server ended before (further up); else a firewall or a VPN drops "
+        "what goes to that address: take --host 127.0.0.1 or 0.0.0.0, or `-- "
+        "--skip-server-warmup`."
+    )
 
 
 def _answer(match: LogMatch) -> str:
@@ -87,9 +101,8 @@ ERRORS: Final = {
         "requests.exceptions.ConnectionError: HTTPConnectionPool(host='10.8.0.4', port=30000): Max "
         "retries exceeded with url: /model_info",
         summary="SGLang's own warm-up did not reach the server at its own address.",
-        action="Look first whether the server ended before (further up); else a firewall, a VPN or "
-        "a proxy stands in between: take --host 127.0.0.1 or 0.0.0.0, set NO_PROXY, or `-- "
-        "--skip-server-warmup`.",
+        action=_reach_it,
+        remedy="Look whether the server came up at all; take `--host 127.0.0.1` or 0.0.0.0.",
         looks="a connection error below `_execute_server_warmup`",
     ),
     "warm-up-slow": LogCause(

@@ -10,6 +10,7 @@ from typing import Final
 
 from launcher.engines.causes import Confidence, LogCause, LogMatch, Retry
 
+_MANY_COLLECTIVES: Final = 2_000
 _REASON: Final = re.compile(r"\bNCCL WARN (?P<warned>.{1,200})")
 _UNREACHABLE_ACTION: Final = (
     "Name the interface that joins the machines: GLOO_SOCKET_IFNAME and NCCL_SOCKET_IFNAME (`lo` "
@@ -25,8 +26,9 @@ def _collective_timeout(match: LogMatch) -> str:
 
 def _after_timeout(match: LogMatch) -> str:
     look = "Look in the log for the rank that fell behind; with NCCL_DEBUG=INFO it says where."
-    if match.end.served:
-        return look
+    # After many of them the links do work.
+    if match.end.served or int(match["number"] or 0) > _MANY_COLLECTIVES:
+        return f"{look} A GPU's fault shows in `dmesg | grep -i xid`; then start again."
     return (
         "The GPUs may not reach each other: try NCCL_P2P_DISABLE=1, or `-- "
         f"--disable-custom-all-reduce` (an IOMMU or ACS in the way is the usual reason). {look}"
@@ -59,7 +61,8 @@ def _custom_all_reduce(match: LogMatch) -> bool:
 ERRORS: Final = {
     "nccl-timeout": LogCause(
         retry=Retry.ONCE_SERVED,
-        pattern=r"Watchdog caught collective operation timeout: .*?OpType=(?P<operation>\w+)"
+        pattern=r"Watchdog caught collective operation timeout: .*?"
+        r"(?:SeqNum=(?P<number>\d+).*?)?OpType=(?P<operation>\w+)"
         r".*?ran for (?P<milliseconds>\d+) milliseconds",
         sample="[Rank 5] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=9141, "
         "OpType=_ALLGATHER_BASE, Timeout(ms)=600000) ran for 600020 milliseconds",
@@ -134,8 +137,8 @@ ERRORS: Final = {
     ),
     "rendezvous-unreachable": LogCause(
         retry=Retry.ONCE_SERVED,
-        pattern=r"client socket has failed to connect to (?:any network address of )?"
-        r"\(?(?P<address>[\w.:-]+)",
+        pattern=r"client socket has (?:failed to connect to|timed out after \d+ms while trying to "
+        r"connect to) (?:any network address of )?\(?(?P<address>[\w.:-]+)",
         sample="DistNetworkError: The client socket has failed to connect to any network address "
         "of (10.0.0.5, 20000)",
         summary="A rank does not reach the address where the ranks meet, {address}.",

@@ -79,7 +79,8 @@ ERRORS: Final = {
             803,
             "SYSTEM_DRIVER_MISMATCH",
             r"unsupported display driver / cuda driver combination"
-            r"|Driver/library version mismatch|API mismatch: the client has the version",
+            r"|Driver/library version mismatch|NVML/RM version mismatch|LibRmVersionMismatch"
+            r"|API mismatch: the client has the version",
         ),
         sample="RuntimeError: Unexpected error from cudaGetDeviceCount(). Error 803: system has "
         "unsupported display driver / cuda driver combination",

@@ -33,18 +33,26 @@ def _capabilities(match: LogMatch) -> str:
             f"This GPU has no {match['type']} (FP8 with 4 bits of exponent): it needs Ada, Hopper "
             "or newer."
         )
+    if match["scheme"]:
+        return (
+            "The checkpoint's quantization needs compute capability "
+            f"{_dotted(match['scheme'])} and this GPU has {_dotted(match['current'])}."
+        )
     if not match["least"]:
         return "This GPU has no FP8 arithmetic, which the checkpoint or the KV cache asks for."
-    least, here = (
-        f"{int(match[name]) // 10}.{int(match[name]) % 10}" for name in ("least", "here")
-    )
+    least, here = _dotted(match["least"]), _dotted(match["here"])
     return (
         f"Quantization {match['method']} needs compute capability {least} and this GPU has {here}."
     )
 
 
+def _dotted(capability: str) -> str:
+    """The '8.9' of SGLang's 89."""
+    return f"{int(capability) // 10}.{int(capability) % 10}"
+
+
 def _newer_gpu(match: LogMatch) -> str:
-    least = int(match["least"] or _FP8_LEAST_CAPABILITY)
+    least = int(match["least"] or match["scheme"] or _FP8_LEAST_CAPABILITY)
     fp8 = "FP8 needs Ada, Hopper or newer; " if least >= _FP8_LEAST_CAPABILITY else ""
     cache = match.config.kv_cache_dtype or ""
     auto = f"Replace --kv-cache-dtype {cache} by auto; or take" if "fp8" in cache else "Take"
@@ -87,17 +95,32 @@ def _another_backend(match: LogMatch) -> str:
         return "Replace --kv-cache-dtype by fp8_e4m3 (Ada, Hopper and newer) or auto."
     if advice and re.search(r"`?--[a-z]|[A-Z_]{5,}=", advice):
         return f"SGLang itself advises: {advice.rstrip('.')}.{unknown_flags(advice)}"
-    text = f"{match.text} {' '.join(place for place, _ in match.frames())}".lower()
-    if "attention" in text or "mla" in text or "fa3" in text:
-        return "Choose another attention backend: `-- --attention-backend flashinfer` or triton."
-    if "moe" in text:
-        return "Choose another backend for the experts: `-- --moe-runner-backend triton`."
-    if re.search(r"fp8|fp4|gemm|quant|marlin", text):
-        return (
-            "Take a checkpoint in a number format that this GPU has (BF16, or FP8 from Ada and "
-            "Hopper on), or a newer GPU."
-        )
-    return "Leave the option out that asks for it, or take a GPU that has it."
+    frames = " ".join(place for place, _ in match.frames())
+    text = f"{match.text} {frames}".lower()
+    return next(
+        (action for pattern, action in _BACKENDS if re.search(pattern, text)),
+        "Leave the option out that asks for it, or take a GPU that has it.",
+    )
+
+
+_OTHER_FORMAT: Final = (
+    "Take a checkpoint in a number format that this GPU has (BF16, or FP8 from Ada and Hopper on), "
+    "or a newer GPU."
+)
+_VISION: Final = (
+    "Choose another backend for the vision encoder: `-- --mm-attention-backend triton_attn` or "
+    "sdpa."
+)
+# What the text or the frames name -> the backend that may be another.
+_BACKENDS: Final = (
+    (r"vision|multimodal", _VISION),
+    (
+        r"attention|mla|fa3",
+        "Choose another attention backend: `-- --attention-backend flashinfer` or triton.",
+    ),
+    (r"moe", "Choose another backend for the experts: `-- --moe-runner-backend triton`."),
+    (r"fp8|fp4|gemm|quant|marlin", _OTHER_FORMAT),
+)
 
 
 ERRORS: Final = {
@@ -113,6 +136,8 @@ ERRORS: Final = {
     "quantization-needs-newer-gpu": LogCause(
         pattern=r"The quantization method (?P<method>\S+) is not supported for the current GPU\. "
         r"Minimum capability: (?P<least>\d+)\. Current capability: (?P<here>\d+)"
+        r"|[Qq]uantization scheme is not supported.*?capability: (?P<scheme>\d+)\W+"
+        r"Current capability: (?P<current>\d+)"
         r"|(?:type )?(?P<type>fp8e4\w+) (?:data type is )?not supported (?:in this|on CUDA) arch"
         r"|torch\._scaled_mm is only supported on|No implemented fp8\w* for current compute"
         r"|[Ff]loat8_e4m3\w* is (?:only|not) supported",
@@ -130,6 +155,12 @@ ERRORS: Final = {
         summary="The installed kernels were not built for this GPU.",
         action="Install torch and sglang-kernel for this GPU's compute capability, or take another "
         "GPU.",
+    ),
+    "gpu-too-old": LogCause(
+        pattern=r"SGLang only supports (?P<least>sm_?\d+)",
+        sample="RuntimeError: SGLang only supports sm75 and above.",
+        summary="This GPU is older than SGLang supports at all: {least} is the least.",
+        action="Take a newer GPU (Turing, such as T4, or later): no option helps.",
     ),
     "gpu-lacks-feature": LogCause(
         pattern=r"Feature '(?P<feature>[^']{1,60})' (?:requires|not supported on) \.target "

@@ -24,6 +24,8 @@ _LOWER_BY: Final = 0.08
 _ABOVE_MINIMUM: Final = 0.025
 # Above it graphs of SGLang's own sizes may no longer fit: arg_groups/memory_hook.py.
 _TIGHT_FRACTION: Final = 0.92
+# A CUDA context, NCCL and libraries: what a process holds besides PyTorch's own allocations.
+_CONTEXT_GIB: Final = 3.0
 _GRAPH_FLAG: Final = "--cuda-graph-max-bs-decode"
 _SMALL_GRAPH_BATCH: Final = 8
 _USEFUL_TOKENS: Final = 8_192
@@ -123,25 +125,41 @@ def _gib(size: str) -> float:
     return float(number) / {"KiB": 2.0**20, "MiB": 2.0**10, "GiB": 1.0}.get(unit, 2.0**30)
 
 
+def _own_gib(match: LogMatch) -> float:
+    """What the process that ran out holds itself, by the allocator's figures; 0 where unknown.
+
+    torch names its own process in words or, in a container, by its number like any other; then what
+    PyTorch allocated and reserved is the least that is its own.
+    """
+    if own := re.search(r"this process has ([\d.]+ \w+) memory in use", match.text):
+        return _gib(own[1])
+    allocated = re.search(r"([\d.]+ \w+) is allocated by PyTorch", match.text)
+    reserved = re.search(r"([\d.]+ \w+) is reserved by PyTorch but", match.text)
+    if allocated is None:
+        return 0.0
+    return _gib(allocated[1]) + (_gib(reserved[1]) if reserved else 0.0) + _CONTEXT_GIB
+
+
 def _others_gib(match: LogMatch) -> float:
-    """What other processes hold of the GPU, by the allocator's own figures; 0 where unknown."""
-    named = [size for size, _ in _named_processes(match)]
-    own = re.search(r"this process has ([\d.]+ \w+) memory in use", match.text)
-    if own is None or not match["total"]:
-        return max(named, default=0.0)
-    unseen = _gib(match["total"]) - _gib(match["free"]) - _gib(own[1])
-    return max(*named, unseen, 0.0) if named else unseen
+    """What other processes hold of the GPU; 0 where the allocator does not tell."""
+    own = _own_gib(match)
+    if not own or not match["total"]:
+        return 0.0
+    return max(0.0, _gib(match["total"]) - _gib(match["free"]) - own)
 
 
 def _named_processes(match: LogMatch) -> list[tuple[float, str]]:
     """The processes that the allocator names, with the GiB of each; the largest first."""
     found = re.findall(r"\b[Pp]rocess (\d+) has ([\d.]+ \w+) memory in use", match.text)
-    return sorted(((_gib(size), pid) for pid, size in found), reverse=True)
+    others = _others_gib(match)
+    named = ((_gib(size), pid) for pid, size in found)
+    # Its own process may be among them: the one that is no other's is left out.
+    return sorted((one for one in named if one[0] <= others + _CONTEXT_GIB), reverse=True)
 
 
 def _is_taken(match: LogMatch) -> bool:
     """Whether others hold so much that the server would have had room without them."""
-    return _others_gib(match) > max(_gib(match["wanted"]), 0.05 * _gib(match["total"]), 0.5)
+    return _others_gib(match) > max(_gib(match["wanted"]), 0.05 * _gib(match["total"]), 1.0)
 
 
 def _taken(match: LogMatch) -> str:
@@ -149,6 +167,17 @@ def _taken(match: LogMatch) -> str:
     who = f"process {named[0][1]} holds" if named else "other processes hold"
     return _short_of(match, "").replace(" : ", ": ").rstrip(".") + (
         f"; {who} {_others_gib(match):.1f} GiB of it."
+    )
+
+
+def _room_for_weights(match: LogMatch) -> str:
+    more = _more_gpus(match)
+    free = "Free that GPU (`nvidia-smi` shows who uses it), "
+    if _own_gib(match):  # and nobody else's is much, or it were another cause
+        free, more = "", f"{more[0].upper()}{more[1:]}"
+    return (
+        f"{free}{more}, or serve a checkpoint with fewer bits: --mem-fraction-static does not help "
+        "here."
     )
 
 
@@ -308,10 +337,7 @@ ERRORS: Final = {
         '  File "model_executor/model_runner.py", line 1312, in load_model\n'
         "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.38 GiB.",
         summary=lambda match: _short_of(match, "while weights were loaded"),
-        action=lambda match: (
-            f"Free that GPU (`nvidia-smi` shows who uses it), {_more_gpus(match)}, or serve a "
-            "checkpoint with fewer bits: --mem-fraction-static does not help here."
-        ),
+        action=_room_for_weights,
         looks="`CUDA out of memory` below `load_model`",
         remedy="Take more GPUs, or fewer bits; `--mem-fraction-static` does not matter.",
     ),

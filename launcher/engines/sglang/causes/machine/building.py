@@ -94,7 +94,7 @@ ERRORS: Final = {
     "kernel-compiler-missing": LogCause(
         pattern=rf"\b(?P<tool>(?:{_TOOLS})(?![\w+])):? (?:was |command )?not found"
         rf"|No such file or directory: '(?:[^']*/)?(?P<program>{_TOOLS})'"
-        r"|Failed to find (?P<language>C(?:\+\+)?) compiler"
+        r"|(?:Failed to find|No working) (?P<language>C(?:\+\+)?) compiler"
         r"|Could not find (?P<misses>nvcc|ninja)|Could not find CUDA installation"
         r"|CUDA_HOME environment variable is not set|Ninja is required to load C\+\+ extensions",
         sample="/bin/sh: 1: /usr/local/cuda/bin/nvcc: not found\n"

@@ -83,7 +83,9 @@ ERRORS: Final = {
         r"|Disk quota exceeded",
         sample="OSError: [Errno 28] No space left on device: '/scratch/tmp_yvsdk7m'",
         summary=lambda match: (
-            f"No space is left on the disk of {match['file']}."
+            "The quota of this user is used up."
+            if "quota" in match.found[0]
+            else f"No space is left on the disk of {match['file']}."
             if match["file"]
             else "No space is left on a disk."
         ),

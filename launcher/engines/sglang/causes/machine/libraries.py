@@ -139,6 +139,22 @@ def _file(match: LogMatch) -> str:
     return found[1] if found else ""
 
 
+def _one_of_a_kind(match: LogMatch) -> str:
+    symbol = match["symbol"].lower().lstrip("_")
+    found = (wheel for name, wheel in _WHEELS.items() if symbol.startswith(name[3:].lower()))
+    wheel = next(found, None)
+    unset = (
+        "Unset LD_LIBRARY_PATH and LD_PRELOAD, which put an older CUDA before the one that torch "
+        "brings, or put the folders site-packages/nvidia/*/lib first"
+    )
+    if wheel is None:
+        return f"{unset}."
+    return (
+        f"Install {wheel} in the version that the installed torch pins (`uv pip check`), and "
+        f"remove a second one of another CUDA. {unset}."
+    )
+
+
 def _package_of(match: LogMatch) -> str:
     """The Python package whose library misses a symbol, by its path."""
     path = _file(match)
@@ -200,8 +216,8 @@ ERRORS: Final = {
             f"{_file(match).rpartition('/')[2]} finds a library of another version: "
             f"{(match['symbol'] or match['needed']).rstrip(',')[:80]} is missing in it."
         ),
-        action="Unset LD_LIBRARY_PATH, which puts an older CUDA before the one that torch brings, "
-        "or put the folders site-packages/nvidia/*/lib first.",
+        action=_one_of_a_kind,
+        remedy="Unset LD_LIBRARY_PATH, or reinstall the library in the version that torch pins.",
     ),
     "c-library-too-old": LogCause(
         pattern=r"version `(?P<needed>(?:GLIBC|GLIBCXX|CXXABI|GCC)_[\d.]+)' not found",

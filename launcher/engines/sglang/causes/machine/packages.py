@@ -34,18 +34,24 @@ def _what_failed(match: LogMatch) -> str:
 
 
 def _mismatch(match: LogMatch) -> str:
-    text = quote(match.text) if match.error else match.found[0].partition(": ")[2]
-    return f"The versions of two packages exclude each other: {text.strip().rstrip('.')}."
+    error = match.error
+    said = quote(match.text) if error and match.index >= error.index else quote(match.found.string)
+    return f"The versions of two packages exclude each other: {said}."
 
 
 def _told_by_numbers(match: LogMatch) -> str:
     """The change for a mismatch whose two numbers say which side is older; '' for others."""
-    if "umpy" in match.found[0] or "NumPy" in match.found[0]:
+    if "numpy" in match.found[0].lower():
         newer = match["built"] and int(match["built"]) > int(match["here"])
         wanted = "numpy>=2" if newer else "numpy<2"
         return (
             f"Install `uv pip install '{wanted}'`, or the package that complains in a version "
             "built for the numpy that is here."
+        )
+    if match["operator"]:
+        return (
+            f"Install {match['operator']} and torch in versions that belong together, from the "
+            "same index, as this SGLang asks for them."
         )
     if match["gencode"]:
         return (
@@ -116,8 +122,11 @@ ERRORS: Final = {
     ),
     "package-versions": LogCause(
         broken_engine=True,
-        pattern=r"^[\w.]*(?:Error|Exception|Conflict|NotFound): .*?(?:"
-        r"(?P<one>[\w.-]+) version \(?[\d.][\w.+]*\)? (?:does not match|is incompatible with) "
+        pattern=r"^A module that was compiled using NumPy 1"
+        r"|numpy\.core\.multiarray failed to import"
+        r"|^[\w.]*(?:Error|Exception|Conflict|NotFound): .*?(?:"
+        r"operator (?P<operator>\w+)::\w+ does not exist"
+        r"|(?P<one>[\w.-]+) version \(?[\d.][\w.+]*\)? (?:does not match|is incompatible with) "
         r"(?P<other>[\w.-]+) version \(?(?P<wanted>[\d.][\w.+]*)\)?"
         r"|(?P<spec>[A-Za-z][\w.-]*(?:\[\w+\])?[<>=!~]=?[\d][\w.,<>=!~*]*)\S* is required"
         r"|requires (?:at least |the )?(?P<package>[\w-]+) ?(?:version )?[<>=~!]+ ?v?\d"

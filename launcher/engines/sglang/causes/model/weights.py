@@ -84,6 +84,17 @@ def _another_checkpoint(match: LogMatch) -> str:
     )
 
 
+def _same_revision(match: LogMatch) -> str:
+    # Two values of 4 bit in a byte, as one long column.
+    if re.search(r"load weight \(torch\.Size\(\[\d+, 1\]\)\)", match.found.string):
+        return (
+            "These weights are packed to 4 bit, as bitsandbytes does: add `-- --quantization "
+            "bitsandbytes --load-format bitsandbytes` where the model's class takes it, or serve "
+            "the unquantized checkpoint."
+        )
+    return "Fetch config.json and the weights from the same revision."
+
+
 def _is_weight(match: LogMatch) -> bool:
     loads = any("load_weight" in function for _, function in match.frames())
     return loads or bool(match["other"] or match["first"] or match["absent"] or match["lacking"])
@@ -142,7 +153,9 @@ ERRORS: Final = {
         "    assert param.shape == loaded_weight.shape",
         summary="The weights of {config.model_path} do not have the shapes that its config.json "
         "says.",
-        action="Fetch config.json and the weights from the same revision.",
+        action=_same_revision,
+        remedy="Fetch config.json and the weights from the same revision; packed weights want "
+        "their `--quantization`.",
     ),
     "shapes-in-forward": LogCause(
         retry=Retry.ONCE_SERVED,
