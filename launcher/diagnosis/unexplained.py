@@ -11,6 +11,7 @@ from launcher.engines.causes import (
     LONGEST_EVIDENCE_CHARACTERS,
     CauseTable,
     ErrorSign,
+    OutputSigns,
     ServerEnd,
     quote_error,
 )
@@ -41,7 +42,9 @@ def engines_words(end: ServerEnd, causes: CauseTable) -> Unexplained:
     errors = deadly_errors(end.lines, causes.signs)
     if errors:
         sign = sign_of(end, errors[0], causes.signs)
-        return Unexplained(_headline(sign), quote_error(errors[0]) + _innermost_line(end, sign))
+        return Unexplained(
+            _headline(sign, causes.signs), quote_error(errors[0]) + _innermost_line(end, sign)
+        )
     for line in reversed(end.lines):
         if _COMPLAINT.search(line) and not causes.signs.harmless.search(line):
             quoted = line.strip()[:LONGEST_EVIDENCE_CHARACTERS]
@@ -49,9 +52,9 @@ def engines_words(end: ServerEnd, causes: CauseTable) -> Unexplained:
     return Unexplained("", ())
 
 
-def _headline(sign: ErrorSign) -> str:
+def _headline(sign: ErrorSign, signs: OutputSigns) -> str:
     error = sign.error
-    said = error.headline[:_LONGEST_HEADLINE_CHARACTERS].rstrip(". ")
+    said = signs.boilerplate.split(error.headline)[0][:_LONGEST_HEADLINE_CHARACTERS].rstrip(". ")
     place = f" in {_short_path(error.frames[-1].path)}" if error.frames else ""
     stage = f" while it {sign.stage}" if sign.stage else ""
     return f"The engine raised {said}{place}{stage}."

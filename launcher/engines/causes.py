@@ -276,6 +276,7 @@ class OutputSigns:
         ends: that the engine ends itself.
         asked: that it ends since it was asked to.
         unhealthy: that it was asked to since it did not answer any more.
+        boilerplate: where a message goes over into what is appended to any of its kind.
         stages: what it does in a file, the first that fits; see `ErrorSign.stage`.
     """
 
@@ -286,6 +287,7 @@ class OutputSigns:
     ends: re.Pattern[str]
     asked: re.Pattern[str]
     unhealthy: re.Pattern[str]
+    boilerplate: re.Pattern[str]
     stages: tuple[tuple[re.Pattern[str], str], ...]
 
     def stage_of(self, error: PythonError) -> str:

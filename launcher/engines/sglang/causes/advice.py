@@ -161,6 +161,7 @@ def quoted_advice(text: str) -> str | None:
         for part in _SENTENCE_END.split(without_boilerplate(text)[:4_000])
         if (sentence := " ".join(part.split()))
         and _ADVISES.search(sentence)
+        and not sentence.startswith("Detected")
         and not _BOILERPLATE.search(sentence)
     ]
     quote = ""

@@ -59,6 +59,7 @@ _OPTIONS: Final = (
     "quantization",
     "schedule_conservativeness",
     "watchdog_timeout",
+    "mm_attention_backend",
     "moe_a2a_backend",
     "disaggregation_mode",
     "enable_hierarchical_cache",

@@ -14,6 +14,7 @@ from typing import Final
 from launcher.engines.causes import Confidence, ErrorCause, ErrorSign, Retry
 from launcher.engines.sglang.causes.advice import (
     REFUSALS,
+    library_of,
     named_flags,
     quote,
     quoted_advice,
@@ -143,6 +144,16 @@ def _avoid(sign: ErrorSign) -> str:
     return f"Leave out {what}: an option, a quantization, a model that this version does not know."
 
 
+def _failed_library(sign: ErrorSign) -> tuple[str, str] | None:
+    frames = sign.error.frames
+    return library_of(frames[-1].path) if frames else None
+
+
+def _without_library(sign: ErrorSign) -> str:
+    _, way = _failed_library(sign) or ("", "leave that library out")
+    return f"{way[0].upper()}{way[1:]}, which goes round that library, or take a newer SGLang."
+
+
 def _without_caches(sign: ErrorSign) -> str:
     special = special_options(sign.config)
     leave = f"leave out {special}" if special else "use `-- --disable-radix-cache`"
@@ -260,6 +271,18 @@ GENERAL: Final = {
         ),
         action="Choose another attention backend: `-- --attention-backend flashinfer`, or triton.",
         looks="a refusal below `layers/attention/`",
+    ),
+    "library-failed": ErrorCause(
+        confidence=_LIKELY,
+        retry=Retry.ONCE_SERVED,
+        applies=lambda sign: _failed_library(sign) is not None,
+        summary=lambda sign: (
+            f"{(_failed_library(sign) or ('A library', ''))[0]} failed{while_doing(sign)}: "
+            f"{said(sign)}."
+        ),
+        action=_without_library,
+        looks="any exception whose innermost frame is DeepGEMM's, FlashInfer's, xgrammar's, …",
+        remedy="Go round that library, by the flag or variable that switches it off.",
     ),
     "weights-not-loaded": ErrorCause(
         confidence=_LIKELY,

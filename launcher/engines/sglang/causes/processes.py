@@ -50,6 +50,17 @@ def _another_internal_port(match: LogMatch) -> str:
     return "Start again: SGLang looks for a free port each time."
 
 
+def _find_ranks(match: LogMatch) -> str:
+    address = sglang_option(match.config, "--dist-init-addr")
+    if address:
+        return (
+            f"See that the server of each machine was started, with the same `-- --dist-init-addr "
+            f"{address}` and its own --node-rank, and that no firewall closes that port; `-- "
+            "--dist-timeout 1800` waits longer."
+        )
+    return "Look for a rank that ended or hangs further up; `-- --dist-timeout 1800` waits longer."
+
+
 def _taken_by(match: LogMatch) -> str:
     """Who holds the port, where SGLang says it."""
     found = re.search(r"process\.name\(\)='(?P<name>[^']+)'", match.found.string)
@@ -201,8 +212,9 @@ ERRORS: Final = {
         r"|wait timeout after \d+ms",
         sample="DistStoreError: Timed out after 9 seconds waiting for clients. 1/2 clients joined.",
         summary="The ranks did not find each other in time.",
-        action="Look for a rank that ended or hangs further up; `-- --dist-timeout 1800` waits "
-        "longer.",
+        action=_find_ranks,
+        remedy="Look for a rank that ended or hangs; start the other machine's server; "
+        "`--dist-timeout 1800` waits longer.",
     ),
     "watchdog-timeout": LogCause(
         retry=Retry.ONCE_SERVED,

@@ -59,5 +59,7 @@ SIGNS: Final = OutputSigns(
     # managers/tokenizer_manager.py, uvicorn
     asked=re.compile(r"(?<!Signal )SIGTERM received\. |Gracefully exiting|^INFO: +Shutting down"),
     unhealthy=re.compile(r"SIGTERM received while health check failed"),
+    # model_executor/: four proposals behind any failure of a capture.
+    boilerplate=re.compile(r"\s*Possible solutions:"),
     stages=tuple((re.compile(pattern), stage) for pattern, stage in _STAGES),
 )

@@ -26,6 +26,11 @@ def _by_proxy(match: LogMatch) -> bool:
 
 
 def _reach_it(match: LogMatch) -> str:
+    if re.search(r"RemoteDisconnected|Connection aborted|reset by peer", match.text):
+        return (
+            "It closed the connection: look further up for the first exception of a scheduler or "
+            "the detokenizer, and in `dmesg -T` for a process that was killed; then start again."
+        )
     if re.search(r"Errno 111|refused", match.text):
         return (
             "Nothing listened there: look further up why the HTTP server did not come up (its port "

@@ -123,10 +123,18 @@ ERRORS: Final = {
         action=_fewer_ranks,
         remedy="**Lower** `--tp-size`, or make more GPUs visible (`CUDA_VISIBLE_DEVICES`).",
     ),
+    "torch-without-cuda": LogCause(
+        broken_engine=True,
+        pattern=r"Torch not compiled with CUDA",
+        sample="AssertionError: Torch not compiled with CUDA enabled",
+        summary="The installed torch is a build without CUDA.",
+        action="Install the torch that SGLang asks for, in its build for CUDA, in place of this "
+        "one; or serve with --device cpu.",
+    ),
     "no-gpu": LogCause(
         # Anchored: SGLang warns in like words and goes on.
         pattern=r"^[\w.]*Error: (?:.*No CUDA GPUs are available|No accelerator \("
-        r"|.*No CUDA devices found|Torch not compiled with CUDA"
+        r"|.*No CUDA devices found"
         r"|0 active drivers \(\[\]\)|.*no CUDA-capable device is detected|.*CUDA_ERROR_NO_DEVICE)",
         sample="RuntimeError: No CUDA GPUs are available\n"
         "RuntimeError: No accelerator (CUDA, XPU, HPU) or platform plugin is available.",

@@ -187,10 +187,22 @@ ERRORS: Final = {
         "else holds memory; if there is enough, the cuBLAS that is loaded is not torch's own "
         "(LD_LIBRARY_PATH).",
     ),
+    "cublas-mixed": LogCause(
+        retry=Retry.ONCE_SERVED,
+        confidence=Confidence.LIKELY,
+        pattern=r"CUBLAS_STATUS_(?P<status>INVALID_VALUE|NOT_SUPPORTED|ARCH_MISMATCH)",
+        sample="RuntimeError: CUDA error: CUBLAS_STATUS_INVALID_VALUE when calling `cublasGemmEx(`",
+        summary="cuBLAS refused a call ({status}): most often another cuBLAS than torch's own was "
+        "loaded.",
+        action="Unset LD_LIBRARY_PATH, or put the folders site-packages/nvidia/*/lib first; "
+        "install nvidia-cublas in the version that the installed torch pins. "
+        "CUDA_LAUNCH_BLOCKING=1 tells whether an earlier kernel was to blame.",
+    ),
     "gpu-hardware": LogCause(
         retry=Retry.ONCE_SERVED,
         pattern=r"uncorrectable (?:ECC|NVLink) error|GPU is lost|fallen off the bus"
-        r"|CUDA error: (?:hardware|unknown) (?:stack )?error|GPU requires reset",
+        r"|CUDA error: (?:hardware|unknown) (?:stack )?error|GPU requires reset"
+        r"|peer GPU memory over nvlink or a hardware error",
         sample="CUDA error: uncorrectable ECC error encountered\n"
         "CUDA error: hardware stack error\nGPU is lost",
         summary="A GPU reported a fault of its hardware.",

@@ -13,8 +13,8 @@ from launcher.engines.sglang.causes.advice import quoted_advice, unknown_flags
 
 _FP8_LEAST_CAPABILITY: Final = 89
 _NEEDS: Final = (
-    r"(?:SM ?(?:>=? ?)?\d{2,3}\w?\b|sm_?\d{2,3}\w?\b|compute capability|[Hh]opper|[Bb]lackwell"
-    r"|Ampere|\bAda\b|MI3\d\d|gfx\d+)"
+    r"(?:SM ?(?:>=? ?)?\d{2,3}\w?\b|SM \d+\.\w|sm_?\d{2,3}\w?\b|compute capability"
+    r"|[Hh]opper|[Bb]lackwell|Ampere|\bAda\b|MI3\d\d|gfx\d+)"
 )
 
 
@@ -96,7 +96,8 @@ def _another_backend(match: LogMatch) -> str:
     if advice and re.search(r"`?--[a-z]|[A-Z_]{5,}=", advice):
         return f"SGLang itself advises: {advice.rstrip('.')}.{unknown_flags(advice)}"
     frames = " ".join(place for place, _ in match.frames())
-    text = f"{match.text} {frames}".lower()
+    asked = " ".join(arg for arg in match.config.extra_args if "mm-attention" in arg)
+    text = f"{match.text} {frames} {asked}".lower()
     return next(
         (action for pattern, action in _BACKENDS if re.search(pattern, text)),
         "Leave the option out that asks for it, or take a GPU that has it.",
@@ -113,9 +114,9 @@ _VISION: Final = (
 )
 # What the text or the frames name -> the backend that may be another.
 _BACKENDS: Final = (
-    (r"vision|multimodal", _VISION),
+    (r"vision|multimodal|mm-attention-backend", _VISION),
     (
-        r"attention|mla|fa3",
+        r"attention|attn|mla|fa3|flashinfer",
         "Choose another attention backend: `-- --attention-backend flashinfer` or triton.",
     ),
     (r"moe", "Choose another backend for the experts: `-- --moe-runner-backend triton`."),
@@ -203,8 +204,9 @@ ERRORS: Final = {
     "not-for-this-gpu": LogCause(
         confidence=Confidence.LIKELY,
         pattern=raised(
-            rf".*(?:requires?|only (?:supported|supports|available|works)|needs?|not supported|"
-            rf"unsupported|not implemented|[Nn]o (?:implemented|kernel))\b.*{_NEEDS}"
+            rf".*(?:requires?|[Oo]nly {_NEEDS}.*supported|only (?:supported|supports|available"
+            rf"|works)|needs?|not supported|unsupported|not implemented"
+            rf"|[Nn]o (?:implemented|kernel))\b.*{_NEEDS}"
             rf"|.*{_NEEDS}.*(?:is required|are required|or newer|not supported|is not)"
         ),
         sample="AssertionError: FlashAttention v3 Backend requires SM>=80 and SM<=90. Please use "

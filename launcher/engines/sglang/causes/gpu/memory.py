@@ -56,6 +56,11 @@ def _raise_fraction(match: LogMatch, minimum: float = 0.0) -> str:
     named minimum that the step would overshoot leads to a little above it.
     """
     current = _fraction(match)
+    if current is None and not minimum:
+        return (
+            f"Raise --mem-fraction-static by {_RAISE_BY:g} above what SGLang chose, which its line "
+            "`server_args=` names."
+        )
     target = _up(max((current or 0.0) + _RAISE_BY, minimum + _ABOVE_MINIMUM))
     if target > _LARGEST_FRACTION:
         target = min(_up(max(current or 0.0, minimum) + _ABOVE_MINIMUM), _LARGEST_FRACTION)
@@ -227,7 +232,13 @@ def _smaller_prefill(match: LogMatch) -> str:
 
 def _larger_pool(match: LogMatch) -> str:
     """The sentence that makes room for a request of a useful length."""
-    tokens = match.config.max_total_tokens
+    tokens, requests = match.config.max_total_tokens, match.config.max_running_requests
+    groups = sglang_option(match.config, "--dp-size") or ""
+    if requests and groups.isdecimal() and int(groups) > requests:
+        return (
+            f"Raise --max-running-requests from {requests} to at least {groups}: each of the "
+            f"{groups} data parallel ranks gets its share of them."
+        )
     if tokens is None:
         return _raise_fraction(match)
     target = max(2 * tokens, match.config.context_length or _USEFUL_TOKENS)

@@ -113,7 +113,7 @@ ERRORS: Final = {
     ),
     "toolkit-too-old": LogCause(
         pattern=r"nvcc fatal\s*: Unsupported gpu architecture '(?P<arch>\w+)'"
-        r"|nvrtc: error: invalid value for --gpu-architecture"
+        r"|nvcc fatal\s*: Unknown option|nvrtc: error: invalid value for --gpu-architecture"
         r"|(?:[Tt]arget|GPU) (?P<gpu>sm_?\d+\w?) (?:requires|needs) CUDA"
         r"|requires? CUDA (?:version |toolkit )?(?:>=|at least|newer|\d+\.\d+ or)"
         r"|NVCC version (?:should be|must be|>=)"

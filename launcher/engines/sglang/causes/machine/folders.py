@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from launcher.engines.causes import LogCause, LogMatch
+from launcher.engines.causes import Confidence, LogCause, LogMatch, Retry
 
 # What stands in a path -> the variable that moves that folder.
 _MOVED_BY: Final = (
@@ -88,6 +88,21 @@ ERRORS: Final = {
             "mount that one again without it."
         ),
         remedy="Move that cache to a file system that is not mounted noexec.",
+    ),
+    "cache-race": LogCause(
+        confidence=Confidence.LIKELY,
+        retry=Retry.ALWAYS,
+        pattern=r"(?:\[Errno \d+\] )?(?:No such file or directory|Stale file handle): '"
+        r"(?P<path>/[^']{0,200}(?:triton|inductor|flashinfer|deep_gemm|tvm-ffi)[^']{0,200})'"
+        r"|\[Errno 116\] Stale file handle",
+        sample="OSError: [Errno 116] Stale file handle: '/home/u17/.triton/cache/7QF3ZV/fwd.json'",
+        summary="Several processes write the same cache of kernels at once, most likely on a "
+        "network file system.",
+        action=lambda match: (
+            f"Point {moved_by(match['path']).partition(' or ')[0]} at a folder on a local disk, "
+            "and start again."
+        ),
+        remedy="Point that cache at a local disk (`TRITON_CACHE_DIR`), and start again.",
     ),
     "no-file-locks": LogCause(
         pattern=r"No locks available(?:: '(?P<path>/[^']{1,300})')?|\[Errno 37\]",

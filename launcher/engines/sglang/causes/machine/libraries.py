@@ -68,6 +68,10 @@ _WHEELS: Final = {
 }
 
 
+# A library whose file is not called as its package.
+_PACKAGE_OF: Final = {"common_ops": "sgl_kernel", "flash_attn_2_cuda": "flash_attn"}
+
+
 def _name(library: str) -> str:
     return library.partition(".so")[0]
 
@@ -114,6 +118,8 @@ def _find_cuda_library(match: LogMatch) -> str:
     cuda, name = _cuda_of(match), _name(match["library"])
     wheel = next((wheel for begin, wheel in _WHEELS.items() if name.startswith(begin)), None)
     suffix = f"-cu{cuda[5:]}" if cuda[5:] in {"11", "12"} else ""
+    if cuda == "CUDA" and wheel:
+        suffix = "-cu12` or `-cu13"
     brings = f"`uv pip install {wheel}{suffix}`" if wheel else "the package that brings it"
     return (
         f"Put the folder that holds {match['library']} on LD_LIBRARY_PATH: "
@@ -160,7 +166,7 @@ def _package_of(match: LogMatch) -> str:
     path = _file(match)
     found = re.search(r"(?:site|dist)-packages/([\w-]+)", path)
     name = found[1] if found else path.rpartition("/")[2].partition(".")[0]
-    return "sgl_kernel" if name == "common_ops" else name or "A package"
+    return _PACKAGE_OF.get(name, name) or "A package"
 
 
 def _is_driver_symbol(match: LogMatch) -> bool:
@@ -174,6 +180,11 @@ def _is_torch_symbol(match: LogMatch) -> bool:
 
 def _reinstall_for_torch(match: LogMatch) -> str:
     package = _package_of(match).replace("_", "-")
+    if package == "flash-attn":
+        return (
+            "Uninstall flash-attn, which SGLang does not need, or install the wheel of it that is "
+            "built for the installed torch."
+        )
     return (
         f"Reinstall {package} in the version that is built for the installed torch "
         "(`uv pip show torch`), or install torch and it together in the versions that SGLang asks "

@@ -27,6 +27,18 @@ def _is_model_type(match: LogMatch) -> bool:
     return not said and match.in_folder("configuration_auto", "hf_transformers")
 
 
+def _known_architecture(match: LogMatch) -> str:
+    if match["type"]:
+        return (
+            "Serve it with a newer SGLang and the transformers that it asks for, or another model; "
+            "if the model brings its own code and you have read it, `-- --trust-remote-code`."
+        )
+    return (
+        "Serve a model of a known architecture (GLM-4.5-Air is Glm4MoeForCausalLM), or a newer "
+        "SGLang."
+    )
+
+
 ERRORS: Final = {
     "damaged-shard": LogCause(
         pattern=r"SafetensorError: Error while deserializing(?: header)?: (?P<why>.+)",
@@ -88,8 +100,8 @@ ERRORS: Final = {
         "ValueError: Cannot find model module. 'Glm9Moe' is not a registered model\n"
         "ValueError: The checkpoint you are trying to load has model type `glm9_moe` but",
         summary=_unknown_architecture,
-        action="Serve a model of a known architecture (GLM-4.5-Air is Glm4MoeForCausalLM), or a "
-        "newer SGLang.",
+        action=_known_architecture,
+        remedy="Serve a model of a known architecture, or a newer SGLang with its transformers.",
     ),
     "unknown-model-type": LogCause(
         pattern=r"^KeyError: '(?P<type>[\w.-]{1,60})'$",

@@ -70,7 +70,7 @@ def _number_to_split(match: LogMatch) -> int:
     """What the ranks would share evenly, or 0 where SGLang does not say it."""
     if match["block"]:
         return int(match["width"]) * match.config.tp_size
-    return int(match["whole"] or match["number"] or match["experts"] or 0)
+    return int(match["whole"] or match["must"] or match["number"] or match["experts"] or 0)
 
 
 def _other_size(match: LogMatch) -> str:
@@ -94,6 +94,8 @@ ERRORS: Final = {
         pattern=r"^[\w.]*Error: (?:(?P<number>\d+) is not divisible by \d+"
         r"|[\w' ]*?(?:size_[nk]|_size(?:_per_partition)?|_size of [\w' ]{1,40}) ?= ?"
         r"(?P<width>\d+) is not (?:divisible by|a multiple of) [\w ]{1,60}= ?(?P<block>\d+)"
+        r"|.*?(?P<must>\d+) must be divisible by \w*tp_size"
+        r"|.*?(?P<features>features?) size is not (?:a )?multiple of \d+"
         r"|Tensor parallel size \d+ is greater than the number of experts (?P<experts>\d+)"
         r"|.*\(\w+=(?P<whole>\d+) / \w*tp_size=\d+\) % \w+=(?P<step>\d+) == 0)"
         r"|^[\w.]*Error: .*(?:too large tensor parallel size|not aligned with the quantized weight)"
@@ -106,6 +108,7 @@ ERRORS: Final = {
         "ValueError: Weight output_partition_size = 704 is not divisible by weight quantization "
         "block_n = 128.\n"
         "ValueError: Tensor parallel size 2 is greater than the number of experts 1.",
+        applies=lambda match: not match["features"] or match.config.tp_size > 1,
         summary=_size_does_not_fit,
         action=_smaller_size,
         remedy="**Lower** `--tp-size`.",

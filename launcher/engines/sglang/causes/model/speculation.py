@@ -12,9 +12,9 @@ from launcher.engines.causes import Confidence, LogCause, LogMatch
 from launcher.engines.sglang.causes.advice import in_argument_check
 
 # Attributes that draft models have, and target models that can be drafted for.
-_OF_DRAFTS: Final = r"hot_token_id|fc\b|midlayer|d2t|lm_head_weight"
+_OF_DRAFTS: Final = r"hot_token_id|fc\b|midlayer|d2t|lm_head_weight|set_embed(?:_and_head)?"
 _OF_TARGETS: Final = (
-    r"set_eagle3_layers_to_capture|get_embed_and_head|set_embed_and_head|set_embed|get_embed"
+    r"set_eagle3_layers_to_capture|get_embed_and_head|get_embed"
     r"|set_dflash_layers_to_capture|capture_aux_hidden_states|layers_to_capture"
 )
 
