@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Final
 
+from launcher.config.arguments import options_of
 from launcher.config.server_config import ServerConfig
 from launcher.errors import IndivisibleModelError
 from launcher.memory.shape import ModelShape
@@ -47,7 +47,7 @@ def division_of(config: ServerConfig) -> Division:
     """What `--tp-size` and the arguments after `--` make of the ranks."""
     groups = {"experts": 1, "attention": 1}
     dp_attention = transport = False
-    for flag, value in _flags(config.extra_args):
+    for flag, value in options_of(config.extra_args):
         if flag in _EXPERT_GROUPS and value.isdecimal():
             groups["experts"] = max(1, int(value))
         elif flag in _ATTENTION_GROUPS and value.isdecimal():
@@ -61,12 +61,6 @@ def division_of(config: ServerConfig) -> Division:
         attention_groups=groups["attention"] if dp_attention else 1,
         expert_groups=config.tp_size if transport else groups["experts"],
     )
-
-
-def _flags(arguments: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Each flag with the word after it; empty where there is none."""
-    words = [part for word in arguments for part in word.split("=", 1)]
-    return [(word, after) for word, after in pairwise([*words, ""]) if word.startswith("--")]
 
 
 def _action(shape: ModelShape, division: Division) -> str:

@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
+from launcher.config.arguments import options_of
 from launcher.config.presets import describe_gpus
 from launcher.config.server_config import STEPWISE_ALGORITHMS, ServerConfig
 from launcher.errors import HubUnreachableError, ModelNotFoundError, NoGpuError, UnknownShapeError
@@ -99,17 +100,15 @@ def _check_countable(config: ServerConfig, found: FoundShape) -> None:
         UnknownShapeError: it is one of `_CHANGES_WEIGHTS`, or another quantization than the
             checkpoint's own.
     """
-    arguments = config.extra_args
-    for position, argument in enumerate(arguments):
-        flag, equals, attached = argument.partition("=")
-        value = attached if equals else "".join(arguments[position + 1 : position + 2])
+    for flag, value in options_of(config.extra_args):
         if flag not in _CHANGES_WEIGHTS or value in _CHANGES_WEIGHTS[flag]:
             continue
         if flag == "--quantization" and value == found.shape.quantization:
             continue
+        given = f"{flag} {value}".strip()
         raise UnknownShapeError(
-            f"The memory of {found.name} cannot be planned: `-- {flag} {value}` changes what its "
-            "weights take.",
+            f"The memory of {found.name} cannot be planned: `-- {given}` changes what its weights "
+            "take.",
             action="Leave it out to plan without it; `python -m launcher up` serves it without a "
             "plan.",
         )

@@ -10,6 +10,7 @@ import importlib.util
 from collections.abc import Callable
 from typing import Final
 
+from launcher.config.arguments import options_of
 from launcher.config.server_config import ServerConfig
 
 Finder = Callable[[str], bool]
@@ -47,7 +48,7 @@ def missing_package(
         A sentence, and what to install.
     """
     find = is_installed or _is_installed
-    given = _options(config.extra_args)
+    given = dict(options_of(config.extra_args))
     for option, value, module, package in _NEEDS:
         if option not in given or (value is not None and given[option] != value):
             continue
@@ -63,18 +64,6 @@ def option_of(module: str) -> tuple[str, str] | None:
         if needed == module:
             return (option if value is None else f"{option} {value}"), package
     return None
-
-
-def _options(arguments: tuple[str, ...]) -> dict[str, str]:
-    """Each option with its value, or '' where it has none."""
-    given: dict[str, str] = {}
-    for position, argument in enumerate(arguments):
-        name, equals, attached = argument.partition("=")
-        if not name.startswith("--"):
-            continue
-        following = arguments[position + 1] if position + 1 < len(arguments) else ""
-        given[name] = attached if equals else "" if following.startswith("--") else following
-    return given
 
 
 def _is_installed(module: str) -> bool:

@@ -10,6 +10,7 @@ import re
 from functools import cache
 from typing import Final
 
+from launcher.config.arguments import options_of
 from launcher.config.server_config import ServerConfig
 from launcher.engines.causes import ErrorSign, LogMatch
 from launcher.engines.sglang.flags import FlagTable, load_flag_table
@@ -131,13 +132,7 @@ def flag_table() -> FlagTable:
 
 def sglang_option(config: ServerConfig, flag: str) -> str | None:
     """The value that `extra_args` give to one of SGLang's own flags; the last one counts."""
-    value = None
-    for position, argument in enumerate(config.extra_args):
-        name, equals, attached = argument.partition("=")
-        if name == flag:
-            following = config.extra_args[position + 1 : position + 2]
-            value = attached if equals else "".join(following)
-    return value
+    return dict(options_of(config.extra_args)).get(flag)
 
 
 def fewer_tokens(config: ServerConfig) -> str:
@@ -255,10 +250,8 @@ def with_values(config: ServerConfig, flags: tuple[str, ...]) -> str:
 
 def special_options(config: ServerConfig) -> str:
     """The clause that names the unusual options of a configuration, or ''."""
-    flags = dict.fromkeys(
-        flag for argument in config.extra_args if _SPECIAL.match(flag := argument.partition("=")[0])
-    )
-    return " and ".join(f"`-- {flag}`" for flag in list(flags)[:3])
+    flags = [flag for flag in dict(options_of(config.extra_args)) if _SPECIAL.match(flag)]
+    return " and ".join(f"`-- {flag}`" for flag in flags[:3])
 
 
 def library_of(*texts: str) -> tuple[str, str] | None:

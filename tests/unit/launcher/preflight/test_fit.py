@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from launcher.errors import LauncherError, ModelNotFoundError, UnknownShapeError
+from launcher.memory.known_shapes import KNOWN_SHAPES
 from launcher.memory.plan import MemoryPlan, Verdict
-from launcher.memory.shape import ModelShape
 from launcher.preflight.facts import ServingFacts
 from launcher.preflight.fit import FoundShape, find_shape, plan_config
 from launcher.system.hardware import GIB, Gpu, Hardware
@@ -49,32 +49,14 @@ def test_any_bytes_end_in_an_error_of_the_project(tmp_path: Path, content: bytes
         find_shape(str(tmp_path))
 
 
-QWEN3 = ModelShape(
-    architecture="Qwen3ForCausalLM",
-    hidden_size=5120,
-    layers=64,
-    dense_layers=64,
-    heads=64,
-    kv_heads=8,
-    head_dim=128,
-    dense_width=25600,
-    expert_width=25600,
-    experts=0,
-    nextn_layers=0,
-    vocabulary=151936,
-    max_positions=40960,
-    attention_bias=False,
-    qk_norm=True,
-    tied_embeddings=False,
-    weight_type="bfloat16",
-)
+AIR = KNOWN_SHAPES["zai-org/GLM-4.5-Air"]
 H100 = Gpu(0, "GPU-0", "NVIDIA H100 80GB HBM3", 80 * GIB, 79 * GIB, (9, 0))
 MACHINE = Hardware((H100,), "all", (0, 1), 64 * GIB)
 
 
 def plan_of(*arguments: str) -> MemoryPlan:
     config = make_config(mem_fraction_static=0.7, extra_args=arguments)
-    found = FoundShape("Qwen/Qwen3-32B", QWEN3, "a test")
+    found = FoundShape("zai-org/GLM-4.5-Air", AIR, "a test")
     return plan_config(config, MACHINE, (H100,), found=found)
 
 
