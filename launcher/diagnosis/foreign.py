@@ -21,6 +21,8 @@ NO_FAILURE: Final = "no-failure"
 # Of one start: its beginning has the arguments, its end the failure.
 _FIRST_LINES: Final = 1_500
 _LAST_LINES: Final = 4_500
+# The outermost function of a traceback of a program that could not be imported.
+_OF_MODULES: Final = ("<module>", "_run_module_as_main")
 _LONGEST_LINE_CHARACTERS: Final = 4_000
 _REDACTED: Final = "[redacted]"
 # Behind a blank only what does not look like a word of a sentence: "--api-key has no effect".
@@ -78,10 +80,8 @@ def diagnose_output(
         oom_kills=int(oom_killed),
         config=engine.read_config(own),
     )
-    if not _has_failed(end, engine):
-        return _no_failure(end, signs)
     cause = find_cause(end, engine.causes)
-    if cause is None and exit_code is None and _went_on(end, signs):
+    if not _has_failed(end, signs, cause):
         return _no_failure(end, signs)
     found = _unknown(end, engine) if cause is None else _known(cause, end, signs)
     return Diagnosis(
@@ -115,13 +115,11 @@ def last_start(lines: tuple[str, ...], signs: OutputSigns) -> tuple[str, ...]:
     # What is printed before the arguments belongs to the same start, unless something ended since.
     for mark in reversed(marks[:-1]):
         between = lines[mark:begin]
-        if "server_args=" in lines[mark] or any(signs.ends.search(line) for line in between):
+        if signs.arguments.search(lines[mark]) or any(signs.ends.search(line) for line in between):
             break
         begin = mark
     rest = lines[begin:]
-    ended = next(
-        (number for number, line in enumerate(rest) if "include_parent=True" in line), len(rest)
-    )
+    ended = next((number for number, line in enumerate(rest) if signs.gone.search(line)), len(rest))
     # A start that failed before it printed its arguments: nothing but an exception of a module.
     for error in python_errors(rest):
         if error.head > ended and error.frames and error.frames[0].function in _OF_MODULES:
@@ -129,15 +127,12 @@ def last_start(lines: tuple[str, ...], signs: OutputSigns) -> tuple[str, ...]:
     return rest
 
 
-_OF_MODULES: Final = ("<module>", "_run_module_as_main")
-
-
 def _bounded(lines: tuple[str, ...], signs: OutputSigns) -> tuple[str, ...]:
     """The lines without those of each batch, and of those no more than can be searched quickly."""
     alive = [bool(signs.alive.search(line)) for line in lines]
     kept = [
         # The arguments are read whole.
-        line if "server_args=" in line else line[:_LONGEST_LINE_CHARACTERS]
+        line if signs.arguments.search(line) else line[:_LONGEST_LINE_CHARACTERS]
         for number, line in enumerate(lines)
         # The first and the last of a run of such lines tell as much as all of them.
         if not (
@@ -161,9 +156,8 @@ def _progress(lines: Sequence[str], engine: Engine) -> tuple[Phase, bool]:
     return log.progress.phase, served
 
 
-def _has_failed(end: ServerEnd, engine: Engine) -> bool:
-    """Whether anything at all speaks of a failure."""
-    signs = engine.causes.signs
+def _has_failed(end: ServerEnd, signs: OutputSigns, cause: Cause | None) -> bool:
+    """Whether anything at all speaks of a failure; `cause` is what was found in the output."""
     if end.oom_kills:
         return True
     asked = _was_asked(end, signs)
@@ -176,20 +170,13 @@ def _has_failed(end: ServerEnd, engine: Engine) -> bool:
     ended = signs.ends, signs.unhealthy
     if any(sign.search(line) for sign in ended for line in end.lines):
         return True
-    return end.returncode is None and find_cause(end, engine.causes) is not None
+    return end.returncode is None and cause is not None
 
 
 def _was_asked(end: ServerEnd, signs: OutputSigns) -> bool:
     if any(signs.unhealthy.search(line) for line in end.lines):
         return False
     return any(signs.asked.search(line) for line in end.lines)
-
-
-def _went_on(end: ServerEnd, signs: OutputSigns) -> bool:
-    """Whether nothing but complaints that it lived through stand in its output."""
-    return not deadly_errors(end.lines, signs) and not any(
-        signs.ends.search(line) for line in end.lines
-    )
 
 
 def _no_failure(end: ServerEnd, signs: OutputSigns) -> Diagnosis:

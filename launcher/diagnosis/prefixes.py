@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 # CSI and OSC sequences, and the two-character ones: ECMA-48.
@@ -80,5 +80,4 @@ def _without_common(lines: Iterable[str], pattern: re.Pattern[str]) -> list[str]
     having = sum(1 for line in full if pattern.match(line))
     if not full or having < _MOST * len(full):
         return kept
-    take_off: Callable[[str], str] = lambda line: pattern.sub("", line, count=1)  # noqa: E731
-    return [take_off(line) for line in kept]
+    return [pattern.sub("", line, count=1) for line in kept]

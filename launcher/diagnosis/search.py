@@ -26,15 +26,17 @@ def find_cause(end: ServerEnd, causes: CauseTable) -> Cause | None:
 
 
 def deadly_errors(lines: tuple[str, ...], signs: OutputSigns) -> tuple[PythonError, ...]:
-    """The exceptions of an output that the server did not survive, in their order."""
-    return tuple(error for error in python_errors(lines) if not survived(error, lines, signs))
+    """The exceptions of an output that the server did not survive, in their order.
 
-
-def survived(error: PythonError, lines: tuple[str, ...], signs: OutputSigns) -> bool:
-    """Whether the server went on after an exception: one request's, or one that it expected."""
-    if signs.deadly.search(error.announced):
-        return False
-    return any(signs.alive.search(line) for line in lines[error.end :])
+    It survives one request's, or one that it expected: it goes on and prints a sign of life.
+    """
+    numbers = range(len(lines) - 1, -1, -1)
+    last_alive = next((number for number in numbers if signs.alive.search(lines[number])), -1)
+    return tuple(
+        error
+        for error in python_errors(lines)
+        if signs.deadly.search(error.announced) or last_alive < error.end
+    )
 
 
 def sign_of(end: ServerEnd, error: PythonError, signs: OutputSigns) -> ErrorSign:
@@ -69,12 +71,13 @@ def _causes(end: ServerEnd, known: CauseTable) -> Iterator[Cause]:
 def _quiet_lines(end: ServerEnd, signs: OutputSigns) -> frozenset[int]:
     """Numbers of the lines that speak of nothing that ended the server."""
     quiet = {number for number, line in enumerate(end.lines) if signs.harmless.search(line)}
+    deadly = deadly_errors(end.lines, signs)
     for error in python_errors(end.lines):
-        if survived(error, end.lines, signs):
-            quiet |= set(range(error.head, error.end))
-        else:
+        if error in deadly:
             # What ended the server is loud, whatever words its lines hold.
             quiet -= {error.head, error.index}
+        else:
+            quiet |= set(range(error.head, error.end))
     return frozenset(quiet)
 
 

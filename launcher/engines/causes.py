@@ -273,7 +273,9 @@ class OutputSigns:
         alive: that it works: a server that prints such a line after an exception has survived it.
         harmless: that what the line says did not end anything.
         begins: that a process of the engine begins, so that what stands above is of an earlier one.
+        arguments: that it prints its whole configuration, once a start.
         ends: that the engine ends itself.
+        gone: that its first process kills itself, the last that a start prints.
         asked: that it ends since it was asked to.
         unhealthy: that it was asked to since it did not answer any more.
         boilerplate: where a message goes over into what is appended to any of its kind.
@@ -284,7 +286,9 @@ class OutputSigns:
     alive: re.Pattern[str]
     harmless: re.Pattern[str]
     begins: re.Pattern[str]
+    arguments: re.Pattern[str]
     ends: re.Pattern[str]
+    gone: re.Pattern[str]
     asked: re.Pattern[str]
     unhealthy: re.Pattern[str]
     boilerplate: re.Pattern[str]

@@ -13,6 +13,7 @@ from typing import Final
 from launcher.config.arguments import options_of
 from launcher.config.server_config import ServerConfig
 from launcher.engines.causes import ErrorSign, LogMatch
+from launcher.engines.sglang.causes.signs import SIGNS
 from launcher.engines.sglang.flags import FlagTable, load_flag_table
 from launcher.engines.sglang.version import VERIFIED_VERSION
 from launcher.text import nearest
@@ -211,7 +212,7 @@ def without_boilerplate(text: str) -> str:
     A failed capture of graphs ends in four proposals (model_executor/, CUDA_GRAPH_CAPTURE_FAILED),
     whatever it failed of; each error of CUDA in advice for programmers.
     """
-    return re.split(r"Possible solutions:", text, maxsplit=1)[0]
+    return SIGNS.boilerplate.split(text, maxsplit=1)[0]
 
 
 def unknown_flags(text: str) -> str:

@@ -14,14 +14,8 @@ from launcher.engines.sglang.causes.advice import (
     sglang_option,
     special_options,
 )
+from launcher.engines.sglang.causes.signs import SIGNS
 
-# entrypoints/engine.py, managers/tokenizer_manager.py and utils/common.py.
-_OWN_END: Final = (
-    "include_parent=True",
-    "Received sigquit",
-    "SIGQUIT received",
-    "hit an exception",
-)
 _SERVER_ERROR: Final = r"^(?:[\w.]*(?:Error|Exception)|\s*what\(\)): "
 _CHILD_ENDED: Final = (
     r"(?:Subprocess (?P<name>\w+) \(pid=\d+\) crashed with exit code "
@@ -162,7 +156,7 @@ def _ended_by(*numbers: signal.Signals) -> Callable[[ServerEnd], bool]:
 
 def _killed_from_outside(end: ServerEnd) -> bool:
     """Whether it was a SIGKILL, and not SGLang's own one for its tree, which looks the same."""
-    ended_itself = any(sign in line for line in end.lines for sign in _OWN_END)
+    ended_itself = any(SIGNS.ends.search(line) for line in end.lines)
     return end.returncode == -signal.SIGKILL and not ended_itself
 
 

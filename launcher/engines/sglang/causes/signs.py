@@ -51,6 +51,8 @@ SIGNS: Final = OutputSigns(
         r"\bserver_args=|launch_server' is still supported|^=+ ?== (?:CUDA|PyTorch) ==$"
         r"|^== (?:CUDA|PyTorch) ==$"
     ),
+    arguments=re.compile(r"server_args="),
+    gone=re.compile(r"include_parent=True"),
     # entrypoints/engine.py, managers/tokenizer_manager.py and utils/common.py
     ends=re.compile(
         r"include_parent=True|Received sigquit|SIGQUIT received|hit an exception"

@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from launcher.engines.causes import Confidence, LogCause, LogMatch, raised
-from launcher.engines.sglang.causes.advice import quoted_advice, unknown_flags
+from launcher.engines.sglang.causes.advice import quote, quoted_advice, unknown_flags
 
 _FP8_LEAST_CAPABILITY: Final = 89
 _NEEDS: Final = (
@@ -85,8 +85,7 @@ def _more_shared_memory(match: LogMatch) -> str:
 
 
 def _not_for_gpu(match: LogMatch) -> str:
-    said = " ".join(match.text.split())
-    return f"A chosen part does not run on this GPU: {said[:300].rstrip('.')}."
+    return f"A chosen part does not run on this GPU: {quote(match.text)}."
 
 
 def _another_backend(match: LogMatch) -> str:

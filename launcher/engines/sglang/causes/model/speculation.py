@@ -9,7 +9,7 @@ import re
 from typing import Final
 
 from launcher.engines.causes import Confidence, LogCause, LogMatch
-from launcher.engines.sglang.causes.advice import in_argument_check
+from launcher.engines.sglang.causes.advice import in_argument_check, quote
 
 # Attributes that draft models have, and target models that can be drafted for.
 _OF_DRAFTS: Final = r"hot_token_id|fc\b|midlayer|d2t|lm_head_weight|set_embed(?:_and_head)?"
@@ -43,11 +43,7 @@ def _no_nextn(match: LogMatch) -> str:
 
 
 def _vocabulary(match: LogMatch) -> str:
-    return (
-        "The draft model does not fit the target: "
-        + " ".join(match.text.split())[:300].rstrip(".")
-        + "."
-    )
+    return f"The draft model does not fit the target: {quote(match.text)}."
 
 
 ERRORS: Final = {
