@@ -9,6 +9,12 @@ SERVER_NAME_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 # of `/server_info`.
 REDACT_VARIABLE: Final = "SPECSERVE_REDACT"
 
+# Set to 1 where launcher/engines/sglang/plugins/glm reads the model's answers.
+GLM_PARSERS_VARIABLE: Final = "SPECSERVE_GLM_PARSERS"
+
+# Set to 1 where the launcher calls `/freeze_gc`: SGLang would before its port listens.
+FREEZE_GC_VARIABLE: Final = "SPECSERVE_FREEZE_GC"
+
 # In the environment of each process of a server.
 RUN_ID_VARIABLE: Final = "SPECSERVE_RUN_ID"
 

@@ -65,6 +65,20 @@ GLM45_PARSERS: Final[Mapping[str, Any]] = MappingProxyType(
     {"tool_call_parser": "glm45", "reasoning_parser": "glm45"}
 )
 
+# What any client needs to get right answers. `--enable-response-store` is not among it: the store
+# keeps each conversation in memory as long as the server lives, without a bound, and shows it to
+# whoever has the API key (sglang 0.5.23, entrypoints/openai/serving_responses.py). Without it
+# SGLang refuses `previous_response_id` with a sentence.
+FOR_CLIENTS: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        # A grammar that allows white space anywhere allows it without end, and a model under
+        # speculation stays in it up to its limit (sglang issue 13514).
+        "constrained_json_disable_any_whitespace": True,
+        # `usage.prompt_tokens_details.cached_tokens` of the OpenAI API is null without it.
+        "enable_cache_report": True,
+    }
+)
+
 # GLM-4.5-Air in FP8 on two 80 GB GPUs, EAGLE with the model's own NextN layer.
 GLM_AIR_FP8: Final = Preset(
     name="glm-4.5-air-fp8",
@@ -77,6 +91,7 @@ GLM_AIR_FP8: Final = Preset(
             "mem_fraction_static": 0.7,
             **EAGLE_3_1_4,
             **GLM45_PARSERS,
+            **FOR_CLIENTS,
         }
     ),
     gpus=_RANKS,
@@ -97,6 +112,7 @@ NANO: Final = Preset(
             "max_running_requests": 32,
             **EAGLE_3_1_4,
             **GLM45_PARSERS,
+            **FOR_CLIENTS,
         }
     ),
 )
@@ -104,7 +120,7 @@ NANO: Final = Preset(
 # A model of the user's own: on a GPU where there is one, else on the CPU; see `on_device`.
 CUSTOM: Final = Preset(
     name="custom",
-    fields=MappingProxyType({}),
+    fields=FOR_CLIENTS,
 )
 
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(

@@ -111,6 +111,16 @@ class ServerConfig(BaseModel):
     reasoning_parser: str | None = Field(
         default=None, description="SGLang's parser for reasoning in the model's text."
     )
+    glm_parsers: Literal["specserve", "sglang"] = Field(
+        default="specserve",
+        description="Whose parsers read GLM-4.5's format where a parser is glm45 or glm.",
+    )
+    constrained_json_disable_any_whitespace: bool = Field(
+        default=False, description="Hold JSON under a grammar to its shortest form."
+    )
+    enable_cache_report: bool = Field(
+        default=False, description="Tell in each `usage` how many tokens the prefix cache gave."
+    )
     enable_metrics: bool = Field(default=True, description="Serve Prometheus metrics.")
     random_seed: int | None = Field(default=None, ge=0, description="Seed for sampling.")
     extra_args: tuple[str, ...] = Field(

@@ -23,3 +23,10 @@ class Prober(Protocol):
 
     def abort_requests(self) -> bool:
         """Ask the server to end every request that it has; says whether it took that."""
+
+    def settle(self) -> bool:
+        """Tell a server that has just generated its first tokens that it is warm.
+
+        What it does then is the engine's: SGLang freezes its garbage collectors. Says whether it
+        took that; nothing is lost but speed where it did not.
+        """

@@ -11,8 +11,9 @@ from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
 from launcher.engines.launch import Command, CommandTarget
 from launcher.engines.sglang.flags import FlagTable
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
+from launcher.engines.sglang.plugins.glm.settings import CALL_PARSERS, REASONING_PARSERS
 from launcher.errors import ConfigError, SecretInArgumentsError
-from launcher.names import REDACT_VARIABLE
+from launcher.names import FREEZE_GC_VARIABLE, GLM_PARSERS_VARIABLE, REDACT_VARIABLE
 
 MODULE: Final = "sglang.launch_server"
 
@@ -42,7 +43,13 @@ VALUE_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
         "random_seed": "--random-seed",
     }
 )
-SWITCH_FLAGS: Final[Mapping[str, str]] = MappingProxyType({"enable_metrics": "--enable-metrics"})
+SWITCH_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "constrained_json_disable_any_whitespace": "--constrained-json-disable-any-whitespace",
+        "enable_cache_report": "--enable-cache-report",
+        "enable_metrics": "--enable-metrics",
+    }
+)
 SECRET_FLAGS: Final = frozenset({"--api-key", "--admin-api-key", "--ssl-keyfile-password"})
 # With these there is no plain HTTP server that generates text, so nothing could tell when it is
 # ready, or there is more than one machine.
@@ -55,6 +62,7 @@ UNSUPERVISED_FLAGS: Final = frozenset(
 )
 # SGLang reads keys from its own config file; the launcher writes that file, and only one is taken.
 CONFIG_FLAG: Final = "--config"
+SKIP_WARM_UP_FLAG: Final = "--skip-server-warmup"
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
@@ -88,6 +96,10 @@ def build_command(
     environment = {"PYTHONFAULTHANDLER": "1", "SPT_NOENV": "1"}
     if target.secrets_file is not None:
         environment[REDACT_VARIABLE] = "1"
+    if config.glm_parsers == "specserve" and (
+        config.tool_call_parser in CALL_PARSERS or config.reasoning_parser in REASONING_PARSERS
+    ):
+        environment[GLM_PARSERS_VARIABLE] = "1"
     if target.no_proxy is not None:
         environment |= _round_proxies(config.host, target.no_proxy)
     hub_ids = [word for word in config.extra_args if re.fullmatch(REPOSITORY_PATTERN, word)]
@@ -106,6 +118,8 @@ def build_command(
             own_kernels=not upstream_cpu_kernels,
             python_path=target.python_path,
         )
+    if SKIP_WARM_UP_FLAG in (*arguments, *config.extra_args):
+        environment[FREEZE_GC_VARIABLE] = "1"
     return Command(tuple(arguments) + config.extra_args, MappingProxyType(environment))
 
 

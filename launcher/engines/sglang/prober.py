@@ -85,6 +85,14 @@ class HttpProber:
             return False
         return status == http.client.OK
 
+    def settle(self) -> bool:
+        """`POST /freeze_gc`: objects that live as long as the server are not looked at again."""
+        try:
+            status, _ = self._request("POST", "/freeze_gc", None, INFO_TIMEOUT_SECONDS, admin=True)
+        except (OSError, http.client.HTTPException):
+            return False
+        return status == http.client.OK
+
     def _request(
         self,
         method: str,

@@ -55,6 +55,7 @@ class ReadinessWatch:
             if (hurried or self._prober.is_up()) and self._prober.generate(
                 PROBE_TOKENS, timeout_seconds=PROBE_TIMEOUT_SECONDS
             ):
+                self._prober.settle()
                 memory = self._prober.memory()
                 if not self._stopped.is_set():
                     self._on_ready(memory)

@@ -1,4 +1,6 @@
-"""What runs inside SGLang's own processes: hooks, redaction, the engine without a GPU.
+"""What runs inside SGLang's own processes, as plugins of its own kind.
 
-The launcher itself imports nothing of it but `cpu.settings`.
+Keys kept out of answers (`redaction`), answers in GLM's format (`glm`), the end of a warm-up
+(`warm_up`), the engine without a GPU (`cpu`); `hooks` puts them in place.
+The launcher itself imports nothing of it but `cpu.settings` and `glm.settings`.
 """

@@ -1,11 +1,12 @@
 """Hooks on functions of SGLang, by its own registry, that are known to hold.
 
-For our two plugins, in a server's processes. SGLang logs a hook that it cannot apply and carries on
+For our plugins, in a server's processes. SGLang logs a hook that it cannot apply and carries on
 (sglang/srt/plugins/hook_registry.py), and would then fail later and less clearly.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
@@ -35,3 +36,12 @@ def is_hooked(target: str) -> bool:
     """Whether the registry has wrapped a function."""
     path, _, name = target.rpartition(".")
     return hasattr(getattr(pkgutil.resolve_name(path), name), "__wrapped__")
+
+
+def in_first_process() -> bool:
+    """Whether this is the process that answers HTTP, and no scheduler or detokenizer.
+
+    SGLang starts those as children by `multiprocessing` (entrypoints/engine.py). What they do not
+    use they should not import: it takes seconds.
+    """
+    return multiprocessing.parent_process() is None
