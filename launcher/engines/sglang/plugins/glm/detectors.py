@@ -19,6 +19,7 @@ from sglang.srt.parser.reasoning_parser import StreamingParseResult as Reasoning
 from launcher.engines.sglang.plugins.glm.calls import CallParser
 from launcher.engines.sglang.plugins.glm.events import (
     Arguments,
+    CallEnded,
     CallStarted,
     Content,
     Event,
@@ -92,22 +93,28 @@ class CallDetector(Glm4MoeDetector):  # type: ignore[misc] # SGLang is untyped
         calls: list[ToolCallItem] = []
         for event in events:
             if isinstance(event, CallStarted):
-                self.current_tool_id += 1
                 self.prev_tool_call_arr.append({"name": event.name, "arguments": ""})
                 self.streamed_args_for_tool.append("")
                 calls.append(self._delta(name=event.name, text=""))
             elif isinstance(event, Arguments):
                 last = calls[-1] if calls else None
-                if last is None or last.tool_index != self.current_tool_id or last.name is not None:
+                if last is None or last.tool_index != self._place or last.name is not None:
                     last = self._delta(name=None, text="")
                     calls.append(last)
                 last.parameters += event.text
-                self.streamed_args_for_tool[self.current_tool_id] += event.text
-                self.prev_tool_call_arr[self.current_tool_id]["arguments"] += event.text
+                self.streamed_args_for_tool[-1] += event.text
+                self.prev_tool_call_arr[-1]["arguments"] += event.text
+            elif isinstance(event, CallEnded):
+                self.current_tool_id = self._place + 1
         return StreamingParseResult(normal_text=_content(events), calls=calls)
 
+    @property
+    def _place(self) -> int:
+        """Of the call that began last, among those of this answer."""
+        return len(self.prev_tool_call_arr) - 1
+
     def _delta(self, *, name: str | None, text: str) -> ToolCallItem:
-        return ToolCallItem(tool_index=self.current_tool_id, name=name, parameters=text)
+        return ToolCallItem(tool_index=self._place, name=name, parameters=text)
 
 
 class ForcedCallDetector(CallDetector):
@@ -148,6 +155,8 @@ class ReasoningDetector(Glm45Detector):  # type: ignore[misc] # SGLang is untype
 
     The arguments are SGLang's: parser/reasoning_parser.py, `ReasoningParser`.
     """
+
+    _accumulated_reasoning: str
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)

@@ -114,13 +114,13 @@ def _type_of(text: str) -> str | None:
 
 
 def _nearly(text: str, allowed: Allowed) -> str | None:
-    """JSON of what models write in its place: a Python literal, or line breaks inside of texts."""
+    """JSON of what models write in its place: a Python literal, line breaks in texts, JSON in JSON."""
     if text in _PYTHON_WORDS:
         kind, word = _PYTHON_WORDS[text]
         return word if kind in allowed.types else None
     if text[:1] not in {"{", "[", "("} or len(text) > _LONGEST_NEARLY_CHARACTERS:
         return None
-    for read in (_with_line_breaks, _from_python):
+    for read in (_with_line_breaks, _from_python, _escaped):
         try:
             # A tuple becomes an array, a set is refused.
             written = json.dumps(read(text), ensure_ascii=False, allow_nan=False)
@@ -132,6 +132,11 @@ def _nearly(text: str, allowed: Allowed) -> str | None:
 
 def _with_line_breaks(text: str) -> Any:
     return json.loads(text, strict=False)
+
+
+def _escaped(text: str) -> Any:
+    """JSON written as the inside of a JSON text: each quotation mark behind a backslash."""
+    return json.loads(json.loads(f'"{text}"'))
 
 
 def _from_python(text: str) -> Any:
