@@ -162,16 +162,17 @@ def measure(url: str, *, pairs: int, requests: int, batches: int) -> dict[str, o
             grown.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
     imports = [(import_seconds("clients"), import_seconds("openai")) for _ in range(pairs)]
     return {
-        "stream_cpu_ratio": _summary([a / b for a, b in streams]),
+        "stream_cpu_ratio": summary([a / b for a, b in streams]),
         "stream_cpu_seconds": statistics.median(a for a, _ in streams),
-        "request_cpu_above_ms": _summary([(a - b) / requests * 1e3 for a, b in batch]),
-        "import_cpu_ratio": _summary([a / b for a, b in imports]),
+        "request_cpu_above_ms": summary([(a - b) / requests * 1e3 for a, b in batch]),
+        "import_cpu_ratio": summary([a / b for a, b in imports]),
         "peak_bytes_after_each_batch": grown,
         "requests_a_batch": requests,
     }
 
 
-def _summary(values: list[float]) -> dict[str, float]:
+def summary(values: list[float]) -> dict[str, float]:
+    """Median and range."""
     return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 

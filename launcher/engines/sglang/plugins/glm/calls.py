@@ -44,9 +44,12 @@ VALUE: Final = "<arg_value>"
 VALUE_END: Final = "</arg_value>"
 
 # The model at times writes a line break as the two characters that stand for it.
-_GAP: Final = re.compile(r"(?:\s|\\n)*")
+
 _HEAD: Final = re.compile(r"<tool_call>((?:\s|\\n)*)([^\s<{\\]*)((?:\s|\\n)*)")
+# vLLM issue 54971: the closing tag of a key comes twice.
+_KEY_GAP: Final = re.compile(r"(?:\s|\\n|</arg_key>)*")
 _MARK: Final = re.compile("|".join((KEY, CALL_END, CALL, VALUE_END)))
+_ANY: Final = re.compile("|".join((KEY, KEY_END, VALUE, VALUE_END, CALL, CALL_END)))
 _NEXT: Final = re.compile("|".join((KEY, CALL_END, CALL)))
 _LINE_BREAKS: Final = "\r\n"
 
@@ -85,6 +88,11 @@ class CallParser:
     def end(self) -> list[Event]:
         """Nothing more comes: give what was held back. A call that was cut off is not ended."""
         events: list[Event] = []
+        if self._started:
+            # A tag that was cut off is no text.
+            tags = (VALUE_END,) if self._state == self._in_value else (CALL_END, KEY)
+            cut = max(partial_length(self._text, tag) for tag in tags)
+            self._text = self._text[: len(self._text) - cut]
         if self._state == self._in_content or not self._started:
             held, self._text = self._text, ""
             self._write(held, events)
@@ -140,13 +148,18 @@ class CallParser:
         if end == -1:
             self._seen = max(at, len(self._text) - len(KEY_END) + 1)
             return False
-        gap = _GAP.match(self._text, end + len(KEY_END))
+        gap = _KEY_GAP.match(self._text, end + len(KEY_END))
         assert gap is not None  # noqa: S101 - it may be empty
-        rest = self._text[gap.end() : gap.end() + len(VALUE)]
-        if rest != VALUE:
-            if VALUE.startswith(rest) or rest == "\\":
+        rest = self._text[gap.end() :]
+        if not rest.startswith(VALUE):
+            if any(tag.startswith(rest) for tag in (VALUE, KEY_END, "\\n")):
                 return False
-            return self._broken_pair(at, events)
+            # vLLM issue 49248: the opening tag of a value is missing.
+            mark = _ANY.search(rest)
+            if mark is None:
+                return False
+            if mark[0] != VALUE_END:
+                return self._broken_pair(at, events)
         key = self._text[at + len(KEY) : end].strip()
         if not self._started:
             self._start(self._name, events)
@@ -154,7 +167,7 @@ class CallParser:
         self._members += 1
         self._value = self._allowed_for(key)
         self._open = False
-        self._text = self._text[gap.end() + len(VALUE) :]
+        self._text = rest.removeprefix(VALUE)
         self._enter(self._in_value)
         return True
 

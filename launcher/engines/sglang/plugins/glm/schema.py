@@ -146,7 +146,9 @@ def _of(schema: Any, root: Any, depth: int) -> Allowed:
 def _by_type(schema: Mapping[str, Any]) -> Allowed:
     given = schema.get("type")
     names = given if isinstance(given, list) else [given]
-    known = [name for name in names if isinstance(name, str) and name in _TYPE_NAMES]
+    # Some generators write the names in capitals.
+    lower = [name.lower() for name in names if isinstance(name, str)]
+    known = [name for name in lower if name in _TYPE_NAMES]
     types = frozenset("number" if name == "integer" else name for name in known)
     if types:
         return Allowed(types)

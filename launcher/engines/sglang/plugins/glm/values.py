@@ -47,18 +47,23 @@ def to_json(text: str, allowed: Allowed) -> str:
     Returns:
         JSON. What fits no allowed type comes as the text that it is.
     """
-    if allowed.text_only or text in (allowed.texts or ()):
+    if allowed.texts is not None and (member := _member(text, allowed.texts)) is not None:
+        return quoted(member)
+    if allowed.text_only:
         return quoted(text)
     if "string" in allowed.types:
         # Text with a blank before it is that text.
         kind = _type_of(text) if text == text.strip() else None
         fits = kind is not None and kind != "string" and kind in allowed.types
         return text if fits else quoted(text)
+    return _without_text(text, allowed)
+
+
+def _without_text(text: str, allowed: Allowed) -> str:
+    """JSON of a value that should be no text."""
     bare = text.strip()
     kind = _type_of(bare)
-    if kind in allowed.types:
-        return bare
-    if kind == "string":
+    if kind == "string" and "string" not in allowed.types:
         inner = json.loads(bare).strip()
         return inner if _type_of(inner) in allowed.types else bare
     if kind is not None:
@@ -73,7 +78,8 @@ def may_be_json(beginning: str, allowed: Allowed) -> bool:
         beginning: of the value, whole or not.
         allowed: what the schema allows.
     """
-    if "string" not in allowed.types or not beginning:
+    if allowed.texts is not None or "string" not in allowed.types or not beginning:
+        # One of a closed set is known when it is whole.
         return True
     if allowed.text_only or beginning[0].isspace():
         return False
@@ -113,8 +119,18 @@ def _type_of(text: str) -> str | None:
     return json_type(value)
 
 
+def _member(text: str, texts: frozenset[str]) -> str | None:
+    """The one of a closed set of texts that is meant, with quotation marks around it or not."""
+    if text in texts:
+        return text
+    bare = text.strip()
+    if _type_of(bare) == "string":
+        bare = json.loads(bare)
+    return bare if bare in texts else None
+
+
 def _nearly(text: str, allowed: Allowed) -> str | None:
-    """JSON of what models write in its place: a Python literal, line breaks in texts, JSON in JSON."""
+    """JSON of what models write in its place: Python, line breaks in texts, JSON in JSON."""
     if text in _PYTHON_WORDS:
         kind, word = _PYTHON_WORDS[text]
         return word if kind in allowed.types else None

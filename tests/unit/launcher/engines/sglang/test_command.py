@@ -27,6 +27,7 @@ from launcher.engines.sglang.flags import FlagTable, load_flag_table
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
 from launcher.engines.sglang.version import VERIFIED_VERSION
 from launcher.errors import ConfigError, LauncherError, SecretInArgumentsError, UnknownFlagError
+from launcher.names import FREEZE_GC_VARIABLE, GLM_PARSERS_VARIABLE
 from tests.unit.launcher.examples import SECRET, configs, make_config
 
 SGLANG = load_flag_table(VERIFIED_VERSION)
@@ -52,6 +53,7 @@ def test_the_large_preset_becomes_the_command_that_one_would_type() -> None:
     assert command.shell() == (
         "PYTHONFAULTHANDLER=1 \\\n"
         "SPT_NOENV=1 \\\n"
+        "SPECSERVE_GLM_PARSERS=1 \\\n"
         "/env/bin/python -m sglang.launch_server \\\n"
         "  --model-path zai-org/GLM-4.5-Air-FP8 \\\n"
         "  --served-model-name glm-4.5-air \\\n"
@@ -67,9 +69,40 @@ def test_the_large_preset_becomes_the_command_that_one_would_type() -> None:
         "  --speculative-num-draft-tokens 4 \\\n"
         "  --tool-call-parser glm45 \\\n"
         "  --reasoning-parser glm45 \\\n"
+        "  --constrained-json-disable-any-whitespace \\\n"
+        "  --enable-cache-report \\\n"
         "  --enable-metrics"
     )
-    assert command.environment == {"PYTHONFAULTHANDLER": "1", "SPT_NOENV": "1"}
+    assert command.environment == {
+        "PYTHONFAULTHANDLER": "1",
+        "SPT_NOENV": "1",
+        "SPECSERVE_GLM_PARSERS": "1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked"),
+    [
+        ({"tool_call_parser": "glm45"}, True),
+        ({"tool_call_parser": "glm"}, True),
+        ({"reasoning_parser": "glm45"}, True),
+        ({"tool_call_parser": "glm45", "glm_parsers": "sglang"}, False),
+        ({"tool_call_parser": "qwen", "reasoning_parser": "qwen3"}, False),
+        ({}, False),
+    ],
+)
+def test_our_parsers_read_what_is_in_glms_format(
+    fields: dict[str, Any],
+    asked: bool,  # noqa: FBT001
+) -> None:
+    environment = build(make_config(**fields)).environment
+    assert (environment.get(GLM_PARSERS_VARIABLE) == "1") is asked
+
+
+def test_who_leaves_the_warm_up_out_has_the_launcher_freeze_the_collectors() -> None:
+    flag = ("--skip-server-warmup",)
+    assert build(make_config(extra_args=flag)).environment[FREEZE_GC_VARIABLE] == "1"
+    assert FREEZE_GC_VARIABLE not in build(make_config()).environment
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
@@ -143,6 +176,7 @@ def test_a_server_on_a_cpu_gets_what_the_cpu_engine_says() -> None:
         "HF_HUB_OFFLINE": "1",
         "PYTHONFAULTHANDLER": "1",
         "SPT_NOENV": "1",
+        FREEZE_GC_VARIABLE: "1",
         **cpu_settings.server_environment((0, 1, 2, 3), 2, python_path="/mine"),
     }
 

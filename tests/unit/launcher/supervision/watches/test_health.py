@@ -93,6 +93,9 @@ class Server:
     def abort_requests(self) -> bool:
         return True
 
+    def settle(self) -> bool:
+        return True
+
 
 def watch(server: Server, advance: RequestProgress, wanted: int) -> list[ProbeResult]:
     results: list[ProbeResult] = []

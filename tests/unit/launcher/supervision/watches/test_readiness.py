@@ -60,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(self.faults.ready, b"", None)
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"null")
         if self.faults.hang is not None:
             self.faults.hanging.set()
             self.faults.hang.wait(PATIENCE_SECONDS)
@@ -123,6 +123,17 @@ def test_a_key_is_sent_as_a_bearer_token(faults: Faults) -> None:
     assert prober.generate(8, timeout_seconds=30)
 
     assert faults.asked[0][2]["Authorization"] == f"Bearer {SECRET}"
+
+
+def test_a_server_that_is_warm_freezes_its_collectors_by_the_admin_key(faults: Faults) -> None:
+    assert HttpProber(faults.url, api_key="other", admin_key=SECRET).settle()
+
+    ((method, path, headers, _),) = faults.asked
+    assert (method, path) == ("POST", "/freeze_gc")
+    assert headers["Authorization"] == f"Bearer {SECRET}"
+    faults.status = 404
+    assert not HttpProber(faults.url).settle()
+    assert not HttpProber(f"http://127.0.0.1:{free_port()}").settle()
 
 
 def test_a_port_that_nobody_listens_on_is_not_up() -> None:
@@ -315,7 +326,7 @@ def test_a_hurry_asks_for_a_token_at_once(faults: Faults) -> None:
 
     assert watched.ready.wait(PATIENCE_SECONDS)
     watched.join()
-    assert faults.paths == ["/generate", "/server_info"]
+    assert faults.paths == ["/generate", "/freeze_gc", "/server_info"]
 
 
 @pytest.mark.usefixtures("_fast")
