@@ -26,15 +26,16 @@ def test_both_look_in_the_same_place(name: str) -> None:
 
 
 @pytest.mark.parametrize("state", list(ServerState))
-@pytest.mark.parametrize("api_key_file", [None, Path("/keys/default")])
+@pytest.mark.parametrize("key_file", [None, Path("/keys/default")])
 def test_a_record_of_the_launcher_is_read_by_the_clients(
-    state: ServerState, api_key_file: Path | None
+    state: ServerState, key_file: Path | None
 ) -> None:
     store = RunStore("night")
     store.create()
     written = make_record(
-        store.folder, name="night", state=state, api_key_file=api_key_file, served_model_name="tiny"
-    )
+        store.folder, name="night", state=state, api_key_file=key_file, admin_key_file=key_file,
+        served_model_name="tiny",
+    )  # fmt: skip
     store.write(written)
 
     read = read_run_record("night")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import ConfigurationError, RunRecord, RunRecordError
-from clients.http.endpoint import Endpoint, resolve_endpoint
+from clients.http.endpoint import Endpoint, find_admin_key, resolve_endpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,3 +130,28 @@ def test_key_is_not_shown() -> None:
 )
 def test_loopback(url: str, loopback: bool) -> None:  # noqa: FBT001 - a parameter of the test
     assert resolve(url).is_loopback is loopback
+
+
+def admin_key(
+    endpoint: Endpoint, given: str | None = None, environ: dict[str, str] | None = None
+) -> str | None:
+    return find_admin_key(endpoint, given, environ=environ or {})
+
+
+def test_the_admin_key_is_found_by_whoever_can_read_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "admin.key"
+    file.write_text("admin\n")
+    endpoint = resolve(found=record().model_copy(update={"admin_key_file": file}))
+    assert admin_key(endpoint) == "admin"
+    assert admin_key(endpoint, environ={"SPECSERVE_ADMIN_KEY": "env"}) == "env"
+    assert admin_key(endpoint, "mine", {"SPECSERVE_ADMIN_KEY": "env"}) == "mine"
+    file.write_text("another")
+    assert admin_key(endpoint) == "another", "the next start of the server has another"
+    file.unlink()
+    with pytest.raises(RunRecordError, match="Cannot read the admin key"):
+        admin_key(endpoint)
+
+
+def test_a_server_elsewhere_may_have_no_admin_key() -> None:
+    assert admin_key(resolve("http://elsewhere:3", "mine")) == "mine"
+    assert admin_key(resolve("http://elsewhere:3")) is None
