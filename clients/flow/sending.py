@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import httpx
 import openai
 
+from clients.errors import ConfigurationError
 from clients.flow.effects import Send, SendChat
 from clients.flow.flows import Flows
-from clients.http.endpoint import Endpoint, resolve_endpoint
+from clients.http.endpoint import Endpoint, find_admin_key, resolve_endpoint
 from clients.http.failures import request_failure
 from clients.http.retry import RetryPolicy
 from clients.http.timeouts import Timeouts
+from clients.request import check_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from clients.errors import ClientError, TimeoutKind
+    from clients.errors import ClientError
 
 # As the SDK has them: httpx's own allow 100 requests at once, and let the others wait.
 _CONNECTION_LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
 _CUSTOM_HEADERS = "OPENAI_CUSTOM_HEADERS"
-ADMIN_KEY_VARIABLE = "SPECSERVE_ADMIN_KEY"
 
 
 class ClientOptions(TypedDict, total=False):
@@ -41,7 +43,33 @@ class ClientOptions(TypedDict, total=False):
     clock_ns: Callable[[], int]
 
 
-def make_flows(
+def make_flows(client: str, base_url: str | None, options: ClientOptions) -> Flows:
+    """Find the server and give the flows of a client.
+
+    Args:
+        client: name of its class, for what is wrong with its arguments.
+        base_url: of the server, if the caller gave one.
+        options: what the caller gave beside it.
+
+    Raises:
+        ConfigurationError: an argument or a variable makes no sense.
+        ServerLookupError: as `resolve_endpoint` does.
+        TypeError: there is no such option.
+    """
+    known = ClientOptions.__optional_keys__
+    check_options(client, options, known | {"base_url", "http_client"})
+    for name, wanted in (("timeouts", Timeouts), ("retry", RetryPolicy)):
+        value = options.get(name)
+        if not isinstance(value, wanted | None):
+            first = fields(wanted)[-1 if wanted is Timeouts else 0].name
+            raise ConfigurationError(
+                f"{name} is {value!r}; it is a {wanted.__name__}.",
+                action=f"For example {name}={wanted.__name__}({first}={value!r}).",
+            )
+    return _make_flows(base_url, **options)
+
+
+def _make_flows(
     base_url: str | None,
     *,
     api_key: str | None = None,
@@ -53,12 +81,12 @@ def make_flows(
     report_acceptance: bool = True,
     clock_ns: Callable[[], int] = time.monotonic_ns,
 ) -> Flows:
-    """Find the server and give the flows of a client; raises as `resolve_endpoint` does."""
     endpoint = resolve_endpoint(base_url, api_key, server=server, environ=os.environ)
     return Flows(
         endpoint=endpoint,
         model=model or endpoint.model,
-        admin_key=admin_key or os.environ.get(ADMIN_KEY_VARIABLE) or endpoint.api_key,
+        # Read when it is needed: few ask for it, and another start of the server has another.
+        admin_key=lambda: find_admin_key(endpoint, admin_key, environ=os.environ),
         timeouts=timeouts or Timeouts(),
         retry=retry or RetryPolicy(),
         report_acceptance=report_acceptance,
@@ -132,6 +160,9 @@ def _headers(key: str | None) -> dict[str, Any]:
 
 def failure_of(error: openai.APIError, effect: Send | SendChat) -> ClientError:
     """Name the cause of what the SDK raised."""
-    streams = isinstance(effect, SendChat) and effect.stream
-    kind: TimeoutKind = "first_token" if streams else "total"
-    return request_failure(error, read_kind=kind, now=datetime.now(UTC))
+    return request_failure(
+        error,
+        read_kind=effect.read_kind,
+        now=datetime.now(UTC),
+        is_admin=isinstance(effect, Send) and effect.is_admin,
+    )

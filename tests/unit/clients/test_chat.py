@@ -233,6 +233,16 @@ def test_each_status_has_its_error(status: int, error_class: type[StatusError]) 
     assert f"{URL}/v1/chat/completions answered {status}: Messages cannot" in str(error)
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_abort_names_the_admin_key(status: int) -> None:
+    server = Server(answered({"error": "Unauthorized"}, status))
+    with pytest.raises(StatusError) as caught:
+        server.client(api_key="mine").abort("r")
+    assert "the admin key, not the API key" in caught.value.action
+    assert "SPECSERVE_ADMIN_KEY" in str(caught.value)
+    assert "mine" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("response", "message"),
     [

@@ -52,7 +52,7 @@ def test_modules_can_be_read_in_one_sitting() -> None:
     folder = Path(clients.__file__).parent
     assert (folder / "py.typed").exists()
     for module in folder.rglob("*.py"):
-        assert len(module.read_text(encoding="utf-8").splitlines()) < 340, module
+        assert len(module.read_text(encoding="utf-8").splitlines()) <= 400, module
         importlib.import_module(".".join(module.relative_to(folder.parent).with_suffix("").parts))
 
 
