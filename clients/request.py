@@ -26,6 +26,8 @@ EmptyAnswer = Literal["keep", "ask_again", "raise"]
 
 # These change the shape of the answer, which the reader of the answer must know of.
 _RESERVED = frozenset({"messages", "n", "stream", "stream_options"})
+# What is said once for all of a client's requests.
+_OF_THE_CLIENT = ("api_key", "base_url", "retry", "server", "timeouts")
 _CHOICES = ("auto", "none", "required")
 
 
@@ -104,6 +106,9 @@ def request_arguments(
     """
     check_options("request_arguments", options, ChatOptions.__optional_keys__)
     arguments: dict[str, Any] = {"messages": conversation(messages), **options}
+    if (most := options.get("max_tokens")) is not None and most < 1:
+        # SGLang takes 0 for no limit.
+        raise ConfigurationError(f"max_tokens is {most}; it is at least 1.")
     # Not `max_tokens`, which OpenAI and SGLang call deprecated.
     arguments["max_completion_tokens"] = arguments.pop("max_tokens", None)
     if (tools := options.get("tools")) is not None:
@@ -127,18 +132,23 @@ def check_options(method: str, options: Collection[str], known: Collection[str])
         TypeError: as Python does for a plain function.
     """
     for name in options:
-        if name in known:
-            continue
-        close = difflib.get_close_matches(name, known, n=1)
-        if close:
-            advice = f"; did you mean {close[0]!r}?"
-        elif name == "stream" and "extra" in known:
-            advice = "; stream() gives an answer as it is made."
-        else:
-            advice = f"; it takes {', '.join(sorted(known))}."
-        if "extra" in known and name != "stream":
-            advice += f" A field of the server's request goes into extra: {{{name!r}: ...}}."
-        raise TypeError(f"{method}() got an unknown option {name!r}{advice}")
+        if name not in known:
+            advice = _advice(name, known)
+            raise TypeError(f"{method}() got an unknown option {name!r}; {advice}")
+
+
+def _advice(name: str, known: Collection[str]) -> str:
+    asks = "extra" in known
+    further = (
+        f" A field of the server's request goes into extra: {{{name!r}: ...}}." if asks else ""
+    )
+    if close := difflib.get_close_matches(name, known, n=1):
+        return f"did you mean {close[0]!r}?{further}"
+    if asks and (own := difflib.get_close_matches(name, _OF_THE_CLIENT, n=1)):
+        return f"{own[0]} is an option of the client."
+    if asks and name == "stream":
+        return "stream() gives an answer as it is made."
+    return f"it takes {', '.join(sorted(known))}.{further}"
 
 
 def check_choice(name: str, value: object, choices: object) -> None:

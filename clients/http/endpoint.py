@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 BASE_URL_VARIABLE = "SPECSERVE_BASE_URL"
 API_KEY_VARIABLE = "SPECSERVE_API_KEY"
+# By which the launcher is given the key, where no file holds it: `launcher.names` has the same.
+LAUNCHER_KEY_VARIABLE = "LAUNCHER_API_KEY"
 ADMIN_KEY_VARIABLE = "SPECSERVE_ADMIN_KEY"
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -75,6 +77,8 @@ def resolve_endpoint(
         key = _read_key(
             record.api_key_file, f"the API key of server {server!r}", run_record_path(server)
         )
+    # A server started with it, from this very environment, has no file to name.
+    key = key or environ.get(LAUNCHER_KEY_VARIABLE)
     return Endpoint(
         _checked_url(record.base_url),
         _checked_key(key),
@@ -121,7 +125,9 @@ def _checked_url(text: str) -> str:
         raise ConfigurationError(
             f"Not a base URL: {text!r}.", action="It looks like http://127.0.0.1:8000."
         )
-    return str(url).rstrip("/").removesuffix("/v1").rstrip("/")
+    # As it is copied from elsewhere: with its version, or with the route of chats.
+    plain = str(url).rstrip("/").removesuffix("/chat/completions")
+    return plain.removesuffix("/v1").rstrip("/")
 
 
 def _checked_key(key: str | None) -> str | None:

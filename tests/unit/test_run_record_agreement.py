@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+import clients.http.endpoint
 import clients.http.run_record
 from clients import ConfigurationError, read_run_record, run_record_path
 from launcher.errors import InvalidValueError
-from launcher.names import SERVER_NAME_PATTERN
+from launcher.names import API_KEY_VARIABLE, SERVER_NAME_PATTERN
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore
 from tests.unit.launcher.examples import make_record
@@ -46,6 +47,10 @@ def test_a_record_of_the_launcher_is_read_by_the_clients(
 
 def test_the_state_that_the_clients_wait_for_is_one_of_the_launcher() -> None:
     assert ServerState(clients.http.run_record._READY) is ServerState.READY
+
+
+def test_both_know_the_variable_of_the_key() -> None:
+    assert clients.http.endpoint.LAUNCHER_KEY_VARIABLE == API_KEY_VARIABLE
 
 
 def test_both_take_the_same_names() -> None:

@@ -26,6 +26,7 @@ def order(count: int) -> str:
 @pytest.mark.parametrize(
     ("use", "words"),
     [
+        (lambda c: c.chat("Hi", timeout=3), "timeouts is an option of the client"),
         (
             lambda c: c.chat("Hi", temprature=0),
             "chat() got an unknown option 'temprature'; did you mean 'temperature'?",
@@ -76,6 +77,13 @@ def test_an_unknown_option_names_the_method_that_was_called(use: Any, words: str
 def test_an_unknown_option_of_a_client_names_its_class(client: Any) -> None:
     with pytest.raises(TypeError, match=rf"{client.__name__}\(\) got an unknown option 'timeout'"):
         client(URL, timeout=30)
+
+
+def test_no_tokens_at_all_is_refused_since_a_server_takes_it_for_no_limit() -> None:
+    server = Server(answered(wire.completion()))
+    with pytest.raises(ConfigurationError, match="max_tokens is 0"):
+        server.client().chat("Hi", max_tokens=0)
+    assert server.requests == []
 
 
 def test_an_answer_is_appended_as_it_is() -> None:

@@ -70,6 +70,15 @@ def test_given_key_wins_over_the_record_and_its_file_is_not_read(tmp_path: Path)
     assert resolve(api_key="mine", found=record(tmp_path / "none")).api_key == "mine"
 
 
+def test_the_key_that_the_launcher_was_given_is_for_its_own_servers_alone(tmp_path: Path) -> None:
+    environ = {"LAUNCHER_API_KEY": "launchers"}
+    assert resolve(environ=environ, found=record()).api_key == "launchers"
+    assert resolve("http://elsewhere:3", environ=environ).api_key is None
+    key_file = tmp_path / "key"
+    key_file.write_text("file-key")
+    assert resolve(environ=environ, found=record(key_file)).api_key == "file-key"
+
+
 def test_key_of_a_record_stays_with_its_url() -> None:
     # `found=None` makes the run record unreadable: its key cannot go to another server.
     assert resolve("http://elsewhere:3").api_key is None
@@ -86,7 +95,14 @@ def test_key_file_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> 
 
 
 @pytest.mark.parametrize(
-    "url", ["http://h:8000", "http://h:8000/", "http://h:8000/v1", " http://h:8000/v1/ "]
+    "url",
+    [
+        "http://h:8000",
+        "http://h:8000/",
+        "http://h:8000/v1",
+        " http://h:8000/v1/ ",
+        "http://h:8000/v1/chat/completions",
+    ],
 )
 def test_v1_and_slashes_do_no_harm(url: str) -> None:
     assert resolve(url).base_url == "http://h:8000"
