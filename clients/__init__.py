@@ -16,6 +16,8 @@ Which way imports go: `benchmarks` may import `clients`; `clients` never imports
 two share a file, the run record, and no code.
 """
 
+import logging
+
 from clients.async_chat import AsyncChatClient
 from clients.chat import ChatClient
 from clients.errors import (
@@ -30,6 +32,7 @@ from clients.errors import (
     EmptyAnswerError,
     InternalServerError,
     MalformedReplyError,
+    MissingToolCallError,
     ModelNotFoundError,
     NotFoundError,
     PermissionDeniedError,
@@ -69,8 +72,8 @@ from clients.http.run_record import RunRecord, read_run_record, run_record_path
 from clients.http.server_side import Health, ServerInfo, ServerMetrics
 from clients.http.stream import AsyncChatStream, ChatStream
 from clients.http.timeouts import Timeouts
-from clients.reply import ChatReply, ReplyBuilder, Timings, ToolCall
-from clients.request import AskOptions, ChatOptions, EmptyAnswer, Messages
+from clients.reply import ChatReply, EmptyCause, ReplyBuilder, Timings, ToolCall
+from clients.request import AskOptions, ChatOptions, EmptyAnswer, Message, Messages, ToolLike
 from clients.tools.arguments import Repair
 from clients.tools.calls import ArgumentsLost, ToolResult, ToolRoundsError, ToolRun
 from clients.tools.tool import Tool, tool
@@ -97,10 +100,13 @@ __all__ = [
     "Done",
     "EmptyAnswer",
     "EmptyAnswerError",
+    "EmptyCause",
     "Health",
     "InternalServerError",
     "MalformedReplyError",
+    "Message",
     "Messages",
+    "MissingToolCallError",
     "ModelNotFoundError",
     "NotFoundError",
     "PermissionDeniedError",
@@ -136,6 +142,7 @@ __all__ = [
     "ToolCall",
     "ToolCallDone",
     "ToolCallStarted",
+    "ToolLike",
     "ToolResult",
     "ToolRoundsError",
     "ToolRun",
@@ -146,3 +153,6 @@ __all__ = [
     "run_record_path",
     "tool",
 ]
+
+# Silent until the app sets up logging: what stands there is in docs/clients.md.
+logging.getLogger("specserve").addHandler(logging.NullHandler())

@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+import inspect
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
+import httpx
 import openai
 
 from clients.errors import ClientError
-from clients.flow.effects import Effect, Flow, ReadOn, RunCalls, SendChat, Sleep
+from clients.flow.effects import Effect, Flow, ReadOn, RunCalls, SendChat, Sleep, Tell
 from clients.flow.flows import HEALTH_TIMEOUT_SECONDS
 from clients.flow.sending import (
     ClientOptions,
     call_arguments,
+    chat_arguments,
     failure_of,
     make_flows,
     sdk_arguments,
+    transport_arguments,
 )
+from clients.http.failures import body_failure
 from clients.http.stream import AsyncChatStream
+from clients.http.timeouts import BodyInTime
 from clients.tools.calls import run_call_async
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    import httpx
+    from collections.abc import Awaitable, Callable, Sequence
 
     from clients.flow.effects import RunEvent
-    from clients.flow.structured import T
     from clients.http.server_side import Health, ServerInfo, ServerMetrics
+    from clients.http.stream import StreamState
     from clients.reply import ChatReply
-    from clients.request import AskOptions, ChatOptions, EmptyAnswer, Messages
+    from clients.request import AskOptions, ChatOptions, EmptyAnswer, Messages, ToolLike
     from clients.tools.calls import ToolRun
-    from clients.tools.tool import Tool
 
 A = TypeVar("A")
+T = TypeVar("T")
 
 
 class AsyncChatClient:
@@ -53,18 +57,17 @@ class AsyncChatClient:
         http_client: httpx.AsyncClient | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
-        self._flows = make_flows(base_url, **options)
+        self._flows = make_flows(type(self).__name__, base_url, options)
         endpoint = self._flows.endpoint
         self.base_url = endpoint.base_url
         self._owns_http = http_client is None
-        # HTTP_PROXY alone would send requests for this machine to the proxy's own loopback.
-        self._http = http_client or openai.DefaultAsyncHttpxClient(
-            trust_env=not endpoint.is_loopback
-        )
+        self._http = http_client or httpx.AsyncClient(**transport_arguments(endpoint))
         self._sdk = openai.AsyncOpenAI(**sdk_arguments(endpoint), http_client=self._http)
         # The SDK imports this part on first use, which must not count as the server's time. Its
         # overloads cannot take a dictionary of arguments.
-        self._create: Callable[..., Any] = self._sdk.chat.completions.with_raw_response.create
+        completions = self._sdk.chat.completions
+        self._create: Callable[..., Any] = completions.with_raw_response.create
+        self._create_unread: Callable[..., Any] = completions.with_streaming_response.create
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r}, model={self._flows.model!r})"
@@ -86,10 +89,15 @@ class AsyncChatClient:
         """Ask and wait for the whole answer; see `ChatClient.chat`."""
         return await self._run(self._flows.chat(messages, options, on_empty))
 
-    async def stream(self, messages: Messages, **options: Unpack[ChatOptions]) -> AsyncChatStream:
-        """Ask and read the answer as it is made; see `ChatClient.stream`."""
-        return AsyncChatStream(*(await self._run(self._flows.open_stream(messages, options))))
+    def stream(self, messages: Messages, **options: Unpack[ChatOptions]) -> AsyncChatStream:
+        """Ask and read the answer as it is made; see `ChatClient.stream`.
 
+        The request is sent when the stream is first used: by `async with`, `async for`, or
+        `await`. A stream that nobody uses sends none.
+        """
+        return AsyncChatStream(lambda: self._run(self._flows.open_stream(messages, options)))
+
+    @overload
     async def parse(
         self,
         messages: Messages,
@@ -97,18 +105,28 @@ class AsyncChatClient:
         *,
         retries: int = 2,
         **options: Unpack[ChatOptions],
-    ) -> T:
-        """Ask for an instance of a pydantic model class; see `ChatClient.parse`."""
+    ) -> T: ...
+
+    # A union or a Literal is no `type` to a type checker.
+    @overload
+    async def parse(
+        self, messages: Messages, shape: Any, *, retries: int = 2, **options: Unpack[ChatOptions]
+    ) -> Any: ...
+
+    async def parse(
+        self, messages: Messages, shape: Any, *, retries: int = 2, **options: Unpack[ChatOptions]
+    ) -> Any:
+        """Ask for an instance of a type; see `ChatClient.parse`."""
         return await self._run(self._flows.parse(messages, shape, options, retries=retries))
 
     async def run_tools(
         self,
         messages: Messages,
-        tools: Sequence[Tool[..., Any]],
+        tools: Sequence[ToolLike],
         *,
         max_rounds: int = 8,
         stream: bool = False,
-        on_event: Callable[[RunEvent], None] | None = None,
+        on_event: Callable[[RunEvent], object] | None = None,
         **options: Unpack[AskOptions],
     ) -> ToolRun:
         """Let the model call functions; see `ChatClient.run_tools`. A round's calls run at once."""
@@ -166,16 +184,50 @@ class AsyncChatClient:
             calls = (run_call_async(call, effect.tools) for call in effect.calls)
             return tuple(await asyncio.gather(*calls))
         if isinstance(effect, ReadOn):
-            async with AsyncChatStream(effect.response, effect.state) as stream:
+            async with AsyncChatStream(_opened(effect)) as stream:
                 async for event in stream:
-                    effect.on_event(event)
+                    await _tell(event, effect.on_event)
                 return await stream.reply()
+        if isinstance(effect, Tell):
+            return await _tell(effect.event, effect.on_event)
         try:
             if isinstance(effect, SendChat):
-                raw = await self._create(**effect.arguments, timeout=effect.timeout)
-                return raw.http_response
+                return await self._send(effect)
             url, arguments = call_arguments(self._flows.endpoint, effect)
             method = self._sdk.get if effect.method == "GET" else self._sdk.post
             return await method(url, **arguments)
         except openai.APIError as error:
             raise failure_of(error, effect) from error
+
+    async def _send(self, effect: SendChat) -> httpx.Response | bytes:
+        arguments = chat_arguments(self._flows.endpoint, effect)
+        if effect.stream:
+            raw = await self._create(**arguments)
+            response: httpx.Response = raw.http_response
+            return response
+        async with self._create_unread(**arguments) as unread:
+            return await self._read(unread.http_response, effect.deadline_ns)
+
+    async def _read(self, response: httpx.Response, deadline_ns: int) -> bytes:
+        """Read a body by its deadline. A limit for each wait, as httpx has it, may never come."""
+        body = BodyInTime(response, deadline_ns, self._flows.clock_ns)
+        try:
+            async for data in response.aiter_bytes():
+                body.add(data)
+        except httpx.HTTPError as error:
+            raise body_failure(error, url=str(response.request.url)) from error
+        return body.whole()
+
+
+def _opened(effect: ReadOn) -> Callable[[], Awaitable[tuple[httpx.Response, StreamState]]]:
+    async def opened() -> tuple[httpx.Response, StreamState]:
+        return effect.response, effect.state
+
+    return opened
+
+
+async def _tell(event: RunEvent, on_event: Callable[[RunEvent], object]) -> None:
+    """Tell a plain function, or await a coroutine function."""
+    answer = on_event(event)
+    if inspect.isawaitable(answer):
+        await answer

@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
+import inspect
 import time
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
+import httpx
 import openai
 
 from clients.errors import ClientError, ConfigurationError
-from clients.flow.effects import Effect, Flow, ReadOn, RunCalls, SendChat, Sleep
+from clients.flow.effects import Effect, Flow, ReadOn, RunCalls, SendChat, Sleep, Tell
 from clients.flow.flows import HEALTH_TIMEOUT_SECONDS
 from clients.flow.sending import (
     ClientOptions,
     call_arguments,
+    chat_arguments,
     failure_of,
     make_flows,
     sdk_arguments,
+    transport_arguments,
 )
+from clients.http.failures import body_failure
 from clients.http.stream import ChatStream
-from clients.tools.calls import run_call
+from clients.http.timeouts import BodyInTime
+from clients.tools.calls import by_name, run_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import httpx
-
     from clients.flow.effects import RunEvent
-    from clients.flow.structured import T
     from clients.http.server_side import Health, ServerInfo, ServerMetrics
     from clients.reply import ChatReply
-    from clients.request import AskOptions, ChatOptions, EmptyAnswer, Messages
+    from clients.request import AskOptions, ChatOptions, EmptyAnswer, Messages, ToolLike
     from clients.tools.calls import ToolRun
-    from clients.tools.tool import Tool
 
 A = TypeVar("A")
+T = TypeVar("T")
 
 
 class ChatClient:
@@ -43,7 +46,8 @@ class ChatClient:
         base_url: of the server, for example `http://127.0.0.1:8000`; it may end in `/v1`. Else
             `SPECSERVE_BASE_URL`, else the run record of `server`.
         api_key: else `SPECSERVE_API_KEY`, else the key of that run record.
-        admin_key: for `abort()`; else `SPECSERVE_ADMIN_KEY`, else the API key.
+        admin_key: for `abort()`; else `SPECSERVE_ADMIN_KEY`, else the key that the launcher keeps
+            for whoever started that server, else the API key.
         model: name for requests that give none; else the run record's, else the server is asked.
         server: name of the server whose run record to read.
         timeouts: the longest waits, each by name.
@@ -65,16 +69,17 @@ class ChatClient:
         http_client: httpx.Client | None = None,
         **options: Unpack[ClientOptions],
     ) -> None:
-        self._flows = make_flows(base_url, **options)
+        self._flows = make_flows(type(self).__name__, base_url, options)
         endpoint = self._flows.endpoint
         self.base_url = endpoint.base_url
         self._owns_http = http_client is None
-        # HTTP_PROXY alone would send requests for this machine to the proxy's own loopback.
-        self._http = http_client or openai.DefaultHttpxClient(trust_env=not endpoint.is_loopback)
+        self._http = http_client or httpx.Client(**transport_arguments(endpoint))
         self._sdk = openai.OpenAI(**sdk_arguments(endpoint), http_client=self._http)
         # The SDK imports this part on first use, which must not count as the server's time. Its
         # overloads cannot take a dictionary of arguments.
-        self._create: Callable[..., Any] = self._sdk.chat.completions.with_raw_response.create
+        completions = self._sdk.chat.completions
+        self._create: Callable[..., Any] = completions.with_raw_response.create
+        self._create_unread: Callable[..., Any] = completions.with_streaming_response.create
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.base_url!r}, model={self._flows.model!r})"
@@ -97,9 +102,9 @@ class ChatClient:
 
         Args:
             messages: a conversation, or the text of one user message.
-            on_empty: what to do with an answer that came wholly as reasoning, its content empty:
-                keep it (`reply.answer_in_reasoning` says so), ask again once without thinking
-                and then raise, or raise at once.
+            on_empty: what to do with an answer that has neither text nor a tool call: keep it
+                (`reply.empty_cause` says why), ask again once without thinking and raise if that
+                answer is empty, too, or raise at once.
             **options: see `ChatOptions`.
 
         Returns:
@@ -108,6 +113,7 @@ class ChatClient:
         Raises:
             ConfigurationError: the options contradict each other.
             EmptyAnswerError: see `on_empty`.
+            MissingToolCallError: `tool_choice` demanded a call, and none came.
             TransportError: no whole answer came back.
             StatusError: the server said no.
         """
@@ -130,6 +136,7 @@ class ChatClient:
         """
         return ChatStream(*self._run(self._flows.open_stream(messages, options)))
 
+    @overload
     def parse(
         self,
         messages: Messages,
@@ -137,12 +144,24 @@ class ChatClient:
         *,
         retries: int = 2,
         **options: Unpack[ChatOptions],
-    ) -> T:
-        """Ask for an instance of a pydantic model class.
+    ) -> T: ...
+
+    # A union or a Literal is no `type` to a type checker.
+    @overload
+    def parse(
+        self, messages: Messages, shape: Any, *, retries: int = 2, **options: Unpack[ChatOptions]
+    ) -> Any: ...
+
+    def parse(
+        self, messages: Messages, shape: Any, *, retries: int = 2, **options: Unpack[ChatOptions]
+    ) -> Any:
+        """Ask for an instance of a type.
 
         Args:
             messages: a conversation, or the text of one user message.
-            shape: the class; the server decodes under its JSON schema.
+            shape: whatever pydantic knows: a model, a dataclass, a TypedDict, `list[str]`, a
+                Literal, a union, `int`. The server decodes under its JSON schema, in an object
+                if it is none.
             retries: how often to ask again, with what was wrong, when an answer does not fit.
             **options: see `ChatOptions`.
 
@@ -150,6 +169,7 @@ class ChatClient:
             The instance.
 
         Raises:
+            ConfigurationError: there is no JSON schema for it, or the options make no sense.
             StructuredOutputError: no answer fitted.
             ClientError: as `chat` does.
         """
@@ -158,11 +178,11 @@ class ChatClient:
     def run_tools(
         self,
         messages: Messages,
-        tools: Sequence[Tool[..., Any]],
+        tools: Sequence[ToolLike],
         *,
         max_rounds: int = 8,
         stream: bool = False,
-        on_event: Callable[[RunEvent], None] | None = None,
+        on_event: Callable[[RunEvent], object] | None = None,
         **options: Unpack[AskOptions],
     ) -> ToolRun:
         """Let the model call functions until it answers without a call.
@@ -172,21 +192,29 @@ class ChatClient:
 
         Args:
             messages: a conversation, or the text of one user message.
-            tools: functions under `@tool`; plain ones here, coroutines with the async client.
+            tools: functions with types and docstrings, under `@tool` or as they are; coroutine
+                functions with the async client.
             max_rounds: most rounds of calls.
             stream: whether `on_event` gets an answer's events as they arrive.
             on_event: is told each event, result and lost answer.
-            **options: see `ChatOptions`.
+            **options: see `AskOptions`. A call that `tool_choice` demands is demanded of the first
+                answer; the model chooses afterwards, since it would never come to an end.
 
         Returns:
             The last answer, the conversation, and each result.
 
         Raises:
-            ConfigurationError: a tool is a coroutine function, or two share a name.
+            ConfigurationError: a tool is a coroutine function, or no function, or two share a
+                name.
+            MissingToolCallError: `tool_choice` demanded a call, and none came.
             ToolRoundsError: the model goes on calling.
             ClientError: as `chat` does.
         """
-        if waiting := [tool.name for tool in tools if tool.is_async]:
+        named = by_name(tools)
+        waiting = [name for name, tool in named.items() if tool.is_async]
+        if inspect.iscoroutinefunction(on_event):
+            waiting.append("on_event")
+        if waiting:
             raise ConfigurationError(
                 f"{', '.join(waiting)}: a coroutine function.", action="Use AsyncChatClient."
             )
@@ -238,6 +266,7 @@ class ChatClient:
 
         Raises:
             AuthenticationError: the admin key is missing or wrong; likewise PermissionDenied.
+            RunRecordError: the file of the admin key cannot be read.
             TransportError: no answer came back.
         """
         self._run(self._flows.abort(request_id))
@@ -269,11 +298,32 @@ class ChatClient:
                 for event in stream:
                     effect.on_event(event)
                 return stream.reply()
+        if isinstance(effect, Tell):
+            return effect.on_event(effect.event)
         try:
             if isinstance(effect, SendChat):
-                return self._create(**effect.arguments, timeout=effect.timeout).http_response
+                return self._send(effect)
             url, arguments = call_arguments(self._flows.endpoint, effect)
             method = self._sdk.get if effect.method == "GET" else self._sdk.post
             return method(url, **arguments)
         except openai.APIError as error:
             raise failure_of(error, effect) from error
+
+    def _send(self, effect: SendChat) -> httpx.Response | bytes:
+        arguments = chat_arguments(self._flows.endpoint, effect)
+        if effect.stream:
+            raw = self._create(**arguments)
+            response: httpx.Response = raw.http_response
+            return response
+        with self._create_unread(**arguments) as unread:
+            return self._read(unread.http_response, effect.deadline_ns)
+
+    def _read(self, response: httpx.Response, deadline_ns: int) -> bytes:
+        """Read a body by its deadline. A limit for each wait, as httpx has it, may never come."""
+        body = BodyInTime(response, deadline_ns, self._flows.clock_ns)
+        try:
+            for data in response.iter_bytes():
+                body.add(data)
+        except httpx.HTTPError as error:
+            raise body_failure(error, url=str(response.request.url)) from error
+        return body.whole()

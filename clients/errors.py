@@ -1,21 +1,23 @@
 """Every way the client can fail, one class for each cause.
 
-ClientError
-├── ConfigurationError            an argument or an environment variable makes no sense
-├── ServerLookupError             no URL was given, and no run record led to one
+Behind some stands the exit code of `python -m clients ask`; the others inherit theirs.
+
+ClientError                   80
+├── ConfigurationError         2  an argument or an environment variable makes no sense
+├── ServerLookupError         81  no URL was given, and no run record led to one
 │   ├── ServerNotFoundError         there is no record of that name
-│   ├── ServerNotReadyError         there is one, and its state is not READY
+│   ├── ServerNotReadyError   82    there is one, and its state is not READY
 │   │   ├── ServerStartingError         STARTING, or about to be started again
 │   │   └── ServerUnhealthyError        it lives, and generates nothing
 │   └── RunRecordError              it, or its key file, cannot be read
-├── TransportError                no whole answer came back
-│   ├── ServerUnreachableError      no connection: refused, unknown host
+├── TransportError            85  no whole answer came back
+│   ├── ServerUnreachableError 83   no connection: refused, unknown host
 │   ├── ConnectionLostError         connected, then cut before the answer began
-│   ├── RequestTimeoutError         too slow before the answer began: of which kind
+│   ├── RequestTimeoutError   86    too slow before the answer began: of which kind
 │   ├── MalformedReplyError         an answer that is not a chat completion
 │   └── BrokenStreamError           the stream began and did not end; keeps what had arrived
-│       └── StreamTimeoutError          it was too slow: of which kind
-├── StatusError                   the server said no; keeps its status, message and body
+│       └── StreamTimeoutError 86       it was too slow: of which kind
+├── StatusError               84  the server said no; keeps its status, message and body
 │   ├── BadRequestError             400: not valid
 │   │   └── ContextLengthError          longer than the context, with both lengths
 │   ├── AuthenticationError         401
@@ -25,10 +27,11 @@ ClientError
 │   ├── RequestTooLargeError        413
 │   ├── UnprocessableEntityError    422
 │   ├── RateLimitError              429
-│   └── InternalServerError         5xx
-│       └── ServiceUnavailableError   503: starting, draining, or its queue is full
-├── AnswerError                   a whole answer came, and cannot be used; keeps the reply
-│   ├── EmptyAnswerError            all of it as reasoning, no content
+│   └── InternalServerError   85    5xx
+│       └── ServiceUnavailableError 82  503: starting, draining, or its queue is full
+├── AnswerError               88  a whole answer came, and cannot be used; keeps the reply
+│   ├── EmptyAnswerError      87    it has no text, and the error says why
+│   ├── MissingToolCallError        a call was demanded by tool_choice, and none came
 │   ├── StructuredOutputError       it does not fit the asked-for model, try after try
 │   └── ToolRoundsError             the model still calls tools after the last round (`tools.calls`)
 └── StreamClosedError             a stream was left early, then asked for its whole reply
@@ -41,7 +44,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from clients.reply import ChatReply
+    from clients.reply import ChatReply, EmptyCause
 
 TimeoutKind = Literal["connect", "write", "pool", "first_token", "between_tokens", "total"]
 BreakReason = Literal["connection_lost", "timeout", "server_error", "malformed", "incomplete"]
@@ -56,6 +59,7 @@ class ClientError(Exception):
     """
 
     default_action: ClassVar[str] = ""
+    exit_code: ClassVar[int] = 80
 
     def __init__(self, problem: str, *, action: str | None = None) -> None:
         self.problem = problem
@@ -66,13 +70,30 @@ class ClientError(Exception):
 class ConfigurationError(ClientError, ValueError):
     """An argument or an environment variable makes no sense."""
 
+    exit_code = 2
+
 
 class ServerLookupError(ClientError):
-    """No URL was given, and the run record at `path` did not lead to one."""
+    """No URL was given, and the run record at `path` did not lead to one.
 
-    def __init__(self, problem: str, *, path: Path, action: str | None = None) -> None:
+    Attributes:
+        path: of the record.
+        running: names of the servers that do run on this machine.
+    """
+
+    exit_code = 81
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        path: Path,
+        action: str | None = None,
+        running: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(problem, action=action)
         self.path = path
+        self.running = running
 
 
 class ServerNotFoundError(ServerLookupError):
@@ -85,9 +106,18 @@ class ServerNotReadyError(ServerLookupError):
     """There is a run record, and its `state` is not READY."""
 
     default_action = "See how far it is with: python -m launcher status"
+    exit_code = 82
 
-    def __init__(self, problem: str, *, path: Path, state: str) -> None:
-        super().__init__(problem, path=path)
+    def __init__(
+        self,
+        problem: str,
+        *,
+        path: Path,
+        state: str,
+        action: str | None = None,
+        running: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(problem, path=path, action=action, running=running)
         self.state = state
 
 
@@ -112,6 +142,8 @@ class RunRecordError(ServerLookupError):
 class TransportError(ClientError):
     """No whole answer came back from `url`."""
 
+    exit_code = 85
+
     def __init__(self, problem: str, *, url: str, action: str | None = None) -> None:
         super().__init__(problem, action=action)
         self.url = url
@@ -121,6 +153,7 @@ class ServerUnreachableError(TransportError):
     """No connection could be made: refused, or no such host."""
 
     default_action = "Look whether it still runs with: python -m launcher status"
+    exit_code = 83
 
 
 class ConnectionLostError(TransportError):
@@ -133,6 +166,7 @@ class RequestTimeoutError(TransportError):
     """The server was too slow before its answer began; `kind` says at what (`Timeouts`)."""
 
     default_action = "Allow more with timeouts, or ask for fewer tokens."
+    exit_code = 86
 
     def __init__(self, problem: str, *, url: str, kind: TimeoutKind) -> None:
         super().__init__(problem, url=url)
@@ -177,7 +211,9 @@ class BrokenStreamError(TransportError):
 
 
 class StreamTimeoutError(BrokenStreamError):
-    """A stream began and was too slow then; `kind` is `between_tokens` or `total`."""
+    """A stream began and was too slow then; `kind` says at what (`Timeouts`)."""
+
+    exit_code = 86
 
     def __init__(self, problem: str, *, url: str, partial: ChatReply, kind: TimeoutKind) -> None:
         super().__init__(problem, url=url, reason="timeout", partial=partial)
@@ -196,6 +232,8 @@ class StatusError(ClientError):
         retry_after_seconds: what the server asks to wait, from its Retry-After header.
     """
 
+    exit_code = 84
+
     def __init__(
         self,
         problem: str,
@@ -206,8 +244,9 @@ class StatusError(ClientError):
         request_id: str | None,
         body: object,
         retry_after_seconds: float | None = None,
+        action: str | None = None,
     ) -> None:
-        super().__init__(problem)
+        super().__init__(problem, action=action)
         self.url = url
         self.status = status
         self.server_message = server_message
@@ -274,6 +313,8 @@ class RateLimitError(StatusError):
 class InternalServerError(StatusError):
     """5xx: the server failed."""
 
+    exit_code = 85
+
     default_action = "Look for the cause with: python -m launcher logs"
 
 
@@ -281,13 +322,16 @@ class ServiceUnavailableError(InternalServerError):
     """503: the server is starting, draining, or its queue is full."""
 
     default_action = "Try again in a moment."
+    exit_code = 82
 
 
 class AnswerError(ClientError):
     """A whole answer came back and cannot be used; `reply` is the last one."""
 
-    def __init__(self, problem: str, *, reply: ChatReply) -> None:
-        super().__init__(problem)
+    exit_code = 88
+
+    def __init__(self, problem: str, *, reply: ChatReply, action: str | None = None) -> None:
+        super().__init__(problem, action=action)
         self.reply = reply
 
     @property
@@ -297,9 +341,27 @@ class AnswerError(ClientError):
 
 
 class EmptyAnswerError(AnswerError):
-    """The answer came wholly as reasoning: its text is in `reply.reasoning`."""
+    """The answer has no text; `reply.reasoning` has what the model thought.
 
-    default_action = "Ask again, with thinking=False."
+    Attributes:
+        cause: see `ChatReply.empty_cause`.
+    """
+
+    exit_code = 87
+
+    @property
+    def cause(self) -> EmptyCause | None:
+        """Why the last answer is empty."""
+        return self.reply.empty_cause
+
+
+class MissingToolCallError(AnswerError):
+    """`tool_choice` demanded a call of a tool, and the answer has none.
+
+    An error and no mark on the reply: whoever demands a call goes on to read it.
+    """
+
+    default_action = "Ask again, or leave the choice to the model with tool_choice='auto'."
 
 
 class StructuredOutputError(AnswerError):

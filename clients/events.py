@@ -123,9 +123,12 @@ class Done:
     Attributes:
         finish_reason: `stop`, `length`, `tool_calls`, or SGLang's own `abort`. A plain string,
             since servers add words of their own.
+        matched_stop: which of the caller's stop texts ended it, where one did and the server
+            says so.
     """
 
     finish_reason: str
+    matched_stop: str | None = None
 
 
 StreamEvent = (

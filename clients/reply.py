@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Literal
 
 from clients.events import (
     Acceptance,
@@ -18,6 +20,23 @@ from clients.events import (
 )
 
 _NS_PER_SECOND = 1_000_000_000
+# A line break, a mark that ends reasoning, and the end itself are tokens that nobody sees.
+_UNSEEN_TOKENS = 4
+
+EmptyCause = Literal[
+    "reasoning",
+    "cut_off_in_reasoning",
+    "cut_off",
+    "stop_text",
+    "tool_call",
+    "aborted",
+    "filtered",
+    "dropped",
+    "blank",
+    "ended_at_once",
+    "unfinished",
+]
+"""Why an answer has no text; `ChatReply.empty_cause` says what each means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +52,14 @@ class ToolCall:
     id: str
     name: str
     arguments: str
+
+    @property
+    def has_object(self) -> bool:
+        """Whether the arguments are a JSON object, which the model's chat template wants."""
+        try:
+            return isinstance(json.loads(self.arguments), dict)
+        except ValueError:
+            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +128,7 @@ class ChatReply:
         model: name of the model that answered.
         request_id: the server's id of the request.
         acceptance: how speculation went for this request; `None` if the server does not say.
+        matched_stop: see `Done`.
     """
 
     content: str
@@ -112,19 +140,122 @@ class ChatReply:
     model: str
     request_id: str
     acceptance: Acceptance | None = None
+    matched_stop: str | None = None
+
+    @property
+    def empty_cause(self) -> EmptyCause | None:  # noqa: PLR0911 - one for each cause
+        """Why there is no text; `None` if there is some.
+
+        - `tool_call`: the model calls a tool instead, which is an answer, too.
+        - `unfinished`: there is no finish reason.
+        - `cut_off_in_reasoning`, `cut_off`: the token limit came first.
+        - `aborted`, `filtered`: somebody ended the request, or a filter withheld the answer.
+        - `stop_text`: one of the caller's stop texts stood at the very start, or in the reasoning.
+        - `reasoning`: all of it came as reasoning, a known defect of the glm45 reasoning parser
+          (sglang issue 37645).
+        - `blank`: it is white space.
+        - `dropped`: tokens were generated, and none was sent. SGLang does so with the call of a
+          tool that was not offered.
+        - `ended_at_once`: the model had nothing to say.
+        """
+        if self.content.strip():
+            return None
+        if self.tool_calls:
+            return "tool_call"
+        match self.finish_reason:
+            case None:
+                return "unfinished"
+            case "length":
+                return "cut_off_in_reasoning" if self.reasoning else "cut_off"
+            case "abort":
+                return "aborted"
+            case "content_filter":
+                return "filtered"
+        if self.matched_stop is not None:
+            return "stop_text"
+        if self.content:
+            return "blank"
+        if self.finish_reason != "tool_calls" and self.reasoning:
+            return "reasoning"
+        if self.finish_reason == "tool_calls" or self._unseen_tokens > _UNSEEN_TOKENS:
+            return "dropped"
+        return "ended_at_once"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is neither text nor a tool call."""
+        return self.empty_cause not in {None, "tool_call"}
 
     @property
     def answer_in_reasoning(self) -> bool:
-        """Whether the whole answer came as reasoning: content and tool calls empty, yet `stop`.
+        """Whether the whole answer came as reasoning; see `empty_cause`."""
+        return self.empty_cause == "reasoning"
 
-        A known defect of the glm45 reasoning parser (sglang issue 37645).
+    @property
+    def _unseen_tokens(self) -> int:
+        if self.usage is None:
+            return 0
+        return self.usage.completion_tokens - (self.usage.reasoning_tokens or 0)
+
+    def as_message(self) -> dict[str, object]:
+        """Give the answer as a message, to go on with the conversation.
+
+        Reasoning goes with it: GLM's template shows the model that of the turn under way, and no
+        older one. Arguments of a call that are no JSON object go as an empty one, since the
+        template wants an object.
         """
-        return bool(
-            self.reasoning
-            and not self.content
-            and not self.tool_calls
-            and self.finish_reason == "stop"
-        )
+        message: dict[str, object] = {"role": "assistant", "content": self.content}
+        if self.reasoning:
+            message["reasoning_content"] = self.reasoning
+        if self.tool_calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {
+                        "name": call.name,
+                        "arguments": call.arguments if call.has_object else "{}",
+                    },
+                }
+                for call in self.tool_calls
+            ]
+        return message
+
+
+def why_empty(reply: ChatReply) -> tuple[str, str]:
+    """Say why an answer has no text, and what to do: two parts of an error's message."""
+    thoughts = f"{len(reply.reasoning):,} characters"
+    told: dict[EmptyCause | None, tuple[str, str]] = {
+        None: ("it is not empty", ""),
+        "reasoning": (
+            f"all of it came as reasoning ({thoughts})",
+            "Ask again with thinking=False.",
+        ),
+        "cut_off_in_reasoning": (
+            f"it was cut off at its token limit within its reasoning ({thoughts})",
+            "Allow more with max_tokens, or ask with thinking=False.",
+        ),
+        "cut_off": ("it was cut off at its token limit", "Allow more with max_tokens."),
+        "stop_text": (
+            f"the stop text {reply.matched_stop!r} stood "
+            + ("in its reasoning" if reply.reasoning else "at its very start"),
+            "Choose another stop text. GLM begins an answer with a line break.",
+        ),
+        "tool_call": (
+            "the model called " + ", ".join(call.name for call in reply.tool_calls),
+            "Read reply.tool_calls, or ask without tools.",
+        ),
+        "aborted": ("the request was aborted on the server", "Ask again."),
+        "filtered": ("a content filter withheld it", "Ask in other words."),
+        "dropped": (
+            "the server generated tokens and sent none of them",
+            "A call of a tool that was not offered is dropped so: offer that tool, or none.",
+        ),
+        "blank": ("it is white space", "Ask again in other words."),
+        "ended_at_once": ("the model ended it at once", "Ask again in other words."),
+        "unfinished": ("it has no finish reason", "Check that base_url is that of a chat server."),
+    }
+    return told[reply.empty_cause]
 
 
 class ReplyBuilder:
@@ -139,6 +270,7 @@ class ReplyBuilder:
         self._usage: Usage | None = None
         self._acceptance: Acceptance | None = None
         self._finish_reason: str | None = None
+        self._matched_stop: str | None = None
 
     def add(self, event: StreamEvent) -> None:
         """Take in the next event."""
@@ -160,6 +292,7 @@ class ReplyBuilder:
                 self._started = event
             case Done():
                 self._finish_reason = event.finish_reason
+                self._matched_stop = event.matched_stop
 
     def build(self, *, started_ns: int, first_token_ns: int | None, ended_ns: int) -> ChatReply:
         """Give the reply made of the events so far; more may follow.
@@ -191,4 +324,5 @@ class ReplyBuilder:
             ),
             model=self._started.model if self._started else "",
             request_id=self._started.request_id if self._started else "",
+            matched_stop=self._matched_stop,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,30 @@ import click
 
 from clients.chat import ChatClient
 from clients.errors import ClientError
+from clients.reply import why_empty
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_FAILED = 1
+    from clients.reply import ChatReply
+
+_EMPTY = 87
 _INTERRUPTED = 130
+EXIT_CODES = """\b
+Exit codes:
+   0  answered
+   2  wrong usage, or a setting that makes no sense
+  80  anything else
+  81  no server of that name on this machine
+  82  the server is not ready: starting, unhealthy, draining, or its queue is full
+  83  no connection to the server
+  84  the server refused: key, model, length, too many requests
+  85  the answer broke off, is none of a chat server's, or the server failed
+  86  too slow
+  87  the answer is empty; standard error says why
+  88  the answer cannot be used
+ 130  interrupted
+"""
 
 
 def _common(command: Callable[..., None]) -> Callable[..., None]:
@@ -39,7 +58,7 @@ def cli() -> None:
     """Talk to a served model."""
 
 
-@cli.command()
+@cli.command(epilog=EXIT_CODES)
 @click.argument("prompt", required=False)
 @click.option("--json", "as_json", is_flag=True, help="The whole reply as one JSON object.")
 @_common
@@ -53,12 +72,13 @@ def ask(
     system: str | None,
     **options: Any,
 ) -> None:
-    """Ask once and print the answer. Without PROMPT, or with -, it reads standard input."""
-    text = prompt or "-"
-    if text == "-":
-        text = "" if sys.stdin.isatty() else sys.stdin.read()
-    if not text.strip():
-        raise click.UsageError("There is no prompt: give one, or pipe one in.")
+    """Ask once and print the answer.
+
+    What is piped in follows PROMPT after an empty line: git diff | python -m clients ask "Review
+    this". Without PROMPT, or with -, it is all that is asked. Where standard input stays open and
+    nothing comes, add < /dev/null.
+    """
+    text = _question(prompt)
     messages = [{"role": "user", "content": text}]
     if system:
         messages.insert(0, {"role": "system", "content": system})
@@ -66,10 +86,34 @@ def ask(
         reply = client.chat(messages, **options)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(reply), ensure_ascii=False))
-        return
-    if reply.answer_in_reasoning:
-        click.echo("The answer came wholly as reasoning; here it is.", err=True)
-    click.echo(reply.content or reply.reasoning)
+    elif not reply.is_empty:
+        click.echo(reply.content)
+    _tell_of_lacks(reply)
+
+
+def _question(prompt: str | None) -> str:
+    """Join the argument and what is piped in."""
+    parts = [] if prompt in {None, "-"} else [prompt or ""]
+    # It is None where the shell has closed it: `<&-`.
+    if sys.stdin is not None and not sys.stdin.isatty():
+        try:
+            parts.append(sys.stdin.buffer.read().decode("utf-8").strip("\n"))
+        except UnicodeDecodeError as error:
+            raise click.UsageError("Standard input is not UTF-8 text.") from error
+    text = "\n\n".join(part for part in parts if part.strip())
+    if not text:
+        raise click.UsageError("There is no prompt: give one, or pipe one in.")
+    return text
+
+
+def _tell_of_lacks(reply: ChatReply) -> None:
+    """Say on standard error what is wrong with an answer; one without text has its exit code."""
+    if reply.is_empty:
+        why, action = why_empty(reply)
+        click.echo(f"The answer is empty: {why}.\n{action}", err=True)
+        sys.exit(_EMPTY)
+    if reply.finish_reason == "length":
+        click.echo("The answer was cut off at its token limit.", err=True)
 
 
 @cli.command()
@@ -85,14 +129,18 @@ def chat(
 
 
 def main() -> None:
-    """Run the command line: 0 done, 1 no answer, 2 wrong usage, 130 interrupted."""
+    """Run the command line; its exit codes are those of `EXIT_CODES`."""
     try:
         cli(standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except ClientError as error:
         click.echo(f"{error.problem}\n{error.action}".strip(), err=True)
-        sys.exit(_FAILED)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever reads has read enough, as `| head -1` does. Python would flush once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (click.Abort, KeyboardInterrupt):
         sys.exit(_INTERRUPTED)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from clients.errors import ClientError
 from clients.events import ContentDelta, ReasoningDelta
+from clients.reply import why_empty
 
 if TYPE_CHECKING:
     from clients.chat import ChatClient
@@ -103,10 +104,7 @@ class Conversation:
             self.messages.pop()
             self._say("Stopped.", "dim")
             return
-        message: dict[str, Any] = {"role": "assistant", "content": reply.content}
-        if reply.reasoning:
-            message["reasoning_content"] = reply.reasoning
-        self.messages.append(message)
+        self.messages.append(reply.as_message())
         self._say(footer(reply), "dim")
 
     def _stream(self) -> ChatReply:
@@ -144,6 +142,6 @@ def footer(reply: ChatReply) -> str:
         parts.append(f"{1 / per_token:.1f} tokens/s")
     if reply.acceptance is not None:
         parts.append(f"acceptance length {reply.acceptance.length:.2f}")
-    if reply.answer_in_reasoning:
-        parts.append("the answer came wholly as reasoning")
+    if reply.is_empty:
+        parts.append(f"empty: {why_empty(reply)[0]}")
     return "[" + " · ".join([*parts, reply.finish_reason]) + "]"

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from clients.errors import TimeoutKind
 from clients.events import StreamEvent
 from clients.http.stream import StreamState
 from clients.reply import ToolCall
@@ -20,11 +21,21 @@ RunEvent = StreamEvent | ToolResult | ArgumentsLost
 
 @dataclass(frozen=True, slots=True)
 class SendChat:
-    """Send a chat request. Answer: the response; its body is read unless it is a stream."""
+    """Send a chat request. Answer: the response of a stream, unread; else the body.
+
+    Attributes:
+        arguments: of the SDK's `create`.
+        stream: whether the answer is streamed.
+        timeout: for each step up to the answer's first byte.
+        read_kind: which time-out a wait for that byte is.
+        deadline_ns: until when the body must have come.
+    """
 
     arguments: dict[str, Any]
     stream: bool
     timeout: httpx.Timeout
+    read_kind: TimeoutKind
+    deadline_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +45,10 @@ class Send:
     method: str
     path: str
     timeout: httpx.Timeout
+    read_kind: TimeoutKind = "total"
     body: dict[str, object] | None = None
     key: str | None = field(default=None, repr=False)
+    is_admin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +64,15 @@ class ReadOn:
 
     response: httpx.Response
     state: StreamState
-    on_event: Callable[[RunEvent], None]
+    on_event: Callable[[RunEvent], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Tell the caller; an async one may await. Answer: nothing."""
+
+    event: RunEvent
+    on_event: Callable[[RunEvent], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +83,6 @@ class RunCalls:
     tools: Mapping[str, Tool[..., Any]]
 
 
-Effect = SendChat | Send | Sleep | ReadOn | RunCalls
+Effect = SendChat | Send | Sleep | ReadOn | Tell | RunCalls
 A = TypeVar("A")
 Flow = Generator[Effect, Any, A]

@@ -7,6 +7,7 @@ it came to.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,23 +19,36 @@ from pydantic_core import from_json
 
 from clients.errors import (
     ClientError,
-    EmptyAnswerError,
     MalformedReplyError,
     RequestTimeoutError,
     ServiceUnavailableError,
+    StatusError,
     StructuredOutputError,
+    TimeoutKind,
     TransportError,
 )
-from clients.flow.effects import A, Flow, ReadOn, RunCalls, RunEvent, Send, SendChat, Sleep
-from clients.flow.structured import T, asked_again, read_answer, response_format
+from clients.flow.answers import check_demand, empty_answer
+from clients.flow.effects import A, Flow, ReadOn, RunCalls, RunEvent, Send, SendChat, Sleep, Tell
+from clients.flow.structured import Shape, Value, asked_again
 from clients.http.endpoint import Endpoint
 from clients.http.retry import RetryPolicy, retry_pause_seconds
 from clients.http.server_side import Health, ServerInfo, ServerMetrics
 from clients.http.stream import StreamState
-from clients.http.timeouts import Timeouts
+from clients.http.timeouts import Timeouts, limit_reads
 from clients.http.wire import AnswerFold
 from clients.reply import ChatReply, ReplyBuilder
-from clients.request import EmptyAnswer, Messages, conversation, request_arguments
+from clients.request import (
+    AskOptions,
+    ChatOptions,
+    EmptyAnswer,
+    Messages,
+    ToolLike,
+    check_choice,
+    check_options,
+    conversation,
+    demanded_call,
+    request_arguments,
+)
 from clients.tools.arguments import are_lost
 from clients.tools.calls import (
     ArgumentsLost,
@@ -43,11 +57,16 @@ from clients.tools.calls import (
     ToolRun,
     assistant_message,
     by_name,
-    result_message,
 )
 from clients.tools.tool import Tool
 
 _NS_PER_SECOND = 1_000_000_000
+# Never told there: a key, or what a message, an argument or an answer says.
+_log = logging.getLogger("specserve.client")
+# Whoever aborted it, or withheld it, would do so again.
+_NOT_ASKED_AGAIN = frozenset({"aborted", "filtered"})
+_RUN_OPTIONS = frozenset({"max_rounds", "stream", "on_event"})
+_PARSE_OPTIONS = ChatOptions.__optional_keys__ - {"response_format"}
 # SGLang's own limit for a health check is 20 s. Whoever gives up sooner and asks again piles up
 # checks on a server that is only busy.
 HEALTH_TIMEOUT_SECONDS = 25.0
@@ -59,7 +78,7 @@ class Flows:
 
     endpoint: Endpoint
     model: str | None
-    admin_key: str | None = field(repr=False)
+    admin_key: Callable[[], str | None] = field(repr=False)
     timeouts: Timeouts
     retry: RetryPolicy
     report_acceptance: bool
@@ -70,61 +89,69 @@ class Flows:
         self, messages: Messages, options: Mapping[str, Any], on_empty: EmptyAnswer = "keep"
     ) -> Flow[ChatReply]:
         """Ask and wait for the whole answer; see `ChatClient.chat`."""
+        check_options("chat", options, ChatOptions.__optional_keys__ | {"on_empty"})
+        check_choice("on_empty", on_empty, EmptyAnswer)
         reply = yield from self._chat(messages, options)
-        if reply.answer_in_reasoning and on_empty == "ask_again":
+        if not reply.is_empty or on_empty == "keep":
+            return reply
+        tries = 1
+        if on_empty == "ask_again" and reply.empty_cause not in _NOT_ASKED_AGAIN:
+            _log.info("answer.asked_again cause=%s", reply.empty_cause)
             reply = yield from self._chat(messages, {**options, "thinking": False})
-        if reply.answer_in_reasoning and on_empty != "keep":
-            raise EmptyAnswerError(
-                f"The answer from {self.endpoint.base_url} came wholly as reasoning "
-                f"({len(reply.reasoning):,} characters), its content is empty.",
-                reply=reply,
-            )
+            tries = 2
+        if reply.is_empty:
+            raise empty_answer(reply, self.endpoint.base_url, tries=tries)
         return reply
 
     def open_stream(
         self, messages: Messages, options: Mapping[str, Any]
     ) -> Flow[tuple[httpx.Response, StreamState]]:
         """Ask and wait for the first token; see `ChatClient.stream`."""
+        check_options("stream", options, ChatOptions.__optional_keys__)
         arguments = yield from self._arguments(messages, options)
         arguments["stream"] = True
         arguments["stream_options"] = {"include_usage": True}
         started_ns = self.clock_ns()
         response, deadline_ns = yield from self._exchange(
-            lambda timeout: SendChat(arguments, stream=True, timeout=timeout), stream=True
+            lambda limits: SendChat(arguments, True, *limits),  # noqa: FBT003 - it is a stream
+            stream=True,
         )
-        # httpcore reads the limit when the body's first bytes are asked for, from this very
-        # dictionary: until then it was that of the first token.
-        left = max((deadline_ns - self.clock_ns()) / _NS_PER_SECOND, 0.001)
-        limits = response.request.extensions.get("timeout", {})
-        limits["read"] = min(self.timeouts.between_tokens_seconds, left)
+        left = (deadline_ns - self.clock_ns()) / _NS_PER_SECOND
+        limit_reads(response, min(self.timeouts.between_tokens_seconds, left))
         state = StreamState(
             str(response.request.url),
             started_ns=started_ns,
             deadline_ns=deadline_ns,
             clock_ns=self.clock_ns,
+            timeouts=self.timeouts,
+            check=lambda reply: check_demand(reply, demanded_call(arguments)),
         )
         return response, state
 
     def parse(
-        self, messages: Messages, shape: type[T], options: Mapping[str, Any], *, retries: int
-    ) -> Flow[T]:
+        self, messages: Messages, given: Any, options: Mapping[str, Any], *, retries: int
+    ) -> Flow[Any]:
         """Ask for an instance; see `ChatClient.parse`."""
+        check_options("parse", options, _PARSE_OPTIONS | {"retries"})
+        shape: Shape[Any] = Shape.of(given)
         talk = conversation(messages)
-        asked = {**options, "response_format": response_format(shape)}
+        asked = {**options, "response_format": shape.response_format()}
         for attempt in range(retries + 1):
             reply = yield from self._chat(talk, asked)
-            value = read_answer(reply, shape)
-            if not isinstance(value, str):
-                return value
+            value = shape.read(reply)
+            if isinstance(value, Value):
+                return value.value
             if attempt == retries:
                 break
-            if reply.content or not reply.reasoning:
+            cause = reply.empty_cause or reply.finish_reason
+            _log.info("answer.asked_again shape=%s cause=%s", shape.name, cause)
+            if reply.content.strip() or not reply.reasoning:
                 talk = [*conversation(messages), *asked_again(reply, value)]
             else:
                 # A known defect: all of it as reasoning. Without thinking it has nowhere to go.
                 asked["thinking"] = False
         raise StructuredOutputError(
-            f"No {shape.__name__} after {retries + 1} tries: {value}",
+            f"No {shape.name} after {retries + 1} tries: {value}",
             reply=reply,
             tries=retries + 1,
         )
@@ -132,18 +159,19 @@ class Flows:
     def run_tools(
         self,
         messages: Messages,
-        tools: Sequence[Tool[..., Any]],
+        tools: Sequence[ToolLike],
         options: Mapping[str, Any],
         *,
         max_rounds: int,
         stream: bool,
-        on_event: Callable[[RunEvent], None] | None,
+        on_event: Callable[[RunEvent], object] | None,
     ) -> Flow[ToolRun]:
         """Ask, call tools, and ask again until an answer calls none; see `ChatClient.run_tools`."""
+        check_options("run_tools", options, AskOptions.__optional_keys__ | _RUN_OPTIONS)
         named = by_name(tools)
-        tell = (lambda _: None) if on_event is None else on_event
+        tell = on_event or (lambda _: None)
         talk = conversation(messages)
-        asked = {**options, "tools": tools}
+        asked = {**options, "tools": tuple(named.values())}
         results: list[tuple[ToolResult, ...]] = []
         repeated = 0
         for _ in range(max_rounds + 1):
@@ -153,7 +181,8 @@ class Flows:
             else:
                 reply = yield from self._chat(talk, asked)
             if lost := _lost(reply, named):
-                tell(ArgumentsLost(reply, lost))
+                _log.warning("arguments.lost tools=%s request=%s", ",".join(lost), reply.request_id)
+                yield Tell(ArgumentsLost(reply, lost), tell)
                 repeated += 1
                 # In one piece: the parser that loses arguments is that of streams.
                 reply = yield from self._chat(talk, asked)
@@ -164,9 +193,13 @@ class Flows:
                 break
             done = yield RunCalls(reply.tool_calls, named)
             results.append(done)
+            # A call was demanded once. Demanded again and again, it would never come to an end.
+            if options.get("tool_choice") != "none":
+                asked["tool_choice"] = None
             for result in done:
-                talk.append(result_message(result))
-                tell(result)
+                talk.append(result.as_message())
+                _log_result(result)
+                yield Tell(result, tell)
         run = ToolRun(reply, tuple(talk), tuple(results), repeated)
         called = ", ".join(call.name for call in reply.tool_calls)
         raise ToolRoundsError(
@@ -200,26 +233,36 @@ class Flows:
 
     def abort(self, request_id: str) -> Flow[None]:
         """Ask the server to end a request."""
-        timeout = self.timeouts.of_request(stream=True, remaining_seconds=HEALTH_TIMEOUT_SECONDS)
-        yield Send("POST", "/abort_request", timeout, {"rid": request_id}, self.admin_key)
+        limits = self.timeouts.of_request(stream=True, remaining_seconds=HEALTH_TIMEOUT_SECONDS)
+        yield Send(
+            "POST",
+            "/abort_request",
+            *limits,
+            body={"rid": request_id},
+            key=self.admin_key(),
+            is_admin=True,
+        )
 
     def _chat(self, messages: Messages, options: Mapping[str, Any]) -> Flow[ChatReply]:
         arguments = yield from self._arguments(messages, options)
         started_ns = self.clock_ns()
-        response, _ = yield from self._exchange(
-            lambda timeout: SendChat(arguments, stream=False, timeout=timeout), stream=False
+        body, _ = yield from self._exchange(
+            lambda limits: SendChat(arguments, False, *limits),  # noqa: FBT003 - it is no stream
+            stream=False,
         )
         builder = ReplyBuilder()
         try:
-            for event in AnswerFold().message(response.content):
+            for event in AnswerFold().message(body):
                 builder.add(event)
         except ValueError as error:
             raise self._malformed(error) from error
-        return builder.build(started_ns=started_ns, first_token_ns=None, ended_ns=self.clock_ns())
+        reply = builder.build(started_ns=started_ns, first_token_ns=None, ended_ns=self.clock_ns())
+        check_demand(reply, demanded_call(arguments))
+        return reply
 
     def _get(self, path: str, read: Callable[[httpx.Response], A]) -> Flow[A]:
         response, _ = yield from self._exchange(
-            lambda timeout: Send("GET", path, timeout), stream=True, reads_only=True
+            lambda limits: Send("GET", path, *limits[:2]), stream=True, reads_only=True
         )
         try:
             return read(response)
@@ -228,19 +271,20 @@ class Flows:
 
     def _exchange(
         self,
-        request: Callable[[httpx.Timeout], SendChat | Send],
+        request: Callable[[tuple[httpx.Timeout, TimeoutKind, int]], SendChat | Send],
         *,
         stream: bool,
         reads_only: bool = False,
-    ) -> Flow[tuple[httpx.Response, int]]:
-        """Send, and send again what may be. Gives the response and the call's deadline."""
+    ) -> Flow[tuple[Any, int]]:
+        """Send, and send again what may be. Gives what came, and the request's deadline."""
         deadline_ns = self.clock_ns() + int(self.timeouts.total_seconds * _NS_PER_SECOND)
         attempt = 0
         while True:
             left = max((deadline_ns - self.clock_ns()) / _NS_PER_SECOND, 0.001)
-            timeout = self.timeouts.of_request(stream=stream, remaining_seconds=left)
+            timeout, kind = self.timeouts.of_request(stream=stream, remaining_seconds=left)
+            effect = request((timeout, kind, deadline_ns))
             try:
-                response: httpx.Response = yield request(timeout)
+                response = yield effect
             except ClientError as error:
                 pause = retry_pause_seconds(
                     error,
@@ -251,6 +295,7 @@ class Flows:
                 )
                 if pause is None or self.clock_ns() + pause * _NS_PER_SECOND > deadline_ns:
                     raise
+                _log_repeated(effect, error, attempt=attempt + 1, pause_seconds=pause)
             else:
                 return response, deadline_ns
             attempt += 1
@@ -270,6 +315,29 @@ class Flows:
     def _malformed(self, detail: object) -> MalformedReplyError:
         url = self.endpoint.base_url
         return MalformedReplyError(f"{url} did not answer as a chat server: {detail}.", url=url)
+
+
+def _log_repeated(
+    effect: SendChat | Send, error: ClientError, *, attempt: int, pause_seconds: float
+) -> None:
+    # Not the error's text: a server may quote the request in it.
+    status = error.status if isinstance(error, StatusError) else None
+    _log.warning(
+        "request.repeated path=%s attempt=%d pause_seconds=%.3f cause=%s status=%s",
+        effect.path if isinstance(effect, Send) else "/v1/chat/completions",
+        attempt,
+        pause_seconds,
+        type(error).__name__,
+        status,
+    )
+
+
+def _log_result(result: ToolResult) -> None:
+    if result.repairs:
+        names = ",".join(repair.argument for repair in result.repairs)
+        _log.warning("arguments.repaired tool=%s arguments=%s", result.call.name, names)
+    if result.is_error:
+        _log.info("tool.failed tool=%s", result.call.name)
 
 
 def _lost(reply: ChatReply, tools: Mapping[str, Tool[..., Any]]) -> tuple[str, ...]:

@@ -12,9 +12,13 @@ from clients.http.run_record import RunRecord, find_ready_server, run_record_pat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 BASE_URL_VARIABLE = "SPECSERVE_BASE_URL"
 API_KEY_VARIABLE = "SPECSERVE_API_KEY"
+# By which the launcher is given the key, where no file holds it: `launcher.names` has the same.
+LAUNCHER_KEY_VARIABLE = "LAUNCHER_API_KEY"
+ADMIN_KEY_VARIABLE = "SPECSERVE_ADMIN_KEY"
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -26,11 +30,13 @@ class Endpoint:
         base_url: scheme, host and port, without `/v1` and without a slash at the end.
         api_key: `None` if the server wants none.
         model: what the server calls its model; `None` if that is not known without asking.
+        admin_key_file: file that holds the admin key; `None` where no run record led here.
     """
 
     base_url: str
     api_key: str | None = field(default=None, repr=False)
     model: str | None = None
+    admin_key_file: Path | None = None
 
     @property
     def is_loopback(self) -> bool:
@@ -67,8 +73,42 @@ def resolve_endpoint(
     if url:
         return Endpoint(_checked_url(url), _checked_key(key))
     record = find_server(server)
-    key = key or _read_key(record, server)
-    return Endpoint(_checked_url(record.base_url), _checked_key(key), record.served_model_name)
+    if not key and record.api_key_file is not None:
+        key = _read_key(
+            record.api_key_file, f"the API key of server {server!r}", run_record_path(server)
+        )
+    # A server started with it, from this very environment, has no file to name.
+    key = key or environ.get(LAUNCHER_KEY_VARIABLE)
+    return Endpoint(
+        _checked_url(record.base_url),
+        _checked_key(key),
+        record.served_model_name,
+        record.admin_key_file,
+    )
+
+
+def find_admin_key(
+    endpoint: Endpoint, admin_key: str | None, *, environ: Mapping[str, str]
+) -> str | None:
+    """Find the key of the admin routes.
+
+    Args:
+        endpoint: the server. The launcher keeps its key in a file that its user alone can read.
+        admin_key: argument of the caller.
+        environ: the environment; an empty variable counts as unset.
+
+    Returns:
+        The key; else the API key, which a server without an admin key takes.
+
+    Raises:
+        ConfigurationError: the key cannot be one.
+        RunRecordError: the file cannot be read.
+    """
+    key = admin_key or environ.get(ADMIN_KEY_VARIABLE)
+    if not key and endpoint.admin_key_file is not None:
+        file = endpoint.admin_key_file
+        key = _read_key(file, "the admin key", file)
+    return _checked_key(key) or endpoint.api_key
 
 
 def _checked_url(text: str) -> str:
@@ -85,24 +125,21 @@ def _checked_url(text: str) -> str:
         raise ConfigurationError(
             f"Not a base URL: {text!r}.", action="It looks like http://127.0.0.1:8000."
         )
-    return str(url).rstrip("/").removesuffix("/v1").rstrip("/")
+    # As it is copied from elsewhere: with its version, or with the route of chats.
+    plain = str(url).rstrip("/").removesuffix("/chat/completions")
+    return plain.removesuffix("/v1").rstrip("/")
 
 
 def _checked_key(key: str | None) -> str | None:
     key = (key or "").strip()
     # The HTTP library would refuse such a header only later, with the key in its message.
     if any(not "!" <= character <= "~" for character in key):
-        raise ConfigurationError("The API key holds characters that a header cannot carry.")
+        raise ConfigurationError("The key holds characters that a header cannot carry.")
     return key or None
 
 
-def _read_key(record: RunRecord, server: str) -> str | None:
-    if record.api_key_file is None:
-        return None
+def _read_key(file: Path, what: str, path: Path) -> str:
     try:
-        return record.api_key_file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise RunRecordError(
-            f"Cannot read the API key of server {server!r} in {record.api_key_file}.",
-            path=run_record_path(server),
-        ) from error
+        raise RunRecordError(f"Cannot read {what} in {file}.", path=path) from error

@@ -50,6 +50,11 @@ _STATUS_ERRORS: dict[int, type[StatusError]] = {
     503: ServiceUnavailableError,
 }
 _FIRST_SERVER_ERROR = 500
+_KEY_STATUSES = frozenset({401, 403})
+_ADMIN_ACTION = (
+    "This route wants the admin key, not the API key: pass admin_key, or set SPECSERVE_ADMIN_KEY. "
+    "The user who started the server needs neither: ChatClient(server=NAME) finds it."
+)
 _TIMEOUT_KINDS: dict[type[object], TimeoutKind] = {
     httpx.ConnectTimeout: "connect",
     httpx.WriteTimeout: "write",
@@ -67,7 +72,7 @@ _MESSAGE_WIDTH = 500
 
 
 def request_failure(
-    error: openai.APIError, *, read_kind: TimeoutKind, now: datetime
+    error: openai.APIError, *, read_kind: TimeoutKind, now: datetime, is_admin: bool = False
 ) -> ClientError:
     """Name the cause of a request that got no answer, or an error status.
 
@@ -75,6 +80,7 @@ def request_failure(
         error: what the SDK raised. Its own cause, httpx's exception, tells more than its class.
         read_kind: which time-out a wait for the answer's first byte is.
         now: the time, against which a Retry-After date is held.
+        is_admin: whether the request needed the admin key.
 
     Returns:
         The error to raise from it.
@@ -87,15 +93,27 @@ def request_failure(
             url=url,
             request_id=error.request_id,
             retry_after_seconds=retry_after_seconds(error.response.headers, now=now),
+            action=_ADMIN_ACTION if is_admin and error.status_code in _KEY_STATUSES else None,
         )
     cause = error.__cause__
     if isinstance(error, openai.APITimeoutError):
         kind = _TIMEOUT_KINDS.get(type(cause), read_kind)
-        return RequestTimeoutError(f"{url} timed out ({kind}).", url=url, kind=kind)
+        return _timed_out(url, kind)
     if isinstance(cause, httpx.ConnectError):
         return ServerUnreachableError(f"No connection to {url}: {cause}.", url=url)
     detail = cause if cause is not None else error
     return ConnectionLostError(f"The connection to {url} was lost: {detail}.", url=url)
+
+
+def body_failure(error: httpx.HTTPError, *, url: str) -> ClientError:
+    """Name the cause of an answer in one piece that did not come whole."""
+    if isinstance(error, httpx.TimeoutException):
+        return _timed_out(url, "total")
+    return ConnectionLostError(f"The connection to {url} was lost: {error}.", url=url)
+
+
+def _timed_out(url: str, kind: TimeoutKind) -> RequestTimeoutError:
+    return RequestTimeoutError(f"{url} timed out ({kind}).", url=url, kind=kind)
 
 
 def retry_after_seconds(headers: httpx.Headers, *, now: datetime) -> float | None:
@@ -143,12 +161,7 @@ def stream_failure(
             return _status_error(status, error.body, url=url, request_id=None)
         reason, detail = "server_error", _server_message(error.body)
     elif isinstance(error, httpx.TimeoutException):
-        return StreamTimeoutError(
-            f"The stream from {url} stood still for too long (between_tokens).",
-            url=url,
-            partial=partial,
-            kind="between_tokens",
-        )
+        return stalled(url, "between_tokens", partial)
     elif isinstance(error, httpx.HTTPError):
         reason, detail = "connection_lost", str(error)
     else:
@@ -162,6 +175,18 @@ def stream_failure(
     )
 
 
+def stalled(url: str, kind: TimeoutKind, partial: ChatReply) -> StreamTimeoutError:
+    """Give the error of a stream that was too slow."""
+    problem = {
+        "total": "took too long",
+        "first_token": "brought no token for too long",
+        "between_tokens": "stood still for too long",
+    }[kind]
+    return StreamTimeoutError(
+        f"The stream from {url} {problem} ({kind}).", url=url, partial=partial, kind=kind
+    )
+
+
 def _status_error(
     status: int,
     body: object,
@@ -169,6 +194,7 @@ def _status_error(
     url: str,
     request_id: str | None,
     retry_after_seconds: float | None = None,
+    action: str | None = None,
 ) -> StatusError:
     message = _server_message(body)
     too_long = _TOO_LONG.search(message)
@@ -180,6 +206,7 @@ def _status_error(
         request_id=request_id,
         body=body,
         retry_after_seconds=retry_after_seconds,
+        action=action,
     )
     if isinstance(error, ContextLengthError) and too_long is not None:
         error.asked_tokens = int(too_long["asked"] or too_long["asked_2"])

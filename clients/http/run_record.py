@@ -5,8 +5,10 @@ it is only read, and only the fields that a client needs.
 """
 
 import re
+import socket
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -23,6 +25,7 @@ from clients.errors import (
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _READY = "READY"
 _DEFAULT = "default"
+_LISTENS_SECONDS = 0.5
 # The launcher's states, in `launcher/state/states.py`.
 _STATE_ERRORS: dict[str, type[ServerNotReadyError]] = {
     "STARTING": ServerStartingError,
@@ -43,6 +46,7 @@ class RunRecord(BaseModel):
         served_model_name: what requests call the model.
         api_key_file: file that holds the key, readable by its owner only; `None` without a key.
             The key itself never stands in the record.
+        admin_key_file: likewise for the admin key; there while the server runs.
     """
 
     # Times, versions and process ids are the launcher's business and may grow.
@@ -55,6 +59,7 @@ class RunRecord(BaseModel):
     base_url: str
     served_model_name: str
     api_key_file: Path | None = None
+    admin_key_file: Path | None = None
 
 
 def run_record_path(name: str = _DEFAULT) -> Path:
@@ -100,10 +105,15 @@ def read_run_record(name: str = _DEFAULT) -> RunRecord:
     try:
         return RunRecord.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        how = None if name == _DEFAULT else f"{ServerNotFoundError.default_action} --name {name}"
+        start = ServerNotFoundError.default_action
+        start += "" if name == _DEFAULT else f" --name {name}"
+        running = running_servers()
         # Nothing but the path was wrong, and the message has it.
         raise ServerNotFoundError(
-            f"No server named {name!r}: no {path}.", path=path, action=how
+            f"No server named {name!r}: no {path}.{_told(running)}",
+            path=path,
+            action=_choose(running) or start,
+            running=running,
         ) from None
     except OSError as error:
         raise RunRecordError(
@@ -115,6 +125,41 @@ def read_run_record(name: str = _DEFAULT) -> RunRecord:
         raise RunRecordError(
             f"Not a run record of schema 1: {path}: {field}: {first['msg']}.", path=path
         ) from error
+
+
+def running_servers() -> tuple[str, ...]:
+    """Name the servers of this user that take requests now: READY, and listening.
+
+    For the errors: a record alone may be that of a server that was killed.
+    """
+    names = []
+    for path in sorted(run_record_path().parent.parent.glob("*/run.json")):
+        try:
+            record = RunRecord.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            continue
+        if record.state == _READY and _listens(record.base_url):
+            names.append(path.parent.name)
+    return tuple(names)
+
+
+def _listens(base_url: str) -> bool:
+    try:
+        parts = urlsplit(base_url)
+        socket.create_connection((parts.hostname, parts.port), _LISTENS_SECONDS).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _told(running: tuple[str, ...]) -> str:
+    return f" Running: {', '.join(running)}." if running else ""
+
+
+def _choose(running: tuple[str, ...]) -> str | None:
+    if not running:
+        return None
+    return f"Choose one: ChatClient(server={running[0]!r}), or --name {running[0]}."
 
 
 def find_ready_server(name: str = _DEFAULT) -> RunRecord:
@@ -134,9 +179,13 @@ def find_ready_server(name: str = _DEFAULT) -> RunRecord:
     record = read_run_record(name)
     if record.state != _READY:
         error_class = _STATE_ERRORS.get(record.state, ServerNotReadyError)
+        # Of a server on its way, waiting for it is the advice; another one may be meant else.
+        others = () if issubclass(error_class, ServerStartingError) else running_servers()
         raise error_class(
-            f"Server {name!r} is {record.state}, not {_READY}.",
+            f"Server {name!r} is {record.state}, not {_READY}.{_told(others)}",
             path=run_record_path(name),
             state=record.state,
+            action=_choose(others),
+            running=others,
         )
     return record

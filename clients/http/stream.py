@@ -5,20 +5,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import httpx
 
-from clients.errors import BrokenStreamError, ClientError, StreamClosedError, StreamTimeoutError
-from clients.http.failures import stream_failure
+from clients.errors import BrokenStreamError, ClientError, StreamClosedError
+from clients.http.failures import stalled, stream_failure
 from clients.http.wire import AnswerFold, ServerEventError
 from clients.reply import ChatReply, ReplyBuilder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
+    from clients.errors import TimeoutKind
     from clients.events import StreamEvent
+    from clients.http.timeouts import Timeouts
 
+_NS_PER_SECOND = 1_000_000_000
+_TIMEOUT = httpx.TimeoutException
 _FAILURES = (httpx.HTTPError, ServerEventError, ValueError)
 
 
@@ -28,16 +32,30 @@ class StreamState:
     Args:
         url: where it comes from.
         started_ns: the clock just before the request was sent.
-        deadline_ns: the clock at which the call has taken too long.
+        deadline_ns: the clock at which the request has taken too long.
         clock_ns: a monotonic clock in nanoseconds.
+        timeouts: how long the first token, and the next, may take.
+        check: raises where a whole answer is not what was demanded.
     """
 
     def __init__(
-        self, url: str, *, started_ns: int, deadline_ns: int, clock_ns: Callable[[], int]
+        self,
+        url: str,
+        *,
+        started_ns: int,
+        deadline_ns: int,
+        clock_ns: Callable[[], int],
+        timeouts: Timeouts,
+        check: Callable[[ChatReply], None] = lambda _: None,
     ) -> None:
         self.url = url
         self.failure: ClientError | None = None
+        self._check = check
+        self._first_wait_ns = int(timeouts.first_token_seconds * _NS_PER_SECOND)
+        self._next_wait_ns = int(timeouts.between_tokens_seconds * _NS_PER_SECOND)
         self._started_ns = started_ns
+        # The last token; until there is one, the start.
+        self._token_ns = started_ns
         self._deadline_ns = deadline_ns
         self._clock_ns = clock_ns
         self._first_token_ns: int | None = None
@@ -67,8 +85,8 @@ class StreamState:
         now_ns = self._clock_ns()
         events = self._fold.feed(data)
         self._add(events, now_ns)
-        if now_ns > self._deadline_ns and not self._fold.whole:
-            raise self._too_long()
+        if not self._fold.whole and (kind := self._too_slow(now_ns)):
+            raise stalled(self.url, kind, self.partial())
         return events
 
     def finish(self) -> list[StreamEvent]:
@@ -106,8 +124,9 @@ class StreamState:
         if isinstance(error, ClientError):
             self.failure = error
             raise error
-        if isinstance(error, httpx.TimeoutException) and self._clock_ns() > self._deadline_ns:
-            self.failure = self._too_long()
+        late = self._too_slow(self._clock_ns()) if isinstance(error, _TIMEOUT) else None
+        if late is not None:
+            self.failure = stalled(self.url, late, self.partial())
         else:
             assert isinstance(error, _FAILURES)  # noqa: S101 - the streams catch no other
             self.failure = stream_failure(
@@ -125,13 +144,16 @@ class StreamState:
 
         Raises:
             StreamClosedError: it was closed before its end.
+            MissingToolCallError: a call was demanded, and none came.
             ClientError: it broke.
         """
         if self.failure is not None:
             raise self.failure
         if not self.whole:
             raise StreamClosedError("The stream was closed before its end.")
-        return self.partial()
+        reply = self.partial()
+        self._check(reply)
+        return reply
 
     def partial(self) -> ChatReply:
         """Give what has arrived so far."""
@@ -144,16 +166,19 @@ class StreamState:
     def _add(self, events: list[StreamEvent], now_ns: int) -> None:
         if self._first_token_ns is None and self._fold.answered:
             self._first_token_ns = now_ns
+        if events and self._fold.answered:
+            self._token_ns = now_ns
         for event in events:
             self._builder.add(event)
 
-    def _too_long(self) -> StreamTimeoutError:
-        return StreamTimeoutError(
-            f"The stream from {self.url} took too long (total).",
-            url=self.url,
-            partial=self.partial(),
-            kind="total",
-        )
+    def _too_slow(self, now_ns: int) -> TimeoutKind | None:
+        """Say which limit is passed; what only keeps the connection alive is no token."""
+        if now_ns > self._deadline_ns:
+            return "total"
+        waited_ns = now_ns - self._token_ns
+        if not self._fold.answered:
+            return "first_token" if waited_ns > self._first_wait_ns else None
+        return "between_tokens" if waited_ns > self._next_wait_ns else None
 
 
 class ChatStream:
@@ -199,6 +224,7 @@ class ChatStream:
 
         Raises:
             StreamClosedError: it was closed before its end.
+            MissingToolCallError: `tool_choice` demanded a call, and none came.
             ClientError: it broke, now or earlier.
         """
         for _ in self._events:
@@ -228,13 +254,24 @@ class ChatStream:
 class AsyncChatStream:
     """The same for asyncio: `async for`, `async with`, and `await stream.reply()`.
 
-    A task that is cancelled while it reads closes the connection, too.
+    Each of them sends the request if nothing has before, and so does `await stream`, which waits
+    for the first token and gives the stream itself. A task that is cancelled while it reads closes
+    the connection, too.
+
+    Args:
+        opening: sends the request, and waits for its first token.
     """
 
-    def __init__(self, response: httpx.Response, state: StreamState) -> None:
-        self._response = response
-        self._state = state
+    def __init__(
+        self, opening: Callable[[], Awaitable[tuple[httpx.Response, StreamState]]]
+    ) -> None:
+        self._opening = opening
+        self._opened: tuple[httpx.Response, StreamState] | None = None
+        self._closed = False
         self._events = self._read()
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self._open().__await__()
 
     def __aiter__(self) -> Self:
         return self
@@ -243,31 +280,46 @@ class AsyncChatStream:
         return await anext(self._events)
 
     async def __aenter__(self) -> Self:
-        return self
+        return await self._open()
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
     async def close(self) -> None:
         """Close the connection. Does nothing if the stream has ended."""
+        self._closed = True
         await self._events.aclose()
-        await self._response.aclose()
-        self._state.end()
+        if self._opened is not None:
+            response, state = self._opened
+            await response.aclose()
+            state.end()
 
     async def reply(self) -> ChatReply:
         """Read the rest of the stream and return the whole answer; see `ChatStream.reply`."""
         async for _ in self._events:
             pass
-        return self._state.reply()
+        if self._opened is None:
+            raise StreamClosedError("The stream was closed before its end.")
+        return self._opened[1].reply()
 
     def partial(self) -> ChatReply:
         """Return what has arrived so far, without reading on."""
-        return self._state.partial()
+        if self._opened is None:
+            return ReplyBuilder().build(started_ns=0, first_token_ns=None, ended_ns=0)
+        return self._opened[1].partial()
+
+    async def _open(self) -> Self:
+        if self._opened is None and not self._closed:
+            self._opened = await self._opening()
+        return self
 
     async def _read(self) -> AsyncGenerator[StreamEvent, None]:
-        state = self._state
+        await self._open()
+        if self._opened is None:
+            return
+        response, state = self._opened
         try:
-            async for data in self._response.aiter_bytes():
+            async for data in response.aiter_bytes():
                 for event in state.receive(data):
                     yield event
                 if state.whole:
@@ -278,5 +330,5 @@ class AsyncChatStream:
         except (*_FAILURES, ClientError) as error:
             state.fail(error)
         finally:
-            await self._response.aclose()
+            await response.aclose()
             state.end()

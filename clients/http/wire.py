@@ -75,6 +75,7 @@ class AnswerFold:
         self._speaks = False
         self._decoder = EventDecoder()
         self._finish_reason: str | None = None
+        self._matched_stop: str | None = None
         # By the server's index; ours counts calls in the order in which they began.
         self._calls: dict[int, _OpenCall] = {}
         self._count = 0
@@ -146,7 +147,7 @@ class AnswerFold:
         # Without a finish reason nothing says that the answer is whole.
         if self._finish_reason is not None:
             self._finish_calls(events)
-            events.append(Done(self._finish_reason))
+            events.append(Done(self._finish_reason, self._matched_stop))
             self.whole = True
 
     def _chunk(self, chunk: dict[str, Any], events: list[StreamEvent]) -> None:
@@ -172,6 +173,9 @@ class AnswerFold:
                 self._add_calls(calls, events)
             if reason := choice.get("finish_reason"):
                 self._finish_reason = reason
+                # For a token of the model's own it is a number.
+                matched = choice.get("matched_stop")
+                self._matched_stop = matched if isinstance(matched, str) else None
                 self._finish_calls(events)
         if usage := chunk.get("usage"):
             events.append(_usage(usage))

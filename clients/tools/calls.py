@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
 from clients.errors import AnswerError, ConfigurationError
 from clients.tools.arguments import ArgumentsError, CheckedArguments, Repair, check_arguments
+from clients.tools.tool import Tool, as_tool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from clients.reply import ChatReply, ToolCall
-    from clients.tools.tool import Tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,10 @@ class ToolResult:
     content: str
     is_error: bool = False
     repairs: tuple[Repair, ...] = ()
+
+    def as_message(self) -> dict[str, object]:
+        """Give the result as a message of the conversation."""
+        return {"role": "tool", "tool_call_id": self.call.id, "content": self.content}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +81,17 @@ class ToolRoundsError(AnswerError):
         self.run = run
 
 
-def by_name(tools: Sequence[Tool[..., Any]]) -> dict[str, Tool[..., Any]]:
-    """Give the tools by name.
+def by_name(given: Sequence[Callable[..., Any]]) -> dict[str, Tool[..., Any]]:
+    """Give the tools by name, plain functions among them.
 
     Raises:
-        ConfigurationError: two have the same name, or there are none.
+        ConfigurationError: one cannot be a tool, two have the same name, or there are none.
     """
+    if isinstance(given, Tool) or not isinstance(given, Iterable):
+        raise ConfigurationError(
+            f"tools is a {type(given).__name__}; it is a list.", action="Put it into a list: [it]."
+        )
+    tools = [as_tool(each) for each in given]
     named = {tool.name: tool for tool in tools}
     if not named or len(named) != len(tools):
         names = ", ".join(tool.name for tool in tools) or "none"
@@ -90,28 +100,13 @@ def by_name(tools: Sequence[Tool[..., Any]]) -> dict[str, Tool[..., Any]]:
 
 
 def assistant_message(reply: ChatReply, tools: Mapping[str, Tool[..., Any]]) -> dict[str, object]:
-    """Give an answer as a message of the conversation.
-
-    Reasoning goes with it: GLM's template keeps that of the turn under way. Arguments go as they
-    were understood, since the template wants an object: what is none goes as an empty one.
-    """
-    message: dict[str, object] = {"role": "assistant", "content": reply.content}
-    if reply.reasoning:
-        message["reasoning_content"] = reply.reasoning
-    calls = []
+    """Give an answer as a message of the conversation, its arguments as they were understood."""
+    understood = []
     for call in reply.tool_calls:
         checked = _checked(call, tools)
-        arguments = checked.text if isinstance(checked, CheckedArguments) else "{}"
-        function = {"name": call.name, "arguments": arguments}
-        calls.append({"id": call.id, "type": "function", "function": function})
-    if calls:
-        message["tool_calls"] = calls
-    return message
-
-
-def result_message(result: ToolResult) -> dict[str, object]:
-    """Give a result as a message of the conversation."""
-    return {"role": "tool", "tool_call_id": result.call.id, "content": result.content}
+        text = checked.text if isinstance(checked, CheckedArguments) else "{}"
+        understood.append(replace(call, arguments=text))
+    return replace(reply, tool_calls=tuple(understood)).as_message()
 
 
 def run_call(call: ToolCall, tools: Mapping[str, Tool[..., Any]]) -> ToolResult:

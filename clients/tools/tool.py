@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, get_type_hints
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.errors import PydanticUserError
 
 from clients.errors import ConfigurationError
+from clients.tools.schema import inlined
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,8 +57,8 @@ class Tool(Generic[P, R]):
         return tuple(name for name, info in fields if info.is_required())
 
     def definition(self) -> dict[str, object]:
-        """Give the tool as the OpenAI API has it."""
-        schema = self.arguments.model_json_schema()
+        """Give the tool as the OpenAI API has it, nested types in their places (`schema`)."""
+        schema = inlined(self.arguments.model_json_schema())
         schema.pop("title", None)
         schema.pop("description", None)
         for parameter in schema.get("properties", {}).values():
@@ -80,6 +82,11 @@ def tool(function: Callable[P, R]) -> Tool[P, R]:
             own (`*args`), or the function's name is none that the API takes.
     """
     name = getattr(function, "__name__", "")
+    if inspect.isclass(function):
+        raise ConfigurationError(
+            f"{name} is a class, and a tool is a function.",
+            action=f"For an answer of that type: parse(messages, {name}).",
+        )
     if not _NAME.fullmatch(name):
         raise ConfigurationError(
             f"Not a name for a tool: {name!r}.", action="Use a named function."
@@ -97,12 +104,16 @@ def tool(function: Callable[P, R]) -> Tool[P, R]:
         if parameter.kind not in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}:
             raise ConfigurationError(f"Tool {name!r}: {parameter} cannot be given by name.")
         if parameter.name not in hints:
-            raise ConfigurationError(f"Tool {name!r}: parameter {parameter.name!r} has no type.")
+            raise ConfigurationError(
+                f"Tool {name!r}: parameter {parameter.name!r} has no type.",
+                action=f"Write one, for example `{parameter.name}: str`.",
+            )
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (
-            hints[parameter.name],
-            Field(default, description=described.get(parameter.name)),
+        # A description in the annotation stays where the docstring has none.
+        known: dict[str, Any] = (
+            {"description": text} if (text := described.get(parameter.name)) else {}
         )
+        fields[parameter.name] = (hints[parameter.name], Field(default, **known))
     config = ConfigDict(extra="forbid", coerce_numbers_to_str=True, arbitrary_types_allowed=False)
     try:
         arguments = create_model(f"{name}_arguments", __config__=config, **fields)
@@ -110,6 +121,24 @@ def tool(function: Callable[P, R]) -> Tool[P, R]:
     except (PydanticUserError, NameError) as error:
         raise ConfigurationError(f"Tool {name!r} has no schema: {error}.") from error
     return Tool(name, summary, arguments, function)
+
+
+def as_tool(given: object) -> Tool[..., Any]:
+    """Give a tool as it is, and make one of a plain function.
+
+    Raises:
+        ConfigurationError: it is neither, or see `tool`.
+    """
+    if isinstance(given, Tool):
+        return given
+    if callable(given):
+        return tool(given)
+    action = "Give a function whose parameters have types."
+    if isinstance(given, Mapping):
+        action += " A tool that is only described can be offered with chat(tools=...)."
+    raise ConfigurationError(
+        f"A {type(given).__name__} is no tool: there is no function to call.", action=action
+    )
 
 
 def _docstring(text: str) -> tuple[str, dict[str, str]]:

@@ -25,8 +25,8 @@ def read_keys(config: ServerConfig, environment: Mapping[str, str]) -> dict[str,
     """The keys for SGLang: the user's for inference, and one for the admin routes.
 
     Without an admin key of its own, SGLang lets every holder of the API key use the admin routes,
-    and without both everybody (srt/utils/auth.py). So there always is one; nobody
-    knows the one that is made here.
+    and without both everybody (srt/utils/auth.py). So there always is one; the one that is made
+    here stands in the server's folder while it runs, for the user who started it.
 
     Args:
         config: names the files, and says who can reach the server.

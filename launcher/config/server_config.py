@@ -61,7 +61,7 @@ class ServerConfig(BaseModel):
     )
     admin_key_file: Path | None = Field(
         default=None,
-        description="File that holds the key of the admin routes; unset: one that nobody knows.",
+        description="File that holds the key of the admin routes; unset: one is made.",
     )
     insecure: bool = Field(
         default=False, description="Let other machines reach the server without a key."

@@ -37,6 +37,8 @@ class RunRecord(BaseModel):
     # Of the repository that `model_path` names; the folder is in `command`.
     model_commit: str | None = None
     api_key_file: Path | None
+    # There while the server runs. The user's own, or one in the server's folder.
+    admin_key_file: Path | None = None
     started_at: datetime
     # STOPPING, in order to start again.
     restarting: bool = False

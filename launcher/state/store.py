@@ -4,6 +4,7 @@
     servers/NAME/events.jsonl  one event a line, of all runs
     servers/NAME/server.log    what the server printed, keys removed; .1 and up: before that
     servers/NAME/secrets.yaml  the keys, for SGLang; there only until the server is ready
+    servers/NAME/admin.key     the admin key that was made for it; there only while it runs
     servers/NAME/supervisor.log  what a detached supervisor itself printed
     servers/NAME/lock          held by the supervisor for as long as it lives
 
@@ -43,7 +44,8 @@ class RunStore:
         log_file: what the server printed.
         supervisor_log_file: what a detached supervisor itself printed: empty unless it has a
             defect.
-        secrets_file: the keys of the running server.
+        secrets_file: the keys, until the running server has read them.
+        admin_key_file: the admin key of the running server, for whoever started it.
     """
 
     def __init__(self, name: str, *, root: Path | None = None) -> None:
@@ -59,6 +61,7 @@ class RunStore:
         self.log_file = self.folder / "server.log"
         self.supervisor_log_file = self.folder / "supervisor.log"
         self.secrets_file = self.folder / "secrets.yaml"
+        self.admin_key_file = self.folder / "admin.key"
 
     def create(self) -> None:
         """Make the folder.
@@ -110,10 +113,20 @@ class RunStore:
 
         A disk that became read-only keeps them; that must not end a server.
         """
-        # Whoever is killed while it writes leaves a partial file: `write_atomically`.
-        for file in (self.secrets_file, *self.folder.glob(f".{self.secrets_file.name}.*.partial")):
-            with contextlib.suppress(OSError):
-                file.unlink()
+        _remove(self.secrets_file)
+
+    def write_admin_key(self, key: str) -> None:
+        """Keep the admin key while the server runs; only its user can read the file.
+
+        Raises:
+            StateError: the disk is full or not writable.
+        """
+        write_atomically(self.admin_key_file, f"{key}\n")
+
+    def forget_keys(self) -> None:
+        """Forget all keys: the server has ended."""
+        self.remove_secrets()
+        _remove(self.admin_key_file)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:
@@ -141,6 +154,13 @@ class RunStore:
             raise cannot_write(lock_file, error) from error
         with file:
             yield file.fileno()
+
+
+def _remove(file: Path) -> None:
+    # Whoever is killed while it writes leaves a partial file: `write_atomically`.
+    for each in (file, *file.parent.glob(f".{file.name}.*.partial")):
+        with contextlib.suppress(OSError):
+            each.unlink()
 
 
 def list_stores(root: Path | None = None) -> list[RunStore]:

@@ -77,9 +77,9 @@ def stop_server(store: RunStore) -> StopReport:
             # Looked at before the record says so: what survived must be found again.
             _check_nothing_is_left(record, config)
             store.write(record.model_copy(update={"state": ServerState.STOPPED}))
-            store.remove_secrets()
+            store.forget_keys()
     else:
-        store.remove_secrets()
+        store.forget_keys()
         # The kernel ends a server with its launcher, and takes nothing back that has a name.
         remove_dead(record.segments)
         if was == "DEAD":

@@ -30,7 +30,8 @@ def converse(client: clients.ChatClient) -> clients.ChatReply:
     options: clients.ChatOptions = {"seed": 1, "tool_choice": "auto", "extra": {"top_k": 1}}
     tools = [{"type": "function", "function": {"name": "now", "parameters": {}}}]
     client.chat(messages, tools=tools, tool_choice={"type": "function"})
-    return client.chat(messages, **options)
+    reply = client.chat(messages, **options)
+    return client.chat([*messages, reply, reply.as_message()])
 
 
 def show(event: clients.StreamEvent) -> str:  # noqa: PLR0911 - one for each event
@@ -94,20 +95,28 @@ def double(number: int) -> int:
     return 2 * number
 
 
+def halve(number: int) -> int:
+    """Halve a number: a plain function is a tool, too."""
+    return number // 2
+
+
 def use_tools(client: clients.ChatClient) -> clients.ToolRun:
     """Call functions, and ask for an instance."""
     assert_type(double(2), int)
     assert_type(client.parse("Which port?", Port, thinking=False), Port)
-    return client.run_tools("Double 2", [double], max_rounds=2, stream=True)
+    assert_type(client.parse("Which ports?", list[Port]), list[Port])
+    return client.run_tools("Double 2", [double, halve], max_rounds=2, stream=True)
 
 
 async def wait(client: clients.AsyncChatClient) -> None:
     """The same, awaited."""
     assert_type(await client.chat("Hi"), clients.ChatReply)
     assert_type(await client.parse("Which port?", Port), Port)
-    async with await client.stream("Hi") as stream:
+    async with client.stream("Hi") as stream:
+        assert_type(stream, clients.AsyncChatStream)
         async for event in stream:
             assert_type(event, clients.StreamEvent)
+    assert_type(await client.stream("Hi"), clients.AsyncChatStream)
 
 
 def wrong(client: clients.ChatClient) -> None:

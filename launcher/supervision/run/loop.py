@@ -89,7 +89,7 @@ class Run:
             if self._adopted:
                 self._serving.begin(members)
         except LauncherError as error:
-            context.store.remove_secrets()
+            context.store.forget_keys()
             return Failed(error, Retry.ONCE_SERVED)
         try:
             try:
@@ -109,7 +109,7 @@ class Run:
             failure = failures.out_of_means(error)
             return Failed(failure, Retry.ONCE_SERVED, served_seconds=context.served_seconds)
         finally:
-            context.store.remove_secrets()
+            context.store.forget_keys()
 
     def _first_record(self) -> RunRecord:
         if self._adopted is not None:

@@ -35,6 +35,8 @@ def first_record(context: RunContext, *, restarts: int, last_failure: str | None
         model_path=config.model_path,
         model_commit=launch.model_commit,
         api_key_file=config.api_key_file,
+        admin_key_file=config.admin_key_file
+        or (store.admin_key_file if _made_key(context) else None),
         started_at=datetime.now(UTC),
         restarts=restarts,
         last_failure=last_failure,
@@ -69,6 +71,8 @@ def launch_server(
     # Whoever has taken the port would be asked with our key.
     check_port_is_free(config.host, config.port)
     store.write_secrets(context.launch.keys)
+    if made := _made_key(context):
+        store.write_admin_key(made)
     log_files.begin(store.log_file, config.log_keep_files)
     try:
         output = ServerOutput(
@@ -97,6 +101,11 @@ def launch_server(
     output.close_write_end()
     context.journal.update(server=process.identity, collector=output.collector)
     return process, output
+
+
+def _made_key(context: RunContext) -> str | None:
+    """The admin key that was made for this server, where the user has named none."""
+    return None if context.config.admin_key_file else context.launch.keys.get("admin-api-key")
 
 
 def take_over(context: RunContext, on_line: Callable[[str], None]) -> tuple[ServerProcess, Output]:

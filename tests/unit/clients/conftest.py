@@ -12,7 +12,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("SPECSERVE_BASE_URL", "SPECSERVE_API_KEY", "OPENAI_BASE_URL"):
+    for name in (
+        "SPECSERVE_BASE_URL",
+        "SPECSERVE_API_KEY",
+        "SPECSERVE_ADMIN_KEY",
+        "LAUNCHER_API_KEY",
+        "OPENAI_BASE_URL",
+    ):
         monkeypatch.delenv(name, raising=False)
     # Must never reach our server.
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-another-service")

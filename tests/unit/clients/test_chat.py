@@ -188,6 +188,22 @@ def test_no_key_means_no_header_and_never_another_services_key() -> None:
     assert "authorization" not in server.requests[0].headers
 
 
+@pytest.mark.parametrize("key", [None, "ours"])
+def test_nothing_of_another_services_environment_is_sent(
+    monkeypatch: pytest.MonkeyPatch, key: str | None
+) -> None:
+    for name in ("OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.setenv(name, "theirs")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: theirs\nX-Gateway: theirs")
+    server = Server(answered({**wire.completion(), "data": [{"id": "nano"}]}))
+    client = server.client(api_key=key, model=None)
+    client.chat("Hi")
+    client.models()
+    for request in server.requests:
+        assert "theirs" not in request.headers.values()
+        assert request.headers.get("authorization") == (key and f"Bearer {key}")
+
+
 @pytest.mark.parametrize(
     ("status", "error_class"),
     [
@@ -215,6 +231,16 @@ def test_each_status_has_its_error(status: int, error_class: type[StatusError]) 
     assert error.body == body
     assert error.__cause__ is not None
     assert f"{URL}/v1/chat/completions answered {status}: Messages cannot" in str(error)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_abort_names_the_admin_key(status: int) -> None:
+    server = Server(answered({"error": "Unauthorized"}, status))
+    with pytest.raises(StatusError) as caught:
+        server.client(api_key="mine").abort("r")
+    assert "the admin key, not the API key" in caught.value.action
+    assert "SPECSERVE_ADMIN_KEY" in str(caught.value)
+    assert "mine" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

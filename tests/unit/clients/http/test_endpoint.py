@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from clients import ConfigurationError, RunRecord, RunRecordError
-from clients.http.endpoint import Endpoint, resolve_endpoint
+from clients.http.endpoint import Endpoint, find_admin_key, resolve_endpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,6 +70,15 @@ def test_given_key_wins_over_the_record_and_its_file_is_not_read(tmp_path: Path)
     assert resolve(api_key="mine", found=record(tmp_path / "none")).api_key == "mine"
 
 
+def test_the_key_that_the_launcher_was_given_is_for_its_own_servers_alone(tmp_path: Path) -> None:
+    environ = {"LAUNCHER_API_KEY": "launchers"}
+    assert resolve(environ=environ, found=record()).api_key == "launchers"
+    assert resolve("http://elsewhere:3", environ=environ).api_key is None
+    key_file = tmp_path / "key"
+    key_file.write_text("file-key")
+    assert resolve(environ=environ, found=record(key_file)).api_key == "file-key"
+
+
 def test_key_of_a_record_stays_with_its_url() -> None:
     # `found=None` makes the run record unreadable: its key cannot go to another server.
     assert resolve("http://elsewhere:3").api_key is None
@@ -86,7 +95,14 @@ def test_key_file_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> 
 
 
 @pytest.mark.parametrize(
-    "url", ["http://h:8000", "http://h:8000/", "http://h:8000/v1", " http://h:8000/v1/ "]
+    "url",
+    [
+        "http://h:8000",
+        "http://h:8000/",
+        "http://h:8000/v1",
+        " http://h:8000/v1/ ",
+        "http://h:8000/v1/chat/completions",
+    ],
 )
 def test_v1_and_slashes_do_no_harm(url: str) -> None:
     assert resolve(url).base_url == "http://h:8000"
@@ -130,3 +146,28 @@ def test_key_is_not_shown() -> None:
 )
 def test_loopback(url: str, loopback: bool) -> None:  # noqa: FBT001 - a parameter of the test
     assert resolve(url).is_loopback is loopback
+
+
+def admin_key(
+    endpoint: Endpoint, given: str | None = None, environ: dict[str, str] | None = None
+) -> str | None:
+    return find_admin_key(endpoint, given, environ=environ or {})
+
+
+def test_the_admin_key_is_found_by_whoever_can_read_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "admin.key"
+    file.write_text("admin\n")
+    endpoint = resolve(found=record().model_copy(update={"admin_key_file": file}))
+    assert admin_key(endpoint) == "admin"
+    assert admin_key(endpoint, environ={"SPECSERVE_ADMIN_KEY": "env"}) == "env"
+    assert admin_key(endpoint, "mine", {"SPECSERVE_ADMIN_KEY": "env"}) == "mine"
+    file.write_text("another")
+    assert admin_key(endpoint) == "another", "the next start of the server has another"
+    file.unlink()
+    with pytest.raises(RunRecordError, match="Cannot read the admin key"):
+        admin_key(endpoint)
+
+
+def test_a_server_elsewhere_may_have_no_admin_key() -> None:
+    assert admin_key(resolve("http://elsewhere:3", "mine")) == "mine"
+    assert admin_key(resolve("http://elsewhere:3")) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from clients import (
     ConfigurationError,
     RunRecordError,
+    ServerLookupError,
     ServerNotFoundError,
     ServerNotReadyError,
     read_run_record,
@@ -52,6 +54,25 @@ def test_missing_record_says_where_it_looked_and_how_to_start_it(name: str, comm
     assert str(caught.value.path) in str(caught.value)
     assert caught.value.action == f"Start one with: {command}"
     assert caught.value.__suppress_context__, "a missing file is no trace that helps anybody"
+
+
+@pytest.mark.parametrize("state", [None, "STOPPED", "UNHEALTHY"])
+def test_the_error_for_a_wrong_name_lists_those_that_run(state: str | None) -> None:
+    if state is not None:
+        write(json.dumps({**RECORD, "state": state}))
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        for name, other, held in (
+            ("day", "READY", listening), ("dead", "READY", deaf), ("slow", "STARTING", listening)
+        ):  # fmt: skip
+            url = f"http://127.0.0.1:{held.getsockname()[1]}"
+            write(json.dumps({**RECORD, "state": other, "base_url": url}), name)
+        write("torn", "torn")
+        with pytest.raises(ServerLookupError, match=r"Running: day\.") as caught:
+            find_ready_server()
+    assert caught.value.running == ("day",)
+    assert "ChatClient(server='day')" in caught.value.action
+    assert "--name day" in caught.value.action
 
 
 @pytest.mark.parametrize("state", ["STARTING", "STOPPING", "FATAL", "UNHEALTHY"])

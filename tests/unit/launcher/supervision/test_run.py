@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -248,6 +249,39 @@ def test_the_keys_are_on_the_disk_only_until_the_server_has_read_them(tmp_path: 
     assert seen == {"starting": True, "ready": False}
 
 
+def test_the_admin_key_that_was_made_is_for_the_user_while_the_server_runs(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "serve", keys=True)
+    seen: list[tuple[str, int]] = []
+
+    def emit(event: Event) -> None:
+        if isinstance(event, ServerReady):
+            file = scene.record.admin_key_file
+            assert file is not None
+            seen.append((file.read_text().strip(), stat.S_IMODE(file.stat().st_mode)))
+            scene.supervisor.request(Request.STOP)
+
+    scene.react = emit  # type: ignore[method-assign]
+    scene.run()
+    assert seen == [("s3cret-admin", 0o600)]
+    assert not scene.store.admin_key_file.exists()
+
+
+def test_an_admin_key_of_the_users_own_is_not_copied(tmp_path: Path) -> None:
+    own = tmp_path / "own.key"
+    scene = Scene(tmp_path, "serve", keys=True, admin_key_file=own)
+    there: list[bool] = []
+
+    def emit(event: Event) -> None:
+        if isinstance(event, ServerReady):
+            there.append(scene.store.admin_key_file.exists())
+            scene.supervisor.request(Request.STOP)
+
+    scene.react = emit  # type: ignore[method-assign]
+    scene.run()
+    assert scene.record.admin_key_file == own
+    assert there == [False]
+
+
 def test_a_process_that_the_system_refuses_is_an_error_and_leaves_no_key(tmp_path: Path) -> None:
     scene = Scene(tmp_path, "serve", keys=True)
 
@@ -260,6 +294,7 @@ def test_a_process_that_the_system_refuses_is_an_error_and_leaves_no_key(tmp_pat
     assert scene.states == ["STARTING", "FATAL"]
     assert isinstance(scene.events[-1], ServerFailed)
     assert not scene.store.secrets_file.exists()
+    assert not scene.store.admin_key_file.exists()
 
 
 def test_a_server_whose_log_cannot_be_written_is_not_started(tmp_path: Path) -> None:
@@ -270,6 +305,7 @@ def test_a_server_whose_log_cannot_be_written_is_not_started(tmp_path: Path) -> 
     assert scene.record.state == "FATAL"
     assert scene.record.server is None
     assert not scene.store.secrets_file.exists()
+    assert not scene.store.admin_key_file.exists()
 
 
 def test_what_survives_a_down_is_found_by_the_next(
@@ -326,6 +362,7 @@ def test_a_process_that_survives_is_told_and_recorded(
     assert scene.states[-1] == "FATAL"
     assert isinstance(scene.events[-1], ServerFailed)
     assert not scene.store.secrets_file.exists()
+    assert not scene.store.admin_key_file.exists()
 
 
 def test_the_log_of_the_run_before_is_kept(tmp_path: Path) -> None:

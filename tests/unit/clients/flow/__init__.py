@@ -1,0 +1,1 @@
+"""What a request comes to: empty answers, shapes, demands, what is logged, and the async client."""
