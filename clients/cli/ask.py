@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clients.chat import ChatClient
+from clients.cli.check import check
 from clients.errors import ClientError
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Talk to a served model."""
+
+
+cli.add_command(check)
 
 
 @cli.command()
