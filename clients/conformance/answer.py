@@ -171,7 +171,10 @@ def _event(answer: Answer, data: list[str]) -> None:
     if payload.strip() == "[DONE]":
         answer.done += 1
         return
-    answer.after_done += answer.done > 0
+    if answer.done:
+        # No client reads further.
+        answer.after_done += 1
+        return
     try:
         chunk = strict_json(payload)
     except ValueError as error:

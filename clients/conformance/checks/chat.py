@@ -96,7 +96,7 @@ async def content_type(probe: Probe) -> str:
 
 @check(
     "chat.line-break",
-    sent='"Hello", whole and streamed',
+    sent='"Hello", whole and streamed, with thinking off and on',
     contract="The content is the answer; the line break with which a chat template sets it apart "
     "is no part of it (exact matches fail).",
     source=sources.OBJECT,
@@ -104,9 +104,10 @@ async def content_type(probe: Probe) -> str:
 )
 async def line_break(probe: Probe) -> str:
     """The content does not begin with a line break."""
-    for name, choice in await probe.both(probe.body(HELLO)):
-        if choice.content.startswith(("\n", "\r")):
-            raise server_fault(f"{name}: content {quote(choice.content, 60)}")
+    for think in (False, True):
+        for name, choice in await probe.both(probe.body(HELLO, think=think)):
+            if choice.content.startswith(("\n", "\r")):
+                raise server_fault(f"{name}: content {quote(choice.content, 60)}")
     return "none at its beginning"
 
 

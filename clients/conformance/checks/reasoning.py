@@ -9,7 +9,13 @@ from clients.conformance.answer import REASONING_FIELDS, Choice, text_of
 from clients.conformance.contract import check
 from clients.conformance.probe import HELLO, first_choice
 from clients.conformance.text import quote
-from clients.conformance.verdicts import model_fault, not_judged, not_offered, server_fault
+from clients.conformance.verdicts import (
+    VerdictError,
+    model_fault,
+    not_judged,
+    not_offered,
+    server_fault,
+)
 
 if TYPE_CHECKING:
     from clients.conformance.probe import Probe
@@ -28,7 +34,7 @@ async def _thoughts(probe: Probe) -> tuple[tuple[str, Choice], tuple[str, Choice
     both = await probe.both(probe.body(HELLO, think=True))
     if not any(choice.reasoning for _, choice in both):
         if any(tag in choice.content for _, choice in both for tag in _TAGS):
-            raise server_fault(f"the reasoning is in the content: {quote(both[0][1].content)}")
+            raise not_judged("the reasoning is in the content: see reasoning.field")
         raise not_offered("no reasoning came: not a reasoning model, or one that did not reason")
     return both
 
@@ -41,7 +47,12 @@ async def _thoughts(probe: Probe) -> tuple[tuple[str, Choice], tuple[str, Choice
 )
 async def own_field(probe: Probe) -> str:
     """Both ways have it, in the same field."""
-    both = await _thoughts(probe)
+    try:
+        both = await _thoughts(probe)
+    except VerdictError as error:
+        if error.outcome == "not judged":
+            raise server_fault("the reasoning is in the content, with its tags") from None
+        raise
     fields = [choice.reasoning_field for _, choice in both]
     if fields[0] != fields[1]:
         raise server_fault(f"whole in {quote(fields[0])}, streamed in {quote(fields[1])}")
@@ -66,16 +77,15 @@ async def no_tags(probe: Probe) -> str:
 @check(
     "reasoning.line-break",
     sent=_SENT,
-    contract="Neither field begins with the line break of the chat template.",
+    contract="The reasoning does not begin with the line break of the chat template.",
     source=sources.REASONING,
 )
 async def no_line_break(probe: Probe) -> str:
     """The thought begins with the thought."""
     for name, choice in await _thoughts(probe):
-        for field, text in (("reasoning", choice.reasoning), ("content", choice.content)):
-            if text.startswith(("\n", "\r")):
-                raise server_fault(f"{name}: {field} begins {quote(text, 40)}")
-    return "none at the beginning of reasoning or content"
+        if choice.reasoning.startswith(("\n", "\r")):
+            raise server_fault(f"{name}: reasoning {quote(choice.reasoning, 40)}")
+    return "none at its beginning"
 
 
 @check(

@@ -91,7 +91,19 @@ def must_have_sound_calls(choice: Choice, name: str) -> None:
         raise server_fault(f"{name}: calls, and finish_reason {quote(choice.finish)}")
 
 
-async def called(probe: Probe, wordings: tuple[str, ...], calls: int = 1) -> tuple[Json, Answer]:
+async def _called(probe: Probe, wordings: tuple[str, ...], calls: int = 1) -> tuple[Json, Answer]:
+    """Do as `_find_call`, for checks that are about something else than whether calls are found."""
+    try:
+        return await _find_call(probe, wordings, calls)
+    except VerdictError as error:
+        if error.outcome == "server":
+            raise not_judged(f"see tools.one: {error.seen}") from None
+        raise
+
+
+async def _find_call(
+    probe: Probe, wordings: tuple[str, ...], calls: int = 1
+) -> tuple[Json, Answer]:
     """Ask in one wording after the other until the model calls often enough.
 
     Returns:
@@ -124,7 +136,7 @@ async def called(probe: Probe, wordings: tuple[str, ...], calls: int = 1) -> tup
 )
 async def one(probe: Probe) -> str:
     """The parser finds what the model wrote."""
-    _, got = await called(probe, _ONE)
+    _, got = await _find_call(probe, _ONE)
     choice = first_choice(got)
     must_have_sound_calls(choice, "whole")
     for given in got.exchange.json()["choices"][0]["message"]["tool_calls"]:
@@ -158,7 +170,7 @@ def _arguments(call: Call, name: str) -> dict[str, Any]:
 )
 async def arguments(probe: Probe) -> str:
     """Text, never an object, never half of one."""
-    body, got = await called(probe, _ONE)
+    body, got = await _called(probe, _ONE)
     streamed = first_choice(await probe.stream(body))
     for name, choice in (("whole", first_choice(got)), ("streamed", streamed)):
         if choice.finish == "length":
@@ -178,7 +190,7 @@ async def same_streamed(probe: Probe) -> str:
     """One call, and two in one answer; where they differ the whole answer is asked for again."""
     seen = []
     for wordings in (_ONE, _TWO):
-        body, got = await called(probe, wordings)
+        body, got = await _called(probe, wordings)
         whole, streamed = first_choice(got), first_choice(await probe.stream(body))
         if whole.summary() != streamed.summary():
             again = first_choice(await probe.whole(body, again=True))
@@ -202,7 +214,7 @@ def _calls(choice: Choice) -> str:
 )
 async def several(probe: Probe) -> str:
     """Two calls, two entries."""
-    _, got = await called(probe, _TWO, calls=2)
+    _, got = await _called(probe, _TWO, calls=2)
     choice = first_choice(got)
     must_have_sound_calls(choice, "whole")
     ids = [call.id for call in choice.calls]
@@ -220,7 +232,7 @@ async def several(probe: Probe) -> str:
 )
 async def indexes(probe: Probe) -> str:
     """By these alone a client can tell which call a part belongs to."""
-    body, _ = await called(probe, _TWO, calls=2)
+    body, _ = await _called(probe, _TWO, calls=2)
     got = await probe.stream(body)
     parts = [
         part
