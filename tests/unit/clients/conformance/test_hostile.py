@@ -47,6 +47,8 @@ class Lying(Handler):
 
 
 class Endless(Lying):
+    """A stream of comments that never ends."""
+
     def lie(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
@@ -56,16 +58,22 @@ class Endless(Lying):
 
 
 class Silent(Lying):
+    """Takes a request and says nothing."""
+
     def lie(self) -> None:
         self.closing.wait(60)
 
 
 class Deep(Lying):
+    """Lists in lists, deeper than any parser."""
+
     def lie(self) -> None:
         self._send(200, b"data: " + b"[" * 200_000 + b"\n\n", "text/event-stream")
 
 
 class Elsewhere(Lying):
+    """Sends the client, and its key, to another place."""
+
     def lie(self) -> None:
         self.send_response(307)
         self.send_header("Location", "http://127.0.0.1:9/v1/chat/completions")
@@ -74,11 +82,15 @@ class Elsewhere(Lying):
 
 
 class Escapes(Lying):
+    """Gives the key back, among sequences that clear a terminal."""
+
     def lie(self) -> None:
         self._refuse(500, f"\x1b[2Jgone \u202e\x07 {self.headers.get('Authorization')}")
 
 
 class Refusing(Handler):
+    """Takes no key."""
+
     def _is_refused(self, body: dict[str, Any]) -> bool:
         self._refuse(401, f"wrong key in {body['model']}")
         return True
