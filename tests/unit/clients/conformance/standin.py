@@ -57,7 +57,7 @@ def sample(schema: Json) -> Any:
         return sample(schema["anyOf"][0])
     kind = schema.get("type", "string")
     if kind == "object":
-        wanted = schema.get("required", schema.get("properties", {}))
+        wanted: list[str] = schema.get("required", [])
         return {key: sample(schema["properties"][key]) for key in wanted}
     if kind == "array":
         return [sample(schema["items"])] * schema.get("minItems", 1)
@@ -449,6 +449,7 @@ class _Server(ThreadingHTTPServer):
 @contextlib.contextmanager
 def standin(*faults: str, handler: type[Handler] = Handler) -> Iterator[tuple[str, type[Handler]]]:
     """Serve for as long as the block runs; gives the URL and what was received."""
+    closing = threading.Event()
     own = type(
         "Own",
         (handler,),
@@ -460,7 +461,7 @@ def standin(*faults: str, handler: type[Handler] = Handler) -> Iterator[tuple[st
             "received": [],
             "headers_seen": [],
             "numbers": itertools.count(1),
-            "closing": threading.Event(),
+            "closing": closing,
         },
     )
     server = _Server(("127.0.0.1", 0), own)
@@ -469,7 +470,7 @@ def standin(*faults: str, handler: type[Handler] = Handler) -> Iterator[tuple[st
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}", own
     finally:
-        own.closing.set()
+        closing.set()
         server.shutdown()
         server.server_close()
         thread.join()
