@@ -12,6 +12,7 @@ from clients.conformance.checks import (
     sampling,
     stream,
     structured,
+    tool_choice,
     tool_values,
     tools,
 )
@@ -27,6 +28,7 @@ ALL: Final[tuple[Check, ...]] = (
     *stream.CHECKS,
     *reasoning.CHECKS,
     *tools.CHECKS,
+    *tool_choice.CHECKS,
     *tool_values.CHECKS,
     *structured.CHECKS,
     *sampling.CHECKS,

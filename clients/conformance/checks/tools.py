@@ -36,7 +36,7 @@ WEATHER = function(
     ["city"],
 )
 CLOCK = function("get_time", "Get the current time.")
-_ONE = (
+ONE = (
     "What is the weather in Paris for 3 days?",
     "Call get_weather with city Paris.",
     "Use the tool get_weather to get the weather in Paris.",
@@ -45,21 +45,6 @@ _TWO = (
     "What is the weather in Paris and in London?",
     "Call get_weather twice: with city Paris, and with city London.",
 )
-_HISTORY: list[Json] = [
-    {"role": "user", "content": "What is the weather in Paris?"},
-    {
-        "role": "assistant",
-        "content": None,
-        "tool_calls": [
-            {
-                "id": "call_1",
-                "type": "function",
-                "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'},
-            }
-        ],
-    },
-    {"role": "tool", "tool_call_id": "call_1", "content": "sunny, 20 degrees"},
-]
 
 
 def tokens_lost(got: Answer) -> str:
@@ -136,7 +121,7 @@ async def _find_call(
 )
 async def one(probe: Probe) -> str:
     """The parser finds what the model wrote."""
-    _, got = await _find_call(probe, _ONE)
+    _, got = await _find_call(probe, ONE)
     choice = first_choice(got)
     must_have_sound_calls(choice, "whole")
     for given in got.exchange.json()["choices"][0]["message"]["tool_calls"]:
@@ -170,7 +155,7 @@ def _arguments(call: Call, name: str) -> dict[str, Any]:
 )
 async def arguments(probe: Probe) -> str:
     """Text, never an object, never half of one."""
-    body, got = await _called(probe, _ONE)
+    body, got = await _called(probe, ONE)
     streamed = first_choice(await probe.stream(body))
     for name, choice in (("whole", first_choice(got)), ("streamed", streamed)):
         if choice.finish == "length":
@@ -189,19 +174,20 @@ async def arguments(probe: Probe) -> str:
 async def same_streamed(probe: Probe) -> str:
     """One call, and two in one answer; where they differ the whole answer is asked for again."""
     seen = []
-    for wordings in (_ONE, _TWO):
+    for wordings in (ONE, _TWO):
         body, got = await _called(probe, wordings)
         whole, streamed = first_choice(got), first_choice(await probe.stream(body))
         if whole.summary() != streamed.summary():
             again = first_choice(await probe.whole(body, again=True))
             if again.summary() != whole.summary():
                 raise not_judged("whole answers differ among themselves: see greedy.repeated")
-            raise server_fault(f"whole {_calls(whole)}, streamed {_calls(streamed)}")
+            raise server_fault(f"whole {shown_calls(whole)}, streamed {shown_calls(streamed)}")
         seen.append(f"{len(whole.calls)}")
     return f"{' and '.join(seen)} calls, the same both ways"
 
 
-def _calls(choice: Choice) -> str:
+def shown_calls(choice: Choice) -> str:
+    """The calls, the content beside them and the finish reason, for one line."""
     said = ", ".join(f"{call.name}({call.arguments})" for call in choice.calls)
     return f"{quote(said, 80)} {quote(choice.content.strip(), 40)} {choice.finish}"
 
@@ -266,162 +252,10 @@ async def none_needed(probe: Probe) -> str:
     choice = first_choice(got)
     must_have_sound_calls(choice, "whole")
     if choice.calls:
-        raise model_fault(f"it called {_calls(choice)}")
+        raise model_fault(f"it called {shown_calls(choice)}")
     if lost := tokens_lost(got):
         raise server_fault(f"an empty answer, though the model wrote {quote(lost, 80)}")
     return quote(choice.content, 60)
 
 
-@check(
-    "tools.choice-none",
-    sent="a question for the weather with a tool, tool_choice none",
-    contract="The model calls no tool; the answer is text.",
-    source=sources.CHAT,
-)
-async def choice_none(probe: Probe) -> str:
-    """Neither a call nor the marks of one."""
-    got = await probe.whole(probe.body(_ONE[0], tools=[WEATHER], tool_choice="none"))
-    choice = first_choice(got)
-    if choice.calls or choice.finish == "tool_calls":
-        raise server_fault(f"a call: {_calls(choice)}")
-    must_have_sound_calls(choice, "whole")
-    return quote(choice.content, 60)
-
-
-async def _forced(probe: Probe, choice: Any, tools: list[Json], said: str) -> list[Choice]:
-    """Answers whole and streamed to a request that must end in a call."""
-    body = probe.body(said, tools=tools, tool_choice=choice, max_tokens=256)
-    answers = []
-    for name, got in await probe.both(body):
-        if got.finish == "length":
-            raise model_fault(f"{name}: cut off at the limit: {_calls(got)}")
-        if mark := next((mark for mark in TOOL_MARKS if mark in got.content), None):
-            raise server_fault(f"{name}: {mark} in the content: {quote(got.content, 80)}")
-        if not got.calls:
-            raise server_fault(f"{name}: no call, content {quote(got.content, 80)}")
-        for call in got.calls:
-            if not isinstance(call.parsed(), dict):
-                raise server_fault(f"{name}: arguments {quote(call.arguments, 80)}")
-        answers.append(got)
-    return answers
-
-
-@check(
-    "tools.required",
-    sent=f'"{HELLO}" with two tools, tool_choice required, whole and streamed',
-    contract="At least one call of a tool that was offered, with finish_reason tool_calls.",
-    source=sources.CHAT,
-)
-async def required(probe: Probe) -> str:
-    """Forced by a grammar, so it does not depend on the model."""
-    answers = await _forced(probe, "required", [WEATHER, CLOCK], HELLO)
-    for choice in answers:
-        if choice.finish != "tool_calls":
-            raise server_fault(f"finish_reason {quote(choice.finish)}")
-        if others := {str(call.name) for call in choice.calls} - {"get_weather", "get_time"}:
-            raise server_fault(f"called {quote(others)}, which was not offered")
-    return _calls(answers[0])
-
-
-@check(
-    "tools.named",
-    sent="a question for the weather with two tools, tool_choice get_time, whole and streamed",
-    contract="The named tool is called; finish_reason is stop or tool_calls.",
-    source=sources.CHAT,
-)
-async def named(probe: Probe) -> str:
-    """Whatever the question suggests."""
-    choice = {"type": "function", "function": {"name": "get_time"}}
-    answers = await _forced(probe, choice, [WEATHER, CLOCK], _ONE[0])
-    for got in answers:
-        if {call.name for call in got.calls} != {"get_time"}:
-            raise server_fault(f"called {_calls(got)}")
-        if got.finish not in {"stop", "tool_calls"}:
-            raise server_fault(f"finish_reason {quote(got.finish)}")
-    return _calls(answers[0])
-
-
-@check(
-    "tools.no-parameters",
-    sent="a tool without parameters, tool_choice required, whole and streamed",
-    contract="The call of a tool without parameters has the arguments {}, which is JSON.",
-    source=sources.TOOLS,
-)
-async def no_parameters(probe: Probe) -> str:
-    """Left out, and empty: both mean that there are none."""
-    empty = function("get_time", "Get the current time.", {})
-    for tool in (CLOCK, empty):
-        for choice in await _forced(probe, "required", [tool], "What time is it?"):
-            if choice.calls[0].parsed():
-                raise model_fault(f"it invented some: {quote(choice.calls[0].arguments, 60)}")
-    return f"arguments {quote(choice.calls[0].arguments, 20)}"
-
-
-@check(
-    "tools.result",
-    sent="a conversation with a call and its result",
-    contract="A result that is handed back (role tool, content null beside the call) is taken, and "
-    "the model goes on.",
-    source=sources.TOOLS,
-)
-async def result(probe: Probe) -> str:
-    """The second half of every use of tools."""
-    got = await probe.whole(probe.body(_HISTORY, tools=[WEATHER]))
-    choice = first_choice(got)
-    must_have_sound_calls(choice, "whole")
-    if lost := tokens_lost(got):
-        raise server_fault(f"an empty answer, though the model wrote {quote(lost, 80)}")
-    if choice.is_empty:
-        raise model_fault("an empty answer")
-    if "20" not in choice.content and "sunny" not in choice.content:
-        raise model_fault(f"it does not say the result: {_calls(choice)}")
-    return quote(choice.content, 60)
-
-
-def _unknown_prompts() -> list[tuple[list[Json], list[Json]]]:
-    """Conversations in which a model may call what is not offered, with the tools that are."""
-    other = function("getWeather", "Get the weather of a city.", {"city": {"type": "string"}})
-    order = function("order", "Order something.", {"count": {"type": "integer"}})
-    again = "What is the weather in London?"
-    asked = [*_HISTORY, {"role": "assistant", "content": "It is sunny."}]
-    return [
-        ([*asked, {"role": "user", "content": again}], [order]),
-        ([{"role": "user", "content": _ONE[0]}], [other]),
-        ([{"role": "user", "content": "Call get_weather with city Paris."}], [order]),
-    ]
-
-
-@check(
-    "tools.unknown",
-    sent="conversations in which get_weather was called and is not offered any more, with logprobs",
-    contract="What the model generates does not vanish: the call of a tool that was not offered is "
-    "a call, or text; not an empty answer.",
-    source=sources.TOOLS,
-)
-async def unknown(probe: Probe) -> str:
-    """Told by the tokens: they are there, and the answer is empty."""
-    shown = ""
-    for messages, tools in _unknown_prompts():
-        body = probe.body(messages, tools=tools)
-        try:
-            got = await probe.whole({**body, "logprobs": True})
-        except VerdictError as error:
-            if error.outcome != "not offered":
-                raise
-            got = await probe.whole(body)
-        if lost := tokens_lost(got):
-            raise server_fault(f"an empty answer, though the model wrote {quote(lost, 90)}")
-        choice = first_choice(got)
-        offered = {tool["function"]["name"] for tool in tools}
-        marked = any(mark in choice.content for mark in TOOL_MARKS)
-        if marked or any(call.name not in offered for call in choice.calls):
-            shown = _calls(choice)
-    if not shown:
-        raise model_fault("it called nothing that was not offered")
-    return f"shown: {shown}"
-
-
-CHECKS = (
-    *(one, arguments, same_streamed, several, indexes, none_needed, choice_none),
-    *(required, named, no_parameters, result, unknown),
-)
+CHECKS = (one, arguments, same_streamed, several, indexes, none_needed)
