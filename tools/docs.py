@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from clients.conformance.table import ALL
 from launcher.doctor.table import PROBES
 from launcher.engines.causes import ErrorCause, LogCause, SilentCause
 from launcher.engines.sglang.causes.table import CAUSES
@@ -72,8 +73,27 @@ def documented_probes() -> str:
     return table(header, rows)
 
 
+def documented_checks() -> str:
+    """The table of docs/check.md: what each line sends, what is owed, where that is written."""
+    rows = [
+        (f"`{check.id}`", _literal(check.sent), _literal(check.contract), _links(check.source))
+        for check in ALL
+    ]
+    return table(("Line", "What is sent", "Contract", "Source"), rows)
+
+
+def _literal(text: str) -> str:
+    """A text whose angle brackets and backslashes are no markup."""
+    return text.replace("\\", "\\\\").replace("<", "&lt;")
+
+
+def _links(source: str) -> str:
+    return re.sub(r"(?:^|(?<=; ))([^;]*?): (https://[^;\s]+)", r"[\1](\2)", source)
+
+
 # Document, from the root of the project -> what stands in its generated part.
 DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
+    "docs/check.md": documented_checks,
     "docs/diagnoses.md": known_causes,
     "docs/doctor.md": documented_probes,
 }

@@ -1,4 +1,4 @@
-"""`python -m clients`: one question for scripts, and a chat for people.
+"""`python -m clients`: a question for scripts, a chat for people, a check of a server.
 
 May import all of `clients`.
 """

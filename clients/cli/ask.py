@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from clients.chat import ChatClient
+from clients.cli.check import check
 from clients.errors import ClientError
 from clients.reply import why_empty
 
@@ -56,6 +57,9 @@ def _common(command: Callable[..., None]) -> Callable[..., None]:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Talk to a served model."""
+
+
+cli.add_command(check)
 
 
 @cli.command(epilog=EXIT_CODES)

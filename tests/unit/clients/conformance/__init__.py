@@ -1,0 +1,1 @@
+"""The conformance run against a server that lies on demand."""
