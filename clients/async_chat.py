@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
+import httpx
 import openai
 
 from clients.errors import ClientError
@@ -13,17 +14,17 @@ from clients.flow.flows import HEALTH_TIMEOUT_SECONDS
 from clients.flow.sending import (
     ClientOptions,
     call_arguments,
+    chat_arguments,
     failure_of,
     make_flows,
     sdk_arguments,
+    transport_arguments,
 )
 from clients.http.stream import AsyncChatStream
 from clients.tools.calls import run_call_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import httpx
 
     from clients.flow.effects import RunEvent
     from clients.flow.structured import T
@@ -57,10 +58,7 @@ class AsyncChatClient:
         endpoint = self._flows.endpoint
         self.base_url = endpoint.base_url
         self._owns_http = http_client is None
-        # HTTP_PROXY alone would send requests for this machine to the proxy's own loopback.
-        self._http = http_client or openai.DefaultAsyncHttpxClient(
-            trust_env=not endpoint.is_loopback
-        )
+        self._http = http_client or httpx.AsyncClient(**transport_arguments(endpoint))
         self._sdk = openai.AsyncOpenAI(**sdk_arguments(endpoint), http_client=self._http)
         # The SDK imports this part on first use, which must not count as the server's time. Its
         # overloads cannot take a dictionary of arguments.
@@ -172,7 +170,7 @@ class AsyncChatClient:
                 return await stream.reply()
         try:
             if isinstance(effect, SendChat):
-                raw = await self._create(**effect.arguments, timeout=effect.timeout)
+                raw = await self._create(**chat_arguments(self._flows.endpoint, effect))
                 return raw.http_response
             url, arguments = call_arguments(self._flows.endpoint, effect)
             method = self._sdk.get if effect.method == "GET" else self._sdk.post

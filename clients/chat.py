@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
+import httpx
 import openai
 
 from clients.errors import ClientError, ConfigurationError
@@ -13,17 +14,17 @@ from clients.flow.flows import HEALTH_TIMEOUT_SECONDS
 from clients.flow.sending import (
     ClientOptions,
     call_arguments,
+    chat_arguments,
     failure_of,
     make_flows,
     sdk_arguments,
+    transport_arguments,
 )
 from clients.http.stream import ChatStream
 from clients.tools.calls import run_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import httpx
 
     from clients.flow.effects import RunEvent
     from clients.flow.structured import T
@@ -69,8 +70,7 @@ class ChatClient:
         endpoint = self._flows.endpoint
         self.base_url = endpoint.base_url
         self._owns_http = http_client is None
-        # HTTP_PROXY alone would send requests for this machine to the proxy's own loopback.
-        self._http = http_client or openai.DefaultHttpxClient(trust_env=not endpoint.is_loopback)
+        self._http = http_client or httpx.Client(**transport_arguments(endpoint))
         self._sdk = openai.OpenAI(**sdk_arguments(endpoint), http_client=self._http)
         # The SDK imports this part on first use, which must not count as the server's time. Its
         # overloads cannot take a dictionary of arguments.
@@ -271,7 +271,7 @@ class ChatClient:
                 return stream.reply()
         try:
             if isinstance(effect, SendChat):
-                return self._create(**effect.arguments, timeout=effect.timeout).http_response
+                return self._create(**chat_arguments(self._flows.endpoint, effect)).http_response
             url, arguments = call_arguments(self._flows.endpoint, effect)
             method = self._sdk.get if effect.method == "GET" else self._sdk.post
             return method(url, **arguments)

@@ -188,6 +188,22 @@ def test_no_key_means_no_header_and_never_another_services_key() -> None:
     assert "authorization" not in server.requests[0].headers
 
 
+@pytest.mark.parametrize("key", [None, "ours"])
+def test_nothing_of_another_services_environment_is_sent(
+    monkeypatch: pytest.MonkeyPatch, key: str | None
+) -> None:
+    for name in ("OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.setenv(name, "theirs")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: theirs\nX-Gateway: theirs")
+    server = Server(answered({**wire.completion(), "data": [{"id": "nano"}]}))
+    client = server.client(api_key=key, model=None)
+    client.chat("Hi")
+    client.models()
+    for request in server.requests:
+        assert "theirs" not in request.headers.values()
+        assert request.headers.get("authorization") == (key and f"Bearer {key}")
+
+
 @pytest.mark.parametrize(
     ("status", "error_class"),
     [

@@ -58,7 +58,7 @@ def test_modules_can_be_read_in_one_sitting() -> None:
 
 def test_import_brings_only_the_sdk() -> None:
     program = (
-        "import sys, openai; before = set(sys.modules); import clients;"
+        "import sys, openai, httpx; before = set(sys.modules); import clients;"
         "print(*sorted({n.split('.')[0] for n in set(sys.modules) - before}"
         " - set(sys.stdlib_module_names)))"
     )
