@@ -47,7 +47,7 @@ def cases() -> Iterator[object]:
             yield pytest.param(client, feature, id=f"{client.name}-{feature}", marks=marks)
 
 
-@pytest.mark.parametrize(("client", "feature"), cases())
+@pytest.mark.parametrize(("client", "feature"), list(cases()))
 def test_what_a_client_does_is_what_the_table_says(
     outcomes: Outcomes, client: Client, feature: str
 ) -> None:
