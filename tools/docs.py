@@ -16,6 +16,8 @@ from clients.conformance.table import ALL
 from launcher.doctor.table import PROBES
 from launcher.engines.causes import ErrorCause, LogCause, SilentCause
 from launcher.engines.sglang.causes.table import CAUSES
+from tests.third_party.catalogue import CLIENTS, FEATURES, fault
+from tests.third_party.outcomes import Outcome, recorded
 
 PROJECT: Final = Path(__file__).parent.parent
 BEGIN: Final = "<!-- generated: make docs -->"
@@ -91,11 +93,42 @@ def _links(source: str) -> str:
     return re.sub(r"(?:^|(?<=; ))([^;]*?): (https://[^;\s]+)", r"[\1](\2)", source)
 
 
+def third_party_clients() -> str:
+    """The tables of docs/third-party-clients.md: what a recorded run found, and what it said."""
+    found = recorded()
+    matrix, notes = [], []
+    for client in CLIENTS:
+        outcomes = {feature: found[client.name, feature] for feature in client.features}
+        version = next(iter(outcomes.values())).version
+        cells = [_whose(outcomes.get(feature)) for feature in FEATURES]
+        matrix.append((f"{client.name} {version}", *cells))
+        said: dict[tuple[str, str], list[str]] = {}
+        for feature, outcome in outcomes.items():
+            known = fault(client, feature) if outcome.result == "fails" else None
+            text = known.reason if known else outcome.detail
+            if text:
+                said.setdefault((_whose(outcome), text), []).append(FEATURES[feature])
+        notes += [(client.name, "; ".join(of), *told) for told, of in said.items()]
+    what = table(("Client", *FEATURES.values()), matrix)
+    why = table(("Client", "Feature", "Result", "How, or why"), notes)
+    return f"{what}\n\n{why}"
+
+
+def _whose(outcome: Outcome | None) -> str:
+    """Works, or what keeps it from working: the client, the model or the server."""
+    if outcome is None:
+        return "-"
+    if outcome.result == "limit":
+        return outcome.detail.partition(":")[0]
+    return {"works": "works", "fails": "**server**"}[outcome.result]
+
+
 # Document, from the root of the project -> what stands in its generated part.
 DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
     "docs/check.md": documented_checks,
     "docs/diagnoses.md": known_causes,
     "docs/doctor.md": documented_probes,
+    "docs/third-party-clients.md": third_party_clients,
 }
 
 
