@@ -12,6 +12,9 @@ REDACT_VARIABLE: Final = "SPECSERVE_REDACT"
 # Set to 1 where launcher/engines/sglang/plugins/glm reads the model's answers.
 GLM_PARSERS_VARIABLE: Final = "SPECSERVE_GLM_PARSERS"
 
+# Set to 1 for a server that answers requests under any model's name, as SGLang does.
+ANY_MODEL_NAME_VARIABLE: Final = "SPECSERVE_ANY_MODEL_NAME"
+
 # Set to 1 where the launcher calls `/freeze_gc`: SGLang would before its port listens.
 FREEZE_GC_VARIABLE: Final = "SPECSERVE_FREEZE_GC"
 

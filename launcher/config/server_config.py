@@ -115,6 +115,9 @@ class ServerConfig(BaseModel):
         default="specserve",
         description="Whose parsers read GLM-4.5's format where a parser is glm45 or glm.",
     )
+    any_model_name: bool = Field(
+        default=False, description="Answer requests for a model that is not there, as SGLang does."
+    )
     constrained_json_disable_any_whitespace: bool = Field(
         default=False, description="Hold JSON under a grammar to its shortest form."
     )

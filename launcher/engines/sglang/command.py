@@ -13,7 +13,12 @@ from launcher.engines.sglang.flags import FlagTable
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
 from launcher.engines.sglang.plugins.glm.settings import CALL_PARSERS, REASONING_PARSERS
 from launcher.errors import ConfigError, SecretInArgumentsError
-from launcher.names import FREEZE_GC_VARIABLE, GLM_PARSERS_VARIABLE, REDACT_VARIABLE
+from launcher.names import (
+    ANY_MODEL_NAME_VARIABLE,
+    FREEZE_GC_VARIABLE,
+    GLM_PARSERS_VARIABLE,
+    REDACT_VARIABLE,
+)
 
 MODULE: Final = "sglang.launch_server"
 
@@ -96,10 +101,6 @@ def build_command(
     environment = {"PYTHONFAULTHANDLER": "1", "SPT_NOENV": "1"}
     if target.secrets_file is not None:
         environment[REDACT_VARIABLE] = "1"
-    if config.glm_parsers == "specserve" and (
-        config.tool_call_parser in CALL_PARSERS or config.reasoning_parser in REASONING_PARSERS
-    ):
-        environment[GLM_PARSERS_VARIABLE] = "1"
     if target.no_proxy is not None:
         environment |= _round_proxies(config.host, target.no_proxy)
     hub_ids = [word for word in config.extra_args if re.fullmatch(REPOSITORY_PATTERN, word)]
@@ -118,9 +119,21 @@ def build_command(
             own_kernels=not upstream_cpu_kernels,
             python_path=target.python_path,
         )
-    if SKIP_WARM_UP_FLAG in (*arguments, *config.extra_args):
-        environment[FREEZE_GC_VARIABLE] = "1"
+    environment |= _for_plugins(config, arguments)
     return Command(tuple(arguments) + config.extra_args, MappingProxyType(environment))
+
+
+def _for_plugins(config: ServerConfig, arguments: Sequence[str]) -> dict[str, str]:
+    """The variables that switch our plugins on, in the server's own processes."""
+    in_glms_format = (
+        config.tool_call_parser in CALL_PARSERS or config.reasoning_parser in REASONING_PARSERS
+    )
+    switches = {
+        GLM_PARSERS_VARIABLE: in_glms_format and config.glm_parsers == "specserve",
+        ANY_MODEL_NAME_VARIABLE: config.any_model_name,
+        FREEZE_GC_VARIABLE: SKIP_WARM_UP_FLAG in (*arguments, *config.extra_args),
+    }
+    return {variable: "1" for variable, on in switches.items() if on}
 
 
 def _round_proxies(host: str, given: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
-Hook: TypeAlias = tuple[Callable[..., Any], Literal["AFTER", "REPLACE"]]
+Hook: TypeAlias = tuple[Callable[..., Any], Literal["AFTER", "AROUND", "REPLACE"]]
 
 
 def install(hooks: Mapping[str, Hook]) -> None:
