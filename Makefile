@@ -1,6 +1,6 @@
 # The one list of commands. CI calls the same ones: see .ci/run.
 
-.PHONY: help check lint types docs docs-check lock lock-check test test-fast coverage third-party third-party-lock flags nano clean
+.PHONY: help check lint types docs docs-check lock lock-check test test-costly test-fast coverage third-party third-party-lock flags nano clean
 
 help:                ## what there is
 	@grep -E '^[a-z-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/: *.*## */\t/' | expand -t 16
@@ -36,8 +36,11 @@ lock-check:          ## requirements.lock is what pyproject.toml resolves to
 test:                ## all tests, the real server included (about half an hour on 2 cores)
 	uv run pytest
 
+test-costly:         ## tests that take servers of their own and rarely fail; CI leaves them out
+	uv run pytest -m costly
+
 test-fast:           ## tests that start no server
-	uv run pytest -m "not server"
+	uv run pytest -m "not server and not costly"
 
 coverage:            ## all tests, with what they reach of launcher and clients
 	uv run pytest --cov --cov-report=term

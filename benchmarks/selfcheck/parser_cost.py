@@ -56,14 +56,11 @@ CHARACTERS_A_TOKEN = 4
 
 def ask(client: ChatClient, number: int) -> int:
     """Send one streamed request; give the tokens that were generated."""
-    place = PLACES[number % len(PLACES)]
-    with client.stream(
-        f"What is the weather in {place} for 3 days?",
-        tools=[TOOL],
-        temperature=0,
-        max_tokens=200,
-        extra={"ignore_eos": True},
-    ) as stream:
+    place = PLACES[number // 2 % len(PLACES)]
+    # Answers that end by themselves: behind its end the model babbles, and SGLang's parser keeps
+    # babble in, from an opening tag on, that ours gives out; that would be less work for no answer.
+    question = f"What is the weather in {place} for 3 days?" if number % 2 else "Tell me more"
+    with client.stream(question, tools=[TOOL], temperature=0, max_tokens=200) as stream:
         usage = stream.reply().usage
     assert usage is not None  # noqa: S101 - it was asked for
     return usage.completion_tokens
@@ -167,7 +164,7 @@ def main() -> None:
     """Measure, and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=9)
-    parser.add_argument("--requests", type=int, default=24)
+    parser.add_argument("--requests", type=int, default=64)
     asked = parser.parse_args()
     json.dump(measure(asked.pairs, asked.requests), sys.stdout, indent=2)
     sys.stdout.write("\n")

@@ -139,6 +139,7 @@ def test_the_report_holds_flags_and_versions_and_no_key(folder: Path, results: R
 
 
 @pytest.mark.parametrize("peer", ["bench_serving", "guidellm"])
+@pytest.mark.costly
 def test_other_benchmarks_measure_the_same_tokens(
     eagle: RunRecord, tmp_path: Path, peer: Peer
 ) -> None:

@@ -13,6 +13,9 @@ from tests.server.conftest import record_of, run_cli
 from tests.tiny_models import write_model
 
 
+pytestmark = pytest.mark.costly
+
+
 # A window, a head of another width than the hidden size gives it, a layer without experts.
 @pytest.mark.parametrize("name", ["mistral", "qwen3-moe"])
 def test_a_model_of_another_family_is_planned_and_served(name: str, tmp_path: Path) -> None:

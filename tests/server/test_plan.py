@@ -37,12 +37,23 @@ def wait_for_quiet_memory() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        ("--mem-fraction-static", "0.15"),
-        ("--mem-fraction-static", "0.1", "--no-speculation"),
-        ("--mem-fraction-static", "0.1", "--dtype", "bfloat16"),
-        ("--mem-fraction-static", "0.1", "--tp-size", "2"),
+        pytest.param(("--mem-fraction-static", "0.15"), id="fraction"),
+        pytest.param(
+            ("--mem-fraction-static", "0.1", "--no-speculation"),
+            id="plain",
+            marks=pytest.mark.costly,
+        ),
+        pytest.param(
+            ("--mem-fraction-static", "0.1", "--dtype", "bfloat16"),
+            id="bfloat16",
+            marks=pytest.mark.costly,
+        ),
+        pytest.param(
+            ("--mem-fraction-static", "0.1", "--tp-size", "2"),
+            id="two-ranks",
+            marks=pytest.mark.costly,
+        ),
     ],
-    ids=["fraction", "plain", "bfloat16", "two-ranks"],
 )
 def test_the_server_has_as_many_tokens_as_planned(settings: tuple[str, ...]) -> None:
     seen = []
