@@ -12,7 +12,6 @@ from launcher.state.store import RunStore
 from tests.server.conftest import record_of, run_cli
 from tests.tiny_models import write_model
 
-
 pytestmark = pytest.mark.costly
 
 
