@@ -29,6 +29,7 @@ from launcher.engines.sglang.plugins.glm.events import (
 )
 from launcher.engines.sglang.plugins.glm.schema import Allowed, allowed_for
 from launcher.engines.sglang.plugins.glm.values import (
+    DECIDING_CHARACTERS,
     is_object,
     may_be_json,
     quoted,
@@ -300,7 +301,8 @@ class CallParser:
 
     def _give_out(self, end: int, events: list[Event]) -> None:
         """Give out text that has come, if the value can be nothing else."""
-        if not self._open and may_be_json(self._text[:end], self._value):
+        beginning = self._text[: min(end, DECIDING_CHARACTERS)]
+        if not self._open and may_be_json(beginning, self._value):
             self._seen = end
             return
         if not self._open:

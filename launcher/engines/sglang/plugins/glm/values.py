@@ -17,6 +17,8 @@ from typing import Any, Final, NoReturn, Self
 from launcher.engines.sglang.plugins.glm.schema import Allowed, json_type
 
 _WORDS: Final = {"null": "null", "boolean": "true false"}
+# Longer than any of these words: the beginning that `may_be_json` needs.
+DECIDING_CHARACTERS: Final = 6
 _FIRST: Final = {"number": "-0123456789", "object": "{", "array": "["}
 _PYTHON_WORDS: Final = {
     "True": ("boolean", "true"),
@@ -75,7 +77,7 @@ def may_be_json(beginning: str, allowed: Allowed) -> bool:
     """Whether a value that begins so may still become something else than text.
 
     Args:
-        beginning: of the value, whole or not.
+        beginning: of the value, whole or not; `DECIDING_CHARACTERS` of it are enough.
         allowed: what the schema allows.
     """
     if allowed.texts is not None or "string" not in allowed.types or not beginning:
