@@ -154,45 +154,79 @@ async def adds_up(probe: Probe) -> str:
 
 @check(
     "usage.same-streamed",
-    sent='"Hello", whole and streamed',
-    contract="The same greedy answer costs the same, streamed or not.",
+    sent='"Hello", whole and streamed, with thinking off and on',
+    contract="The same greedy answer costs the same, streamed or not; the tokens of reasoning are "
+    "among the completion tokens.",
     source=sources.CHUNK,
     required=True,
 )
 async def same_streamed(probe: Probe) -> str:
-    """Usage does not depend on streaming."""
-    body = probe.body(HELLO)
-    whole, streamed = await probe.whole(body), await probe.stream(body)
-    if whole.usage is None or streamed.usage is None:
-        raise not_judged("usage is missing: see usage.adds-up and stream.usage")
-    if first_choice(whole).summary() != first_choice(streamed).summary():
-        raise not_judged("the two answers differ: see greedy.streamed")
-    counts = [
-        tuple(got.tokens(f"{name}_tokens") for name in ("prompt", "completion"))
-        for got in (whole, streamed)
-    ]
-    if counts[0] != counts[1]:
-        raise server_fault(f"prompt and completion tokens: whole {counts[0]}, stream {counts[1]}")
-    return f"{counts[0][0]} and {counts[0][1]} both ways"
+    """Usage does not depend on streaming, and the tokens of reasoning count both ways."""
+    seen = ""
+    for think in (False, True):
+        body = probe.body(HELLO, think=think)
+        whole, streamed = await probe.whole(body), await probe.stream(body)
+        if whole.usage is None or streamed.usage is None:
+            raise not_judged("usage is missing: see usage.adds-up and stream.usage")
+        one, other = first_choice(whole), first_choice(streamed)
+        if (one.summary(), one.reasoning) != (other.summary(), other.reasoning):
+            line = "reasoning.same-streamed" if think else "greedy.streamed"
+            raise not_judged(f"the two answers differ: see {line}")
+        counts = [
+            tuple(got.tokens(f"{name}_tokens") for name in ("prompt", "completion"))
+            for got in (whole, streamed)
+        ]
+        if counts[0] != counts[1]:
+            raise server_fault(
+                f"thinking {'on' if think else 'off'}: prompt and completion tokens: "
+                f"whole {counts[0]}, stream {counts[1]}"
+            )
+        seen += f"{', thinking ' if think else ''}{counts[0][0]} and {counts[0][1]}"
+    return f"{seen}, both ways"
+
+
+def must_keep_limit(name: str, got: Answer, limit: int, without: Answer) -> str:
+    """Hold an answer against its limit of tokens.
+
+    Args:
+        name: which answer it is, in words.
+        got: the answer to the request with the limit.
+        limit: in tokens.
+        without: the answer to the same request with room to end by itself.
+
+    Raises:
+        VerdictError: it is longer, or does not say that it was cut off.
+    """
+    finish, count = first_choice(got).finish, got.tokens("completion_tokens")
+    room, of = without.tokens("completion_tokens"), f"{limit} asked for"
+    if count is not None and count > limit:
+        raise server_fault(f"{name}: {count} tokens, {of}")
+    if finish == "length":
+        return f"{name}: {'no count of' if count is None else count} tokens, length"
+    if room is None:
+        raise not_judged(f"{name}: no count of tokens: see usage.adds-up")
+    if room <= limit or (count is not None and count < limit):
+        raise model_fault(f"{name}: it ended by itself after {count or room} tokens, {of}")
+    raise server_fault(f"{name}: finish_reason {quote(finish)} at the limit of {limit} tokens")
 
 
 async def _limited(probe: Probe, name: str) -> str:
     body = probe.body(HELLO)
+    without = await probe.whole(body)
     del body["max_tokens"]
-    got = await probe.whole({**body, name: _LIMIT})
-    choice, count = first_choice(got), got.tokens("completion_tokens")
-    if choice.finish == "stop" and (count or 0) < _LIMIT:
-        raise model_fault(f"it ended by itself after {count} tokens")
-    if count is not None and count != _LIMIT:
-        raise server_fault(f"{count} tokens, {_LIMIT} asked for")
-    if choice.finish != "length":
-        raise server_fault(f"finish_reason {quote(choice.finish)} at the limit")
-    return f"{count} tokens, length"
+    body[name] = _LIMIT
+    seen = []
+    for which, got in (("whole", await probe.whole(body)), ("streamed", await probe.stream(body))):
+        seen.append(must_keep_limit(which, got, _LIMIT, without))
+        count = got.tokens("completion_tokens")
+        if count is not None and count != _LIMIT:
+            raise server_fault(f"{which}: {count} tokens, length, {_LIMIT} asked for")
+    return "; ".join(seen)
 
 
 @check(
     "limits.max-tokens",
-    sent=f'"Hello" with max_tokens {_LIMIT}',
+    sent=f'"Hello" with max_tokens {_LIMIT}, whole and streamed',
     contract="The answer has that many tokens at most; cut off, its finish_reason is length.",
     source=sources.CHAT,
     required=True,
@@ -204,7 +238,7 @@ async def max_tokens(probe: Probe) -> str:
 
 @check(
     "limits.max-completion-tokens",
-    sent=f'"Hello" with max_completion_tokens {_LIMIT}',
+    sent=f'"Hello" with max_completion_tokens {_LIMIT}, whole and streamed',
     contract="max_completion_tokens is the newer name of max_tokens, and does the same.",
     source=sources.CHAT,
 )

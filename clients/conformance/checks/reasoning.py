@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from clients.conformance import sources
 from clients.conformance.answer import REASONING_FIELDS, Choice, text_of
+from clients.conformance.checks.chat import must_keep_limit
 from clients.conformance.contract import check
 from clients.conformance.probe import HELLO, first_choice
 from clients.conformance.text import quote
@@ -162,12 +163,13 @@ async def off(probe: Probe) -> str:
 async def cut_off(probe: Probe) -> str:
     """Half a thought is not an answer."""
     full = (await _thoughts(probe))[0][1]
+    free = await probe.whole(probe.body(HELLO, think=True))
     body = probe.body(HELLO, think=True, max_tokens=_TIGHT_TOKENS)
-    for name, choice in await probe.both(body):
-        if choice.finish != "length":
-            raise model_fault(f"{name}: it ended within {_TIGHT_TOKENS} tokens")
-        if choice.content.strip() and choice.content.strip() in _bare(full)[0]:
-            raise server_fault(f"{name}: the thought came as content: {quote(choice.content, 60)}")
+    for name, got in (("whole", await probe.whole(body)), ("streamed", await probe.stream(body))):
+        must_keep_limit(name, got, _TIGHT_TOKENS, free)
+        content = first_choice(got).content.strip()
+        if content and content in _bare(full)[0]:
+            raise server_fault(f"{name}: the thought came as content: {quote(content, 60)}")
     return "in its field, length"
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _TOP = 3
 _TOKENS = 5
+_N_TOKENS = 16
 _NEVER = "\u2603never\u2603"
 
 
@@ -211,7 +212,7 @@ def _all_choices(got: Answer) -> list[Choice]:
 )
 async def n_whole(probe: Probe) -> str:
     """Not one choice, and not the same one twice."""
-    choices = _all_choices(await probe.whole(probe.body(HELLO, n=2, max_tokens=16)))
+    choices = _all_choices(await probe.whole(probe.body(HELLO, n=2, max_tokens=_N_TOKENS)))
     return ", ".join(quote(choice.content, 40) for choice in choices)
 
 
@@ -223,7 +224,7 @@ async def n_whole(probe: Probe) -> str:
 )
 async def n_streamed(probe: Probe) -> str:
     """The same, in pieces."""
-    choices = _all_choices(await probe.stream(probe.body(HELLO, n=2, max_tokens=16)))
+    choices = _all_choices(await probe.stream(probe.body(HELLO, n=2, max_tokens=_N_TOKENS)))
     return ", ".join(quote(choice.content, 40) for choice in choices)
 
 
@@ -235,10 +236,44 @@ async def n_streamed(probe: Probe) -> str:
 )
 async def n_id(probe: Probe) -> str:
     """Clients put the pieces of an answer together by its id."""
-    got = await probe.stream(probe.body(HELLO, n=2, max_tokens=16))
+    got = await probe.stream(probe.body(HELLO, n=2, max_tokens=_N_TOKENS))
     if len(got.ids) != 1:
         raise server_fault(f"{len(got.ids)} ids: {quote(sorted(map(str, got.ids)))}")
     return "one id"
+
+
+@check(
+    "n.usage",
+    sent='"Hello" with n 2, whole and streamed, and with n 1',
+    contract="completion_tokens counts the tokens of all choices.",
+    source=sources.OBJECT,
+)
+async def n_usage(probe: Probe) -> str:
+    """Two choices that read as the one alone cost twice as much."""
+    alone = await probe.whole(probe.body(HELLO, max_tokens=_N_TOKENS))
+    single, cost = first_choice(alone), alone.tokens("completion_tokens")
+    body = probe.body(HELLO, n=2, max_tokens=_N_TOKENS)
+    for name, got in (("whole", await probe.whole(body)), ("streamed", await probe.stream(body))):
+        count = got.tokens("completion_tokens")
+        if count is None or cost is None:
+            raise not_judged("usage is missing: see usage.adds-up and stream.usage")
+        if [choice.index for choice in got.choices] not in ([0, 1], [1, 0]):
+            raise not_judged("not two choices: see n.whole and n.streamed")
+        if all(choice.finish == "length" for choice in got.choices):
+            due = 2 * _N_TOKENS
+        elif all(_said(choice) == _said(single) for choice in got.choices):
+            due = 2 * cost
+        elif count <= cost:
+            raise not_judged(f"{name}: other answers than with n 1, {count} tokens for both")
+        else:
+            due = count
+        if count != due:
+            raise server_fault(f"{name}: {count} completion tokens for 2 choices of {due // 2}")
+    return f"{count} completion tokens for both choices, {cost} for one alone"
+
+
+def _said(choice: Choice) -> tuple[object, ...]:
+    return (choice.summary(), choice.reasoning.strip())
 
 
 @check(
@@ -282,5 +317,5 @@ async def streamed_equal(probe: Probe) -> str:
 CHECKS = (
     *(stop_word, stop_list, stop_spanning, stop_newline),
     *(logprob_values, logprob_count, logprob_bytes),
-    *(n_whole, n_streamed, n_id, repeated, streamed_equal),
+    *(n_whole, n_streamed, n_id, n_usage, repeated, streamed_equal),
 )

@@ -31,6 +31,8 @@ class Answering:
         limit = self.body.get("max_tokens")
         if "new-limit-ignored" not in self.faults:
             limit = limit or self.body.get("max_completion_tokens")
+        if "stream-limit-ignored" in self.faults and self.body.get("stream"):
+            limit = None
         if self.body.get("ignore_eos") and limit:
             self.said.content = " and" * limit
             self.tokens = limit
@@ -83,7 +85,9 @@ class Answering:
         prompt = sum(len(_text(message).split()) for message in self.body.get("messages", []))
         if "parts-dropped" in self.faults and isinstance(self.body["messages"][0]["content"], list):
             prompt = 0
-        count = self.tokens * self.body.get("n", 1)
+        count = self.tokens * (1 if "n-usage-first" in self.faults else self.body.get("n", 1))
+        if "thought-uncounted" in self.faults and self.body.get("stream"):
+            count -= len(pieces(self.said.reasoning))
         total = prompt + 3 + count + ("wrong-sum" in self.faults)
         return {"prompt_tokens": prompt + 3, "completion_tokens": count, "total_tokens": total}
 
