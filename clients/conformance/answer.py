@@ -24,13 +24,17 @@ TOOL_MARKS: Final = (
 
 @dataclass(slots=True)
 class Call:
-    """A tool call; `arguments` is text, unless the server sent something else."""
+    """A tool call; `arguments` is text, unless the server sent something else.
+
+    `ids` and `names` are all that came for it, in a stream one each.
+    """
 
     index: object
     id: object = None
     name: object = None
     arguments: Any = None
     ids: list[object] = field(default_factory=list)
+    names: list[object] = field(default_factory=list)
 
     def parsed(self) -> Any:
         """Decode the arguments; `None` if they are not JSON."""
@@ -221,7 +225,9 @@ def _add_call(choice: Choice, given: dict[str, Any], place: int) -> None:
     if given.get("id") is not None:
         call.id = given["id"] if call.id is None else call.id
         call.ids.append(given["id"])
-    call.name = call.name or function.get("name")
+    if name := function.get("name"):
+        call.name = call.name or name
+        call.names.append(name)
     arguments = function.get("arguments")
     if isinstance(call.arguments, str) and isinstance(arguments, str):
         call.arguments += arguments

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
@@ -35,6 +35,7 @@ class Exchange:
         received: the body, at most `MOST_BYTES`.
         failure: why the answer is not whole; `None` if it is.
         seconds: from sending to the end.
+        arrivals: of each piece of the body, the seconds since sending and its bytes.
     """
 
     method: str
@@ -46,6 +47,16 @@ class Exchange:
     received: bytes = b""
     failure: str | None = None
     seconds: float = 0.0
+    arrivals: list[tuple[float, int]] = field(default_factory=list, repr=False)
+
+    def seconds_to(self, share: float) -> float:
+        """The seconds from sending until that share of the body's bytes had come."""
+        due, come = share * len(self.received), 0
+        for seconds, size in self.arrivals:
+            come += size
+            if come >= due:
+                return seconds
+        return self.seconds
 
     def json(self) -> Any:
         """Decode the body.
@@ -140,7 +151,7 @@ class Wire:
         parts: list[bytes] = []
         try:
             async with asyncio.timeout(self.timeout_seconds):
-                await self._read(exchange, parts, on_bytes)
+                await self._read(exchange, parts, began, on_bytes)
         except (TimeoutError, httpx.TimeoutException):
             exchange.failure = f"no whole answer within {self.timeout_seconds:g} s"
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
@@ -155,7 +166,11 @@ class Wire:
         return exchange
 
     async def _read(
-        self, exchange: Exchange, parts: list[bytes], on_bytes: Callable[[bytes], None] | None
+        self,
+        exchange: Exchange,
+        parts: list[bytes],
+        began: float,
+        on_bytes: Callable[[bytes], None] | None,
     ) -> None:
         size = 0
         request = self._http.build_request(exchange.method, exchange.path, content=exchange.sent)
@@ -166,6 +181,7 @@ class Wire:
             exchange.location = response.headers.get("location", "")
             async for part in response.aiter_raw():
                 parts.append(part[: MOST_BYTES - size])
+                exchange.arrivals.append((time.monotonic() - began, len(part)))
                 size += len(part)
                 if on_bytes is not None:
                     on_bytes(part)

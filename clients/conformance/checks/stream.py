@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from clients.conformance import sources
 from clients.conformance.answer import REASONING_FIELDS, text_of
 from clients.conformance.contract import check
 from clients.conformance.probe import HELLO, first_choice
 from clients.conformance.text import quote
-from clients.conformance.verdicts import server_fault
+from clients.conformance.verdicts import VerdictError, not_judged, server_fault
 
 if TYPE_CHECKING:
     from clients.conformance.answer import Answer
     from clients.conformance.probe import Probe
 
+_LEAST_EVENTS: Final = 20
+_LEAST_SECONDS: Final = 1.0
+_EARLY: Final = 0.5
+_LATE: Final = 0.9
+_FEW_TOKENS: Final = 64
+_MANY_TOKENS: Final = 512
 _SENT = '"Hello", streamed, stream_options include_usage'
 
 
@@ -142,7 +148,7 @@ async def done(probe: Probe) -> str:
 @check(
     "stream.id",
     sent=_SENT,
-    contract="All chunks of an answer have the same id and the same model.",
+    contract="All chunks of an answer have the same id, the same model, and the same created.",
     source=sources.CHUNK,
     required=True,
 )
@@ -154,6 +160,9 @@ async def one_id(probe: Probe) -> str:
         raise server_fault(f"{len(got.ids)} ids: {quote(sorted(map(str, got.ids)))}")
     if len(models) != 1:
         raise server_fault(f"{len(models)} models: {', '.join(sorted(models))}")
+    times = dict.fromkeys(quote(chunk.get("created")) for chunk in got.chunks)
+    if len(times) != 1:
+        raise server_fault(f"{len(times)} values of created: {quote(', '.join(times))}")
     return f"{quote(next(iter(got.ids)))} throughout"
 
 
@@ -195,4 +204,61 @@ async def no_usage(probe: Probe) -> str:
     return f"{len(got.chunks)} chunks, each with a choice"
 
 
-CHECKS = (content_type, events, role, finish, order, done, one_id, usage, no_usage)
+async def _long(probe: Probe, tokens: int) -> Answer:
+    """A stream of that many tokens, if the server lets a request ask for them."""
+    body = probe.body("Count to 1000", max_tokens=tokens)
+    try:
+        return await probe.stream({**body, "ignore_eos": True}, again=True)
+    except VerdictError as error:
+        if error.outcome != "not offered":
+            raise
+        return await probe.stream(body, again=True)
+
+
+def _begun(got: Answer) -> float:
+    """The share of the whole time after which a tenth of the bytes had come.
+
+    Not the first bytes: a proxy may let the headers and the role through and hold back the rest.
+    """
+    exchange = got.exchange
+    return exchange.seconds_to(0.1) / exchange.seconds if exchange.seconds else 0.0
+
+
+@check(
+    "stream.spread",
+    sent=f"a stream of {_FEW_TOKENS} tokens; where most of it comes at its end, two of "
+    f"{_MANY_TOKENS} and an answer of one token",
+    contract="Chunks are sent as they are generated and not held back until the end (found where a "
+    f"stream takes more than {_LEAST_SECONDS:g} s, nine tenths of its bytes come in the last tenth "
+    "of that time, and one token alone takes less than half of it).",
+    source=sources.CHAT,
+)
+async def spread(probe: Probe) -> str:
+    """Shares of one server's own times: a fast server, or a long queue, is no fault."""
+    share = _begun(await _long(probe, _FEW_TOKENS))
+    if share < _EARLY:
+        return f"a tenth had come after {share:.0%} of the time"
+    least = share
+    for _ in range(2):
+        got = await _long(probe, _MANY_TOKENS)
+        seconds = got.exchange.seconds
+        least = min(least, _begun(got))
+        if least < _LATE:
+            return f"a tenth had come after {least:.0%} of the time"
+        if len(got.chunks) <= _LEAST_EVENTS or seconds <= _LEAST_SECONDS:
+            raise not_judged(f"{len(got.chunks)} chunks in {seconds:.2f} s: too few or too fast")
+    body = probe.body("Count to 1000", max_tokens=1)
+    alone = (await probe.whole(body, again=True)).exchange.seconds
+    said = f"{least:.0%} of {seconds:.2f} s passed until a tenth of {len(got.chunks)} chunks came"
+    if alone > seconds / 2:
+        raise not_judged(f"{said}; one token alone takes {alone:.2f} s")
+    raise server_fault(
+        f"{said}, though one token alone takes {alone:.2f} s: the server, or a proxy before it, "
+        "holds the stream back"
+    )
+
+
+CHECKS = (
+    *(content_type, events, role, finish, order, done, one_id, usage, no_usage),
+    *(spread,),
+)

@@ -11,6 +11,7 @@ from clients.conformance.checks.tools import (
     ONE,
     WEATHER,
     function,
+    must_have_one_name,
     must_have_sound_calls,
     shown_calls,
     tokens_lost,
@@ -77,12 +78,14 @@ async def _forced(probe: Probe, choice: Any, tools: list[Json], said: str) -> li
 @check(
     "tools.required",
     sent=f'"{HELLO}" with two tools, tool_choice required, whole and streamed',
-    contract="At least one call of a tool that was offered, with finish_reason tool_calls.",
+    contract="At least one call of a tool that was offered, with finish_reason tool_calls; a stream "
+    "gives its name once.",
     source=sources.CHAT,
 )
 async def required(probe: Probe) -> str:
     """Forced by a grammar, so it does not depend on the model."""
     answers = await _forced(probe, "required", [WEATHER, CLOCK], HELLO)
+    must_have_one_name(answers[1])
     for choice in answers:
         if choice.finish != "tool_calls":
             raise server_fault(f"finish_reason {quote(choice.finish)}")

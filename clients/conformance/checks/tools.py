@@ -76,6 +76,19 @@ def must_have_sound_calls(choice: Choice, name: str) -> None:
         raise server_fault(f"{name}: calls, and finish_reason {quote(choice.finish)}")
 
 
+def must_have_one_name(choice: Choice) -> None:
+    """Hold the parts of each call against how clients join them: name to name, text to text.
+
+    Raises:
+        VerdictError: a name came more than once.
+    """
+    for call in choice.calls:
+        if len(call.names) > 1:
+            raise server_fault(
+                f"streamed: {len(call.names)} names of one call: {quote(call.names, 80)}"
+            )
+
+
 async def _called(probe: Probe, wordings: tuple[str, ...], calls: int = 1) -> tuple[Json, Answer]:
     """Do as `_find_call`, for checks that are about something else than whether calls are found."""
     try:
@@ -213,7 +226,7 @@ async def several(probe: Probe) -> str:
     "tools.indexes",
     sent="a question for two cities, streamed",
     contract="The parts of the calls carry index 0, 1, …; each call has one id, which comes first "
-    "with its name, and no other call has it.",
+    "with its name, once, and no other call has it.",
     source=sources.CHUNK,
 )
 async def indexes(probe: Probe) -> str:
@@ -237,6 +250,7 @@ async def indexes(probe: Probe) -> str:
         raise server_fault(f"{len(ids)} ids under indexes {quote(given)}: each call has one")
     if len(set(map(str, ids))) != len(ids) or not all(names):
         raise server_fault(f"ids {quote(ids)}, names {quote(names)}")
+    must_have_one_name(first_choice(got))
     return f"indexes 0 to {len(calls) - 1}, in order"
 
 

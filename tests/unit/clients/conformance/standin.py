@@ -21,6 +21,7 @@ from tests.unit.clients.conformance.standin_model import Json
 CONTEXT_TOKENS = 2000
 SLOTS = 32
 HELD_SECONDS = 6.0
+TIMED_TOKENS = 512
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -37,6 +38,7 @@ class Handler(BaseHTTPRequestHandler):
     headers_seen: ClassVar[list[Json]]
     numbers: ClassVar[Iterator[int]]
     closing: ClassVar[threading.Event]
+    pauses: ClassVar[tuple[float, float]] = (0.003, 0.02)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
@@ -128,12 +130,21 @@ class Handler(BaseHTTPRequestHandler):
         html = "stream-html" in self.faults
         self.send_header("Content-Type", "text/html" if html else "text/event-stream")
         self.end_headers()
+        # A stream that is to be left runs for long; one that is only timed, for a second or two.
+        pause = self.pauses[body.get("max_tokens", 0) > TIMED_TOKENS]
+        held: list[bytes] = []
         for event in answer.stream():
             text = event if isinstance(event, str) else json.dumps(event, ensure_ascii=False)
-            self.wfile.write(f"data: {text}\n\n".encode())
+            data = f"data: {text}\n\n".encode()
+            if "burst" in self.faults and held:
+                held.append(data)
+            else:
+                self.wfile.write(data)
+                held = [b""]
             if body.get("ignore_eos"):
                 self.wfile.flush()
-                time.sleep(0.02)
+                time.sleep(pause)
+        self.wfile.write(b"".join(held))
 
 
 class _Server(ThreadingHTTPServer):

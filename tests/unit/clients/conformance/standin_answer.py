@@ -16,6 +16,7 @@ class Answering:
         self.faults = faults
         self.body = body
         self.id = f"chatcmpl-{number}"
+        self.chunks = 0
         self.said = Model(faults).say(body)
         if "drifts" in faults and again and not body.get("stream"):
             self.said.content = self.said.content.replace("help", "serve")
@@ -159,6 +160,8 @@ class Answering:
         if "n-two-ids" in self.faults:
             shown += str(index)
         chunk: Json = {"id": shown, "object": "chat.completion.chunk", "model": "standin"}
+        self.chunks += 1
+        chunk["created"] = 1 + self.chunks * ("created-moves" in self.faults)
         if not delta and finish is None:
             return {**chunk, "choices": []}
         chunk["choices"] = [{"index": index, "delta": delta, "finish_reason": finish}]
@@ -203,7 +206,9 @@ class Answering:
         if "arguments-torn" in self.faults and self.auto:
             text = text[:-1]
         for piece in pieces(text):
-            part = {"index": shown, "function": {"arguments": piece}}
+            part: Json = {"index": shown, "function": {"arguments": piece}}
+            if "name-repeated" in self.faults:
+                part["function"]["name"] = name
             yield self._chunk(index, tool_calls=[part])
 
 

@@ -88,6 +88,16 @@ class Escapes(Lying):
         self._refuse(500, f"\x1b[2Jgone \u202e\x07 {self.headers.get('Authorization')}")
 
 
+class Queueing(Handler):
+    """Each request waits long for its turn, and then goes faster than can be timed."""
+
+    pauses = (0.0, 0.0)
+
+    def _chat(self, body: dict[str, Any], *, again: bool) -> None:
+        self.closing.wait(1.1)
+        super()._chat(body, again=again)
+
+
 class Refusing(Handler):
     """Takes no key."""
 
@@ -115,6 +125,12 @@ def test_a_silent_server_is_left_after_three_time_outs() -> None:
 def test_json_that_is_too_deep_is_the_servers_fault_and_no_crash() -> None:
     _, found = run_against(Deep, "stream.events")
     assert found["stream.events"].outcome == "server"
+
+
+def test_a_long_wait_and_a_fast_stream_are_no_stream_that_is_held_back() -> None:
+    _, found = run_against(Queueing, "stream.spread")
+    assert found["stream.spread"].outcome == "not judged"
+    assert "one token alone takes" in found["stream.spread"].seen
 
 
 def test_a_redirect_is_told_and_not_followed() -> None:
