@@ -8,6 +8,7 @@ from clients.conformance.checks import (
     chat,
     errors,
     load,
+    messages,
     reasoning,
     sampling,
     stream,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # `errors` ends with a look whether the server lives, so `load` comes before it.
 ALL: Final[tuple[Check, ...]] = (
     *chat.CHECKS,
+    *messages.CHECKS,
     *stream.CHECKS,
     *reasoning.CHECKS,
     *tools.CHECKS,

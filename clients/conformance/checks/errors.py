@@ -20,6 +20,8 @@ _PIXEL = (
 )
 _MOST_CONTEXT_TOKENS = 1_000_000
 _UNKNOWN_CONTEXT_TOKENS = 300_000
+_NO_MODEL = "no-such-model-of-anyone"
+_HALF = b'{"model": "x", "messages": ['
 _SHAPE = "with a body that says what is wrong (error.message)"
 
 
@@ -49,7 +51,7 @@ def _refused(exchange: Exchange, *statuses: int) -> str:
 )
 async def unknown_model(probe: Probe) -> str:
     """A typing error in a name must not go unnoticed."""
-    body = probe.body(HELLO, model="no-such-model-of-anyone", max_tokens=4)
+    body = probe.body(HELLO, model=_NO_MODEL, max_tokens=4)
     # 400 is what OpenAI itself gives where the name cannot be one.
     return _refused(await probe.post(body), 404, 400)
 
@@ -91,7 +93,7 @@ async def streamed(probe: Probe) -> str:
 )
 async def malformed(probe: Probe) -> str:
     """The client's fault is not a fault of the server."""
-    return _refused(await probe.send("POST", CHAT, b'{"model": "x", "messages": ['))
+    return _refused(await probe.send("POST", CHAT, _HALF))
 
 
 @check(
@@ -103,6 +105,44 @@ async def malformed(probe: Probe) -> str:
 async def no_messages(probe: Probe) -> str:
     """A field that is required."""
     return _refused(await probe.send("POST", CHAT, encode({"model": probe.model})))
+
+
+@check(
+    "errors.body",
+    sent="the three requests of errors.model, errors.malformed and errors.no-messages",
+    contract="The body of an error is an object in which error is an object with message, not text "
+    "(or message stands at the top, as in older servers): clients read error.message.",
+    source=sources.ERRORS,
+)
+async def error_body(probe: Probe) -> str:
+    """Statuses are the other lines'; this one is about the shape."""
+    judged = 0
+    for exchange in (
+        await probe.post(probe.body(HELLO, model=_NO_MODEL, max_tokens=4)),
+        await probe.send("POST", CHAT, _HALF),
+        await probe.send("POST", CHAT, encode({"model": probe.model})),
+    ):
+        if exchange.failure or not 400 <= (exchange.status or 0) < 500 or exchange.status == 429:
+            continue
+        judged += 1
+        _must_have_message(exchange)
+    if not judged:
+        raise not_judged("no error came: see the other lines of errors")
+    return f"{judged} errors, each an object with its message"
+
+
+def _must_have_message(exchange: Exchange) -> None:
+    try:
+        body = exchange.json()
+    except ValueError:
+        text = exchange.received[:300].decode(errors="replace")
+        raise server_fault(f"status {exchange.status}, and no JSON: {quote(text, 100)}") from None
+    error = body.get("error", body) if isinstance(body, dict) else None
+    if not isinstance(error, dict):
+        kind = f"error is {type(error).__name__}, no object" if error else "no error in it"
+        raise server_fault(f"status {exchange.status}, {kind}: {quote(body, 100)}")
+    if not isinstance(error.get("message"), str) or not error["message"]:
+        raise server_fault(f"status {exchange.status} without a message: {quote(body, 100)}")
 
 
 @check(
@@ -212,6 +252,6 @@ async def alive(probe: Probe) -> str:
 
 
 CHECKS = (
-    *(unknown_model, context_length, streamed, malformed, no_messages, negative_limit),
-    *(wrong_type, bad_schema, tool_history, image, embeddings, alive),
+    *(unknown_model, context_length, streamed, malformed, no_messages, error_body),
+    *(negative_limit, wrong_type, bad_schema, tool_history, image, embeddings, alive),
 )

@@ -9,6 +9,7 @@ from clients.conformance.answer import TOOL_MARKS, Choice
 from clients.conformance.checks.tools import (
     CLOCK,
     ONE,
+    TWO,
     WEATHER,
     function,
     must_have_one_name,
@@ -57,9 +58,12 @@ async def choice_none(probe: Probe) -> str:
     return quote(choice.content, 60)
 
 
-async def _forced(probe: Probe, choice: Any, tools: list[Json], said: str) -> list[Choice]:
+async def _forced(
+    probe: Probe, choice: Any, tools: list[Json], said: str, **options: Any
+) -> list[Choice]:
     """Answers whole and streamed to a request that must end in a call."""
-    body = probe.body(said, tools=tools, tool_choice=choice, max_tokens=256)
+    limit = {"max_tokens": 512 if options.get("think") else 256}
+    body = probe.body(said, tools=tools, tool_choice=choice, **{**limit, **options})
     answers = []
     for name, got in await probe.both(body):
         if got.finish == "length":
@@ -109,6 +113,40 @@ async def named(probe: Probe) -> str:
             raise server_fault(f"called {shown_calls(got)}")
         if got.finish not in {"stop", "tool_calls"}:
             raise server_fault(f"finish_reason {quote(got.finish)}")
+    return shown_calls(answers[0])
+
+
+@check(
+    "tools.thinking",
+    sent="a question for the weather with a tool, tool_choice required, with thinking on, whole "
+    "and streamed",
+    contract="A call that is demanded comes with thinking on, too: behind the reasoning, in "
+    "tool_calls.",
+    source=f"{sources.CHAT}; {sources.REASONING}",
+)
+async def thinking(probe: Probe) -> str:
+    """Two parsers, one behind the other."""
+    answers = await _forced(probe, "required", [WEATHER], ONE[0], think=True)
+    for choice in answers:
+        if others := {str(call.name) for call in choice.calls} - {"get_weather"}:
+            raise server_fault(f"called {quote(others)}, which was not offered")
+    thought = "with reasoning" if answers[0].reasoning else "without reasoning"
+    return f"{shown_calls(answers[0])}, {thought}"
+
+
+@check(
+    "tools.parallel-false",
+    sent="a question for the weather in two cities, tool_choice required, parallel_tool_calls "
+    "false, whole and streamed",
+    contract="With parallel_tool_calls false an answer has one call at most.",
+    source=sources.TOOLS,
+)
+async def parallel_false(probe: Probe) -> str:
+    """Where a call is demanded, the grammar holds it to one."""
+    answers = await _forced(probe, "required", [WEATHER], TWO[0], parallel_tool_calls=False)
+    for choice in answers:
+        if len(choice.calls) > 1:
+            raise server_fault(f"{len(choice.calls)} calls: {shown_calls(choice)}")
     return shown_calls(answers[0])
 
 
@@ -192,4 +230,7 @@ async def unknown(probe: Probe) -> str:
     return f"shown: {shown}"
 
 
-CHECKS = (choice_none, required, named, no_parameters, result, unknown)
+CHECKS = (
+    *(choice_none, required, named, thinking, parallel_false),
+    *(no_parameters, result, unknown),
+)

@@ -41,7 +41,7 @@ ONE = (
     "Call get_weather with city Paris.",
     "Use the tool get_weather to get the weather in Paris.",
 )
-_TWO = (
+TWO = (
     "What is the weather in Paris and in London?",
     "Call get_weather twice: with city Paris, and with city London.",
 )
@@ -187,7 +187,7 @@ async def arguments(probe: Probe) -> str:
 async def same_streamed(probe: Probe) -> str:
     """One call, and two in one answer; where they differ the whole answer is asked for again."""
     seen = []
-    for wordings in (ONE, _TWO):
+    for wordings in (ONE, TWO):
         body, got = await _called(probe, wordings)
         whole, streamed = first_choice(got), first_choice(await probe.stream(body))
         if whole.summary() != streamed.summary():
@@ -213,7 +213,7 @@ def shown_calls(choice: Choice) -> str:
 )
 async def several(probe: Probe) -> str:
     """Two calls, two entries."""
-    _, got = await _called(probe, _TWO, calls=2)
+    _, got = await _called(probe, TWO, calls=2)
     choice = first_choice(got)
     must_have_sound_calls(choice, "whole")
     ids = [call.id for call in choice.calls]
@@ -231,7 +231,7 @@ async def several(probe: Probe) -> str:
 )
 async def indexes(probe: Probe) -> str:
     """By these alone a client can tell which call a part belongs to."""
-    body, _ = await _called(probe, _TWO, calls=2)
+    body, _ = await _called(probe, TWO, calls=2)
     got = await probe.stream(body)
     parts = [
         part

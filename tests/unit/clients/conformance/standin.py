@@ -97,6 +97,8 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(400, "out of range")
         elif schema.get("type") == "no-such-type":
             self._refuse(400, "no such type")
+        elif "developer-500" in faults and body["messages"][0]["role"] == "developer":
+            self._refuse(500, "no such role")
         elif "image_url" in json.dumps(body["messages"]):
             self._refuse(500 if "image-500" in faults else 400, "no images")
         elif ("no-n" in faults and body.get("n", 1) > 1) or (
@@ -108,7 +110,8 @@ class Handler(BaseHTTPRequestHandler):
         return True
 
     def _refuse(self, status: int, message: str) -> None:
-        self._json(status, {"error": {"message": message, "type": "invalid_request_error"}})
+        error = {"message": message, "type": "invalid_request_error"}
+        self._json(status, {"error": message if "error-text" in self.faults else error})
 
     def _json(self, status: int, body: Json) -> None:
         kind = "text/html" if "whole-html" in self.faults else "application/json"

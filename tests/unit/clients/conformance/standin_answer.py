@@ -77,20 +77,31 @@ class Answering:
                 said.content, said.calls, said.finish = self.raw, [], "stop"
             if "calls-lost" in faults:
                 said.calls = []
+        if "calls-lost-thinking" in faults and said.reasoning and said.calls:
+            said.calls, said.finish = [], "stop"
         if said.finish == "dropped":
             said.calls, said.finish = [], "stop"
         if "tool-finish-stop" in faults and said.calls:
             said.finish = "stop"
 
     def usage(self) -> Json:
-        prompt = sum(len(_text(message).split()) for message in self.body.get("messages", []))
-        if "parts-dropped" in self.faults and isinstance(self.body["messages"][0]["content"], list):
-            prompt = 0
+        lost = "system" if "system-lost" in self.faults else ""
+        heard = [said for said in self.body.get("messages", []) if said["role"] != lost]
+        prompt = sum(len(self._heard(message).split()) for message in heard)
         count = self.tokens * (1 if "n-usage-first" in self.faults else self.body.get("n", 1))
         if "thought-uncounted" in self.faults and self.body.get("stream"):
             count -= len(pieces(self.said.reasoning))
         total = prompt + 3 + count + ("wrong-sum" in self.faults)
         return {"prompt_tokens": prompt + 3, "completion_tokens": count, "total_tokens": total}
+
+    def _heard(self, message: Json) -> str:
+        content = message.get("content") or ""
+        if isinstance(content, str):
+            return content
+        if "parts-dropped" in self.faults:
+            return ""
+        kept = content[:1] if "second-part-lost" in self.faults else content
+        return " ".join(part["text"] for part in kept)
 
     def logprobs(self, *, streamed: bool = False) -> Json | None:
         if not self.body.get("logprobs") or "logprobs-missing" in self.faults:
@@ -210,8 +221,3 @@ class Answering:
             if "name-repeated" in self.faults:
                 part["function"]["name"] = name
             yield self._chunk(index, tool_calls=[part])
-
-
-def _text(message: Json) -> str:
-    content = message.get("content") or ""
-    return content if isinstance(content, str) else " ".join(part["text"] for part in content)

@@ -73,7 +73,11 @@ class Model:
         offered = {tool["function"]["name"]: tool["function"] for tool in body.get("tools", [])}
         choice = body.get("tool_choice", "auto" if offered else "none")
         if offered and choice not in ("auto", "none"):
-            return self._forced(offered, choice)
+            said = self._forced(offered, choice)
+            one = not body.get("parallel_tool_calls", True) and "parallel" not in self.faults
+            if not one and "London" in body["messages"][-1]["content"]:
+                said.calls *= 2
+            return said
         if offered and (choice == "auto" or "none-ignored" in self.faults):
             return self._auto(body["messages"], offered)
         return Said(content=GREETING)

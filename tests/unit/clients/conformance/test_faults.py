@@ -11,7 +11,10 @@ from clients.conformance.wire import Wire
 from tests.unit.clients.conformance.standin import standin
 
 FAULTS: dict[str, set[str]] = {
-    "parts-dropped": {"chat.text-parts"},
+    "parts-dropped": {"chat.text-parts", "messages.two-parts"},
+    "second-part-lost": {"messages.two-parts"},
+    "system-lost": {"messages.system"},
+    "developer-500": {"messages.developer"},
     "whole-html": {"chat.content-type"},
     "line-break": {"chat.line-break"},
     "no-usage": {"usage.adds-up"},
@@ -69,6 +72,9 @@ FAULTS: dict[str, set[str]] = {
     "n-two-ids": {"n.id"},
     "drifts": {"greedy.repeated"},
     "stream-differs": {"greedy.streamed"},
+    "calls-lost-thinking": {"tools.thinking"},
+    "parallel": {"tools.parallel-false"},
+    "error-text": {"errors.body"},
     "model-any": {"errors.model"},
     "model-200": {"errors.model"},
     "model-500": {"errors.model"},
