@@ -133,6 +133,18 @@ class Probe:
             ("streamed", first_choice(await self.stream(body))),
         )
 
+    async def must_be_steady(self, body: Json, *, times: int = 2) -> None:
+        """Ask for the whole answer again, before a difference from it is blamed on the server.
+
+        Raises:
+            VerdictError: whole answers to the same greedy request differ among themselves.
+        """
+        first = first_choice(await self.whole(body))
+        for _ in range(times):
+            again = first_choice(await self.whole(body, again=True))
+            if (again.summary(), again.reasoning) != (first.summary(), first.reasoning):
+                raise not_judged("whole answers differ among themselves: see greedy.repeated")
+
     def _must_be_reachable(self, exchange: Exchange) -> None:
         if exchange.failure and exchange.status is None:
             raise CannotCheckError(

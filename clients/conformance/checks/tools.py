@@ -191,9 +191,7 @@ async def same_streamed(probe: Probe) -> str:
         body, got = await _called(probe, wordings)
         whole, streamed = first_choice(got), first_choice(await probe.stream(body))
         if whole.summary() != streamed.summary():
-            again = first_choice(await probe.whole(body, again=True))
-            if again.summary() != whole.summary():
-                raise not_judged("whole answers differ among themselves: see greedy.repeated")
+            await probe.must_be_steady(body)
             raise server_fault(f"whole {shown_calls(whole)}, streamed {shown_calls(streamed)}")
         seen.append(f"{len(whole.calls)}")
     return f"{' and '.join(seen)} calls, the same both ways"

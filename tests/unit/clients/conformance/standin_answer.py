@@ -20,6 +20,8 @@ class Answering:
         self.said = Model(faults).say(body)
         if "drifts" in faults and again and not body.get("stream"):
             self.said.content = self.said.content.replace("help", "serve")
+        if "random" in faults:
+            self.said.content = self.said.content.replace("Hello", f"Hello{number}")
         self.auto = body.get("tool_choice", "auto") == "auto"
         self.plain = not (body.get("tools") or body.get("response_format"))
         self.raw = self.said.raw
@@ -92,7 +94,13 @@ class Answering:
         if "thought-uncounted" in self.faults and self.body.get("stream"):
             count -= len(pieces(self.said.reasoning))
         total = prompt + 3 + count + ("wrong-sum" in self.faults)
-        return {"prompt_tokens": prompt + 3, "completion_tokens": count, "total_tokens": total}
+        details = {"reasoning_tokens": len(pieces(self.said.reasoning)) * self.body.get("n", 1)}
+        return {
+            "prompt_tokens": prompt + 3,
+            "completion_tokens": count,
+            "total_tokens": total,
+            "completion_tokens_details": details,
+        }
 
     def _heard(self, message: Json) -> str:
         content = message.get("content") or ""
@@ -108,6 +116,10 @@ class Answering:
             return None
         content = []
         texts = pieces(self.raw)[: self.tokens]
+        if "always-thinks" in self.faults:
+            texts = pieces(self.said.content)
+            if not texts:
+                return None
         if "logprobs-short" in self.faults and streamed:
             texts = texts[:1]
         bias = 1.0 if "logprobs-positive" in self.faults else 0.0
@@ -195,6 +207,8 @@ class Answering:
             content = [data[at : at + 3].decode(errors="replace") for at in range(0, len(data), 3)]
         if "stream-differs" in faults and self.plain and not said.reasoning and not self._special():
             content = content[:-1]
+        if "schema-stream-empty" in faults and self.body.get("response_format"):
+            content = []
         for text in content:
             yield self._chunk(index, content=text)
         for place, (name, given) in enumerate(said.calls):

@@ -60,6 +60,7 @@ class Model:
     def say(self, body: Json) -> Said:
         said = self._say(body)
         thinking = body.get("chat_template_kwargs", {}).get("enable_thinking", True)
+        thinking = thinking or "always-thinks" in self.faults
         if thinking:
             said.reasoning = "A greeting of some length."
         return said

@@ -70,6 +70,7 @@ FAULTS: dict[str, set[str]] = {
     "logprobs-bytes": {"logprobs.bytes"},
     "n-ignored": {"n.whole", "n.streamed"},
     "n-two-ids": {"n.id"},
+    "random": {"greedy.repeated"},
     "drifts": {"greedy.repeated"},
     "stream-differs": {"greedy.streamed"},
     "calls-lost-thinking": {"tools.thinking"},
@@ -83,7 +84,11 @@ FAULTS: dict[str, set[str]] = {
     "image-500": {"errors.image"},
     "embeddings-500": {"errors.embeddings"},
 }
-UNDER_LOAD = {"mixed-up": {"load.at-once"}, "slot-held": {"cancel.frees-slot"}}
+UNDER_LOAD = {
+    "mixed-up": {"load.at-once"},
+    "schema-stream-empty": {"load.at-once"},
+    "slot-held": {"cancel.frees-slot"},
+}
 
 
 def checked(url: str, *, only: tuple[str, ...] = (), skip: tuple[str, ...] = ()) -> Run:
@@ -138,6 +143,22 @@ def test_every_check_but_those_of_shape_is_shown_to_find_something() -> None:
         *("errors.no-messages", "errors.max-tokens", "errors.temperature", "errors.schema"),
         "errors.tool-history",
     }
+
+
+def test_a_model_that_always_reasons_is_scored_where_its_answer_begins() -> None:
+    with standin("always-thinks") as (url, _):
+        run = checked(url, skip=("load", "cancel"))
+    assert blamed(run) == {}
+    outcomes = {finding.check.id: finding.outcome for finding in run.findings}
+    assert {outcomes[f"logprobs.{name}"] for name in ("values", "count", "bytes")} == {"kept"}
+
+
+def test_where_answers_differ_from_run_to_run_nothing_is_held_against_them() -> None:
+    with standin("random") as (url, _):
+        run = checked(url, only=("stop", "greedy"))
+    outcomes = {finding.check.id: finding.outcome for finding in run.findings}
+    assert outcomes.pop("greedy.repeated") == "server"
+    assert set(outcomes.values()) == {"not judged"}
 
 
 def test_what_a_server_cleanly_lacks_is_not_its_fault() -> None:
