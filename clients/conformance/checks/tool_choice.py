@@ -82,8 +82,8 @@ async def _forced(
 @check(
     "tools.required",
     sent=f'"{HELLO}" with two tools, tool_choice required, whole and streamed',
-    contract="At least one call of a tool that was offered, with finish_reason tool_calls; a stream "
-    "gives its name once.",
+    contract="At least one call of a tool that was offered, with finish_reason tool_calls; a "
+    "stream gives its name once.",
     source=sources.CHAT,
 )
 async def required(probe: Probe) -> str:

@@ -81,6 +81,8 @@ class Answering:
                 said.calls = []
         if "calls-lost-thinking" in faults and said.reasoning and said.calls:
             said.calls, said.finish = [], "stop"
+        if "finish-without-call" in faults and self.body.get("tools"):
+            said.finish = "tool_calls"
         if said.finish == "dropped":
             said.calls, said.finish = [], "stop"
         if "tool-finish-stop" in faults and said.calls:

@@ -113,6 +113,8 @@ class Model:
         if not cities:
             return Said(content=GREETING)
         calls = [("get_weather", {"city": city}) for city in cities]
+        if "obedient" in self.faults and "get_weather" not in offered:
+            return Said(content=GREETING)
         if "unknown-dropped" in self.faults and "get_weather" not in offered:
             return Said(calls=calls, finish="dropped")
         return Said(calls=calls, finish="tool_calls")

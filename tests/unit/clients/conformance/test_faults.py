@@ -145,6 +145,18 @@ def test_every_check_but_those_of_shape_is_shown_to_find_something() -> None:
     }
 
 
+def test_a_model_that_calls_what_is_offered_alone_is_not_blamed_for_it() -> None:
+    with standin("obedient") as (url, _):
+        run = checked(url, only=("tools.unknown",))
+    assert [finding.outcome for finding in run.findings] == ["not judged"]
+
+
+def test_a_finish_reason_without_a_call_is_not_told_as_a_call() -> None:
+    with standin("finish-without-call") as (url, _):
+        run = checked(url, only=("tools.choice-none",))
+    assert blamed(run)["tools.choice-none"] == "whole: finish_reason tool_calls, and no call"
+
+
 def test_a_model_that_always_reasons_is_scored_where_its_answer_begins() -> None:
     with standin("always-thinks") as (url, _):
         run = checked(url, skip=("load", "cancel"))
