@@ -25,7 +25,7 @@ from clients.conformance.verdicts import VerdictError, model_fault, not_judged, 
 if TYPE_CHECKING:
     from clients.conformance.probe import Probe
 
-_HISTORY: list[Json] = [
+HISTORY: list[Json] = [
     {"role": "user", "content": "What is the weather in Paris?"},
     {
         "role": "assistant",
@@ -59,7 +59,7 @@ async def choice_none(probe: Probe) -> str:
 
 
 async def _forced(
-    probe: Probe, choice: Any, tools: list[Json], said: str, **options: Any
+    probe: Probe, choice: Any, tools: list[Json], said: str | list[Json], **options: Any
 ) -> list[Choice]:
     """Answers whole and streamed to a request that must end in a call."""
     limit = {"max_tokens": 512 if options.get("think") else 256}
@@ -151,6 +151,37 @@ async def parallel_false(probe: Probe) -> str:
 
 
 @check(
+    "tools.new-id",
+    sent="a call that is demanded; then its result and a second question, a call demanded again",
+    contract="A call has an id that no other call of its conversation has.",
+    source=sources.TOOLS,
+)
+async def new_id(probe: Probe) -> str:
+    """Results are told apart by the ids, and conversations keep all of them."""
+    first = (await _forced(probe, "required", [WEATHER], ONE[0]))[0].calls[0]
+    if not isinstance(first.id, str) or not first.id:
+        raise not_judged("the first call has no id: see tools.one")
+    call = {"name": str(first.name), "arguments": str(first.arguments)}
+    messages: list[Json] = [
+        {"role": "user", "content": ONE[0]},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": first.id, "type": "function", "function": call}],
+        },
+        {"role": "tool", "tool_call_id": first.id, "content": "sunny, 20 degrees"},
+        {"role": "user", "content": "What is the weather in Rome?"},
+    ]
+    seen = ""
+    for choice in await _forced(probe, "required", [WEATHER], messages):
+        ids = [given.id for given in choice.calls]
+        if first.id in ids:
+            raise server_fault(f"first id {quote(first.id)}, then {quote(ids)}")
+        seen = quote(ids)
+    return f"{quote(first.id)}, then {seen}"
+
+
+@check(
     "tools.no-parameters",
     sent="a tool without parameters, tool_choice required, whole and streamed",
     contract="The call of a tool without parameters has the arguments {}, which is JSON.",
@@ -175,7 +206,7 @@ async def no_parameters(probe: Probe) -> str:
 )
 async def result(probe: Probe) -> str:
     """The second half of every use of tools."""
-    got = await probe.whole(probe.body(_HISTORY, tools=[WEATHER]))
+    got = await probe.whole(probe.body(HISTORY, tools=[WEATHER]))
     choice = first_choice(got)
     must_have_sound_calls(choice, "whole")
     if lost := tokens_lost(got):
@@ -192,7 +223,7 @@ def _unknown_prompts() -> list[tuple[list[Json], list[Json]]]:
     other = function("getWeather", "Get the weather of a city.", {"city": {"type": "string"}})
     order = function("order", "Order something.", {"count": {"type": "integer"}})
     again = "What is the weather in London?"
-    asked = [*_HISTORY, {"role": "assistant", "content": "It is sunny."}]
+    asked = [*HISTORY, {"role": "assistant", "content": "It is sunny."}]
     return [
         ([*asked, {"role": "user", "content": again}], [order]),
         ([{"role": "user", "content": ONE[0]}], [other]),
@@ -232,5 +263,5 @@ async def unknown(probe: Probe) -> str:
 
 CHECKS = (
     *(choice_none, required, named, thinking, parallel_false),
-    *(no_parameters, result, unknown),
+    *(new_id, no_parameters, result, unknown),
 )

@@ -89,8 +89,9 @@ class Answering:
             said.finish = "stop"
 
     def usage(self) -> Json:
-        lost = "system" if "system-lost" in self.faults else ""
-        heard = [said for said in self.body.get("messages", []) if said["role"] != lost]
+        lost = {"system-lost": "system", "result-lost": "tool"}
+        unheard = {role for fault, role in lost.items() if fault in self.faults}
+        heard = [said for said in self.body.get("messages", []) if said["role"] not in unheard]
         prompt = sum(len(self._heard(message).split()) for message in heard)
         count = self.tokens * (1 if "n-usage-first" in self.faults else self.body.get("n", 1))
         if "thought-uncounted" in self.faults and self.body.get("stream"):
@@ -138,6 +139,8 @@ class Answering:
         return json.dumps(arguments, ensure_ascii=False)
 
     def call_id(self, place: int) -> str:
+        if "ids-from-one" in self.faults:
+            return f"call_{place + 1}"
         return "call_1" if "same-call-ids" in self.faults else f"call_{self.id}_{place}"
 
     def whole(self) -> Json:
