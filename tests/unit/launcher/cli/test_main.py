@@ -74,7 +74,9 @@ def test_the_preset_for_two_gpus_is_the_one_the_project_is_named_for(run: Run) -
         *("--mem-fraction-static", "0.7"),
         *("--speculative-algorithm", "EAGLE", "--speculative-num-steps", "3"),
         *("--speculative-eagle-topk", "1", "--speculative-num-draft-tokens", "4"),
-        *("--tool-call-parser", "glm45", "--reasoning-parser", "glm45", "--enable-metrics"),
+        *("--tool-call-parser", "glm45", "--reasoning-parser", "glm45"),
+        *("--constrained-json-disable-any-whitespace", "--enable-cache-report"),
+        "--enable-metrics",
     ]
 
 
