@@ -32,6 +32,19 @@ def install(hooks: Mapping[str, Hook]) -> None:
         raise RuntimeError(f"hooks not applied: {', '.join(missing)}")
 
 
+def install_if_possible(hooks: Mapping[str, Hook], otherwise: str) -> None:
+    """Install hooks without which a server serves as well as before.
+
+    Args:
+        hooks: as `install` takes them.
+        otherwise: what holds where they do not, for the log.
+    """
+    try:
+        install(hooks)
+    except (AttributeError, ImportError, RuntimeError) as error:
+        print(f"specserve: {otherwise}: {error}", flush=True)  # noqa: T201
+
+
 def is_hooked(target: str) -> bool:
     """Whether the registry has wrapped a function."""
     path, _, name = target.rpartition(".")

@@ -48,10 +48,7 @@ def activate() -> None:
     wanted[_STREAM] = (one_id, "AFTER")
     if os.environ.get(ANY_MODEL_NAME_VARIABLE) != "1":
         wanted[_REQUEST] = (refuse_unknown_model, "AROUND")
-    try:
-        hooks.install(wanted)
-    except (AttributeError, ImportError, RuntimeError) as error:
-        print(f"specserve: the API stays as SGLang has it: {error}", flush=True)  # noqa: T201
+    hooks.install_if_possible(wanted, "the API stays as SGLang has it")
 
 
 def only_strings(metadata: dict[str, Any], *_args: object, **_kwargs: object) -> dict[str, str]:

@@ -27,10 +27,8 @@ def activate() -> None:
     """
     if os.environ.get(FREEZE_GC_VARIABLE) != "1" or not hooks.in_first_process():
         return
-    try:
-        hooks.install({TARGET: (_leave_it_to_the_launcher, "REPLACE")})
-    except (AttributeError, ImportError, RuntimeError) as error:
-        print(f"specserve: {TARGET} stays as it is: {error}", flush=True)  # noqa: T201
+    wanted: dict[str, hooks.Hook] = {TARGET: (_leave_it_to_the_launcher, "REPLACE")}
+    hooks.install_if_possible(wanted, f"{TARGET} stays as it is")
 
 
 def _leave_it_to_the_launcher(*_args: object, **_kwargs: object) -> None:

@@ -46,7 +46,7 @@ VALUE_END: Final = "</arg_value>"
 
 # The model at times writes a line break as the two characters that stand for it.
 
-_HEAD: Final = re.compile(r"<tool_call>((?:\s|\\n)*)([^\s<{\\]*)((?:\s|\\n)*)")
+HEAD: Final = re.compile(r"<tool_call>((?:\s|\\n)*)([^\s<{\\]*)((?:\s|\\n)*)")
 # vLLM issue 54971: the closing tag of a key comes twice.
 _KEY_GAP: Final = re.compile(r"(?:\s|\\n|</arg_key>)*")
 _MARK: Final = re.compile("|".join((KEY, CALL_END, CALL, VALUE_END)))
@@ -123,7 +123,7 @@ class CallParser:
 
     def _in_head(self, events: list[Event]) -> bool:
         """At `<tool_call>`: is it one?"""
-        head = _HEAD.match(self._text)
+        head = HEAD.match(self._text)
         assert head is not None  # noqa: S101 - `_in_content` found the tag
         name, rest = head[2], self._text[head.end() :]
         if rest.startswith("{"):
@@ -276,13 +276,14 @@ class CallParser:
     def _write(self, text: str, events: list[Event]) -> None:
         """Give content out, but for white space that a call may follow."""
         solid = text.rstrip()
+        after = text[len(solid) :]
         if solid:
             before = "".join(self._space)
             if self._called and not self._written:
                 before = before.lstrip(_LINE_BREAKS)
                 solid = solid if before else solid.lstrip(_LINE_BREAKS)
             events.append(Content(before + solid))
-            self._space = [text[len(text.rstrip()) :]]
+            self._space = [after]
             self._written = True
         elif text:
             self._space.append(text)

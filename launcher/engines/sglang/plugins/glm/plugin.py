@@ -7,6 +7,7 @@ nothing unless the launcher has asked for it (`glm_parsers`).
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from typing import Any, Final
 
 from launcher.engines.sglang.plugins import hooks
@@ -77,11 +78,14 @@ def begin_answer(
         serving: SGLang's `OpenAIServingChat`.
     """
     prompt, text = result
-    tokenizer = serving.tokenizer_manager.tokenizer
-    ends = tokenizer.convert_tokens_to_ids(["<think>", "</think>"])
-    if list(prompt[-2:]) != list(ends):
-        return result
-    line_break = tokenizer.encode("\n", add_special_tokens=False)
-    if len(line_break) != 1:
+    ends, line_break = _tokens_of_format(serving.tokenizer_manager.tokenizer)
+    if list(prompt[-2:]) != ends or len(line_break) != 1:
         return result
     return [*prompt, *line_break], None if text is None else text + "\n"
+
+
+@lru_cache(maxsize=1)
+def _tokens_of_format(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The tokens of the empty tags and of a line break; a server has one tokenizer."""
+    tags = tokenizer.convert_tokens_to_ids(["<think>", "</think>"])
+    return list(tags), list(tokenizer.encode("\n", add_special_tokens=False))

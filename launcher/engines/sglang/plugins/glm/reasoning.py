@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from launcher.engines.sglang.plugins.glm.calls import CALL, CALL_END, KEY
+from launcher.engines.sglang.plugins.glm.calls import CALL, CALL_END, HEAD, KEY
 from launcher.engines.sglang.plugins.glm.events import partial_length
 
 THINK: Final = "<think>"
@@ -18,8 +18,6 @@ THINK_END: Final = "</think>"
 
 _LINE_BREAKS: Final = "\r\n"
 _END: Final = re.compile(f"{THINK_END}|{CALL}")
-# A call, and not a word about one: a model that forgets `</think>` calls so.
-_CALL_HEAD: Final = re.compile(r"<tool_call>(?:\s|\\n)*[^\s<{\\]+(?:\s|\\n)*")
 
 
 class ReasoningParser:
@@ -101,15 +99,17 @@ class ReasoningParser:
         return text if self._reasoned else text.lstrip(_LINE_BREAKS)
 
     def _is_call(self, at: int) -> bool | None:
-        """Whether a call begins there; None: that is not known yet."""
-        head = _CALL_HEAD.match(self._text, at)
-        if head is None:
-            rest = self._text[at + len(CALL) :]
-            return None if not rest.replace("\\n", "").strip("\\ \t\r\n") else False
-        rest = self._text[head.end() :]
-        if rest.startswith((KEY, CALL_END)):
+        """Whether a call begins there, and not a word about one; None: that is not known yet.
+
+        A model that forgets `</think>` calls so.
+        """
+        head = HEAD.match(self._text, at)
+        assert head is not None  # noqa: S101 - `_END` found the tag
+        name, rest = head[2], self._text[head.end() :]
+        if name and rest.startswith((KEY, CALL_END)):
             return True
-        return None if any(tag.startswith(rest) for tag in (KEY, CALL_END, "\\n")) else False
+        undecided = (KEY, CALL_END, "\\n") if name else ("\\n",)
+        return None if any(tag.startswith(rest) for tag in undecided) else False
 
     def _answer(self) -> str:
         text, self._text = self._text, ""
