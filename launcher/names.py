@@ -21,5 +21,8 @@ FREEZE_GC_VARIABLE: Final = "SPECSERVE_FREEZE_GC"
 # In the environment of each process of a server.
 RUN_ID_VARIABLE: Final = "SPECSERVE_RUN_ID"
 
+# Where a server says when it last gave somebody an answer: plugins/last_output.py.
+LAST_OUTPUT_ROUTE: Final = "/specserve/last_output"
+
 # The key that clients must send, where no file holds it.
 API_KEY_VARIABLE: Final = "LAUNCHER_API_KEY"

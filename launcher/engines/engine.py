@@ -102,7 +102,7 @@ class Engine(Protocol):
         """The processes without any of which the server is broken, with their titles."""
 
     def shows_progress(self, line: str) -> bool:
-        """Whether a line of output shows that requests advance."""
+        """Whether a line of output shows that requests advance, and not just a health probe."""
 
     def fallout_seconds(self, config: ServerConfig, *, served: bool) -> float:
         """How long the engine may still explain itself after it lost a process."""

@@ -18,6 +18,17 @@ class Prober(Protocol):
     def generate(self, tokens: int, *, timeout_seconds: float) -> bool:
         """Whether the server generated tokens; blocks until it did or failed."""
 
+    def seconds_since_output(self, *, timeout_seconds: float) -> float | None:
+        """How long ago the server last gave a part of an answer to anybody.
+
+        It has come out at the end, past every process of the server: what one of them says of its
+        own work proves nothing of the others.
+
+        Returns:
+            Seconds; infinity where there was no output yet, or where the server does not answer;
+            None where it cannot tell such a thing.
+        """
+
     def memory(self) -> ReportedMemory | None:
         """What the server says of its own memory, or None where it does not."""
 

@@ -6,11 +6,14 @@ One server for all of them, in this order; each test leaves it serving, but the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,6 +23,7 @@ import httpx
 import pytest
 
 from clients import BrokenStreamError, ChatClient, ContentDelta, RetryPolicy
+from launcher.engines.sglang.prober import HttpProber
 from launcher.serving import free_port
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
@@ -124,12 +128,35 @@ def test_a_stream_in_the_middle_of_a_crash_ends_with_a_typed_error() -> None:
 
 
 @pytest.mark.usefixtures("faulty")
-def test_a_scheduler_that_stands_still_is_found_out_and_the_server_restarted() -> None:
-    """The port is open, `/health` may say 200, and nothing is generated."""
+def test_the_server_says_when_its_last_output_came() -> None:
+    prober = HttpProber(record_of(NAME).base_url)
+    assert prober.generate(1, timeout_seconds=30)
+    first = prober.seconds_since_output(timeout_seconds=30)
+    second = prober.seconds_since_output(timeout_seconds=30)
+    assert first is not None
+    assert second is not None
+    assert 0 <= first < second < math.inf
+
+
+@pytest.mark.parametrize("victim", ["sglang::scheduler", "sglang::detokenizer", "the HTTP process"])
+@pytest.mark.usefixtures("faulty")
+def test_a_process_that_stands_still_is_found_out_and_the_server_restarted(victim: str) -> None:
+    """The port is open, `/health` may say 200, the log may show batches, and nobody is answered."""
     before = record_of(NAME)
-    process_titled(before, "sglang::scheduler").send_signal(signal.SIGSTOP)
+    assert before.server is not None
+    process = before.server if victim == "the HTTP process" else process_titled(before, victim)
+    # The scheduler computes on for it, whether its tokens come through or not.
+    body = {"text": "Go on", "sampling_params": {"max_new_tokens": 3000, "ignore_eos": True}}
+    asking = threading.Thread(
+        target=_ask_until_it_breaks, args=(f"{before.base_url}/generate", body), daemon=True
+    )
+    asking.start()
+    time.sleep(1)
+    process.send_signal(signal.SIGSTOP)
 
     assert_serves_again(before)
+    asking.join(PATIENCE_SECONDS)
+    assert not asking.is_alive()
 
     events = events_of(before)
     states = [event["state"] for event in events if event["event"] == "server.state"]
@@ -179,6 +206,11 @@ def test_another_configuration_does_not_take_it_over() -> None:
     assert run_cli("restart", "--name", NAME) == 0
     assert record_of(NAME).run_id != before.run_id
     assert find_members(before.server, before.run_id) == []
+
+
+def _ask_until_it_breaks(url: str, body: dict[str, object]) -> None:
+    with contextlib.suppress(httpx.HTTPError):
+        httpx.post(url, json=body, timeout=PATIENCE_SECONDS)
 
 
 async def _ask(client: httpx.AsyncClient, tokens: int) -> str:

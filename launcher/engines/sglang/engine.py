@@ -87,7 +87,7 @@ class SGLangEngine:
         return processes.engine_children(members)
 
     def shows_progress(self, line: str) -> bool:
-        """A batch that ran."""
+        """A batch that was decoded."""
         return shows_progress(line)
 
     def fallout_seconds(self, config: ServerConfig, *, served: bool) -> float:

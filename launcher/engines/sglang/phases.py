@@ -28,13 +28,14 @@ _MARKERS: Final[tuple[tuple[str, Phase], ...]] = (
     ("Application startup complete", Phase.WARM_UP),
 )
 FIRED_UP: Final = "The server is fired up and ready to roll!"
-# observability/scheduler_metrics_mixin.py prints these for batches that ran.
-_BATCH: Final = re.compile(r"\b(?:Prefill|Decode) batch\b")
+# observability/scheduler_metrics_mixin.py prints it every so many steps. The first token of an
+# answer comes of a prefill, so that a request for one token never leads to such a line.
+_DECODED: Final = re.compile(r"\bDecode batch\b")
 
 
 def shows_progress(line: str) -> bool:
-    """Whether a line shows that a batch ran, and so that requests advance."""
-    return _BATCH.search(line) is not None
+    """Whether a line shows that answers get longer, and cannot come of a health probe."""
+    return _DECODED.search(line) is not None
 
 
 @dataclass(slots=True)

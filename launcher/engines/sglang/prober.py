@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ValidationError
 
 from launcher.memory.report import ReportedMemory
+from launcher.names import LAST_OUTPUT_ROUTE
 from launcher.system.hardware import GIB
 
 STATUS_TIMEOUT_SECONDS: Final = 1.0
@@ -63,6 +65,17 @@ class HttpProber:
             return True
         self.last_refusal = f"status {status}: {body[:REFUSAL_BYTES].decode('utf-8', 'replace')}"
         return False
+
+    def seconds_since_output(self, *, timeout_seconds: float) -> float | None:
+        """`GET` of the route that plugins/last_output.py adds to SGLang's."""
+        try:
+            status, body = self._request("GET", LAST_OUTPUT_ROUTE, None, timeout_seconds)
+            seconds = json.loads(body)["seconds_ago"] if status == http.client.OK else None
+        except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+            return math.inf
+        if status != http.client.OK:
+            return None
+        return seconds if isinstance(seconds, int | float) else math.inf
 
     def memory(self) -> ReportedMemory | None:
         """`GET /server_info`, of which nothing but the memory figures is kept."""

@@ -50,6 +50,11 @@ class Members:
             self._context.journal.update(segments=ordered)
         return members
 
+    @property
+    def essential(self) -> frozenset[ProcessIdentity]:
+        """Those without any of which the server is broken, as far as they are known."""
+        return frozenset({self._leader, *(identity for identity, _ in self._watched)})
+
     def watch(self, members: list[ProcessIdentity]) -> None:
         """Hear of the end of each process that has a title by now."""
         context = self._context

@@ -1,9 +1,11 @@
-"""A run that serves: its health, by probes and by what its log shows."""
+"""A run that serves: its health, by probes, by what comes out of it, by who stands still."""
 
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
+from collections.abc import Iterable
 from typing import Final
 
 from launcher.config.server_config import describe_speculation
@@ -21,6 +23,7 @@ from launcher.supervision.watches.health import (
     ProbeResult,
     RequestProgress,
 )
+from launcher.supervision.watches.stopped import StoppedProcesses
 from launcher.system.activity import read_activity
 from launcher.system.members import dump_stacks
 
@@ -39,14 +42,10 @@ class Serving:
         self._context = context
         self._progress = RequestProgress(context.engine.shows_progress)
         self._judge = HealthJudge(context.config.health_failures)
-        self._watch = HealthWatch(
-            context.prober,
-            self._progress,
-            interval_seconds=context.config.health_interval_seconds,
-            timeout_seconds=context.config.health_timeout_seconds,
-            on_result=lambda result: context.mailbox.put(Probed(context.run_id, result)),
-            in_doubt=in_doubt,
-        )
+        self._in_doubt = in_doubt
+        # A stall that a probe would have outlasted is none to end a server for.
+        self._stopped = StoppedProcesses(context.config.health_timeout_seconds)
+        self._watch: HealthWatch | None = None
 
     @property
     def failures(self) -> int:
@@ -55,8 +54,18 @@ class Serving:
 
     def begin(self, members: Members) -> None:
         """Watch from now on, and say that the server is ready."""
-        self._context.ready_at = time.monotonic()
+        context = self._context
+        context.ready_at = time.monotonic()
         members.watch(members.look())
+        self._watch = HealthWatch(
+            context.prober,
+            self._progress,
+            interval_seconds=context.config.health_interval_seconds,
+            timeout_seconds=context.config.health_timeout_seconds,
+            on_result=lambda result: context.mailbox.put(Probed(context.run_id, result)),
+            find_stopped=lambda: self._find_stopped(members),
+            in_doubt=self._in_doubt,
+        )
         # A server that serves is not ended since the system has no thread left.
         with contextlib.suppress(RuntimeError):
             self._watch.start()
@@ -82,7 +91,7 @@ class Serving:
         state = journal.record.state
         if state not in SERVING_STATES:
             return None
-        health = self._judge.take(result, advanced_at=self._progress.at)
+        health = self._judge.take(result)
         if health is Health.HEALTHY:
             if state is ServerState.UNHEALTHY:
                 journal.move(ServerState.READY)
@@ -100,15 +109,27 @@ class Serving:
             return None
         found = members.find()
         stopped = read_activity(found, now=time.monotonic()).stopped
-        if stopped:
-            pids = ", ".join(map(str, stopped))
-            context.last_words += f"; stopped by a signal (SIGSTOP): process {pids}"
+        if stopped and (words := _say_stopped(stopped)) not in context.last_words:
+            context.last_words += f"; {words}"
         dump_stacks(found, wait_seconds=STACKS_SECONDS)
         return EndReason.HUNG
 
     def stop(self) -> None:
         """Probe no more."""
-        self._watch.stop()
+        if self._watch is not None:
+            self._watch.stop()
+
+    def _find_stopped(self, members: Members) -> str:
+        """Which processes have stood still for long, in words; in the watch's thread."""
+        collector = self._context.journal.record.collector
+        stopped = self._stopped.look(members.essential | ({collector} if collector else set()))
+        if collector is not None and collector in stopped:
+            # Nobody else reads the server's pipe, and it would wait for room in there. Another
+            # collector takes the place of one that ends.
+            with contextlib.suppress(OSError):
+                collector.send_signal(signal.SIGKILL)
+        pids = [one.pid for one in stopped if one != collector]
+        return _say_stopped(pids) if pids else ""
 
     def _tell_ready(self) -> None:
         record = self._context.journal.record
@@ -123,3 +144,7 @@ class Serving:
             speculation=describe_speculation(self._context.config),
             planned_kv_cache_tokens=planned.kv_cache_tokens if planned else None,
         )
+
+
+def _say_stopped(pids: Iterable[int]) -> str:
+    return f"stopped by a signal (SIGSTOP): process {', '.join(map(str, pids))}"

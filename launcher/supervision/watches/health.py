@@ -1,8 +1,10 @@
-"""Whether a server that has been ready still is: probes, one at a time, and what its log shows.
+"""Whether a server that has been ready still is: probes, one at a time, and what comes out of it.
 
 A probe that fails proves nothing while requests advance: under load it waits in the queue like any
-other. So a batch in the log counts for the server, and only probes that fail with nothing advancing
-count against it. CPU time counts for nothing: a scheduler that waits for a GPU spins.
+other. So what the server gave to somebody since the probe began counts for it, and only probes that
+fail with nothing coming out count against it. What one of its processes says or does counts for
+nothing: a scheduler computes on, and prints so, where the detokenizer behind it stands still, and
+one that waits for a GPU spins.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from launcher.engines.prober import Prober
 
 # One token is enough; the first one comes from the prefill.
 HEALTH_TOKENS: Final = 1
+# For the question when the last output came. A server that hangs costs this beside each probe.
+OUTPUT_TIMEOUT_SECONDS: Final = 2.0
 
 
 class Health(Enum):
@@ -30,10 +34,15 @@ class Health(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """How a probe ended. `refusal` is None for one that generated a token."""
+    """How a probe ended.
 
-    began_at: float  # monotonic seconds
+    Attributes:
+        refusal: why no token came; None where one came.
+        advanced: whether somebody else got a part of an answer since the probe began.
+    """
+
     refusal: str | None
+    advanced: bool = False
 
 
 class HealthJudge:
@@ -47,15 +56,9 @@ class HealthJudge:
         self._allowed = failures_allowed
         self.failures = 0
 
-    def take(self, probe: ProbeResult, *, advanced_at: float | None) -> Health:
-        """Judge by one more probe.
-
-        Args:
-            probe: how it ended.
-            advanced_at: when requests were last seen to advance, in monotonic seconds.
-        """
-        advanced = advanced_at is not None and advanced_at >= probe.began_at
-        if probe.refusal is None or advanced:
+    def take(self, probe: ProbeResult) -> Health:
+        """Judge by one more probe."""
+        if probe.refusal is None or probe.advanced:
             self.failures = 0
             return Health.HEALTHY
         self.failures += 1
@@ -63,10 +66,10 @@ class HealthJudge:
 
 
 class RequestProgress:
-    """Remembers when requests were last seen to advance. Fed by one thread, read by others.
+    """Remembers when the log last showed work. Fed by one thread, read by others.
 
     Args:
-        shows_progress: whether a line of output shows it, as the engine's log does.
+        shows_progress: whether a line of output shows it, and cannot come of a probe.
     """
 
     def __init__(self, shows_progress: Callable[[str], bool]) -> None:
@@ -82,9 +85,14 @@ class RequestProgress:
 class HealthWatch:
     """A thread that asks for a token every now and then; where requests advance it need not ask.
 
+    A probe's result is also what a process that stands still makes of it: some processes matter to
+    some requests only, and a probe may miss them.
+
     Args:
         prober: asks.
-        progress: what the log shows.
+        progress: what the log shows. It saves questions while nothing is wrong; it is believed
+            only where the server cannot tell when its last output came.
+        find_stopped: what has stood still for long, in words; empty where nothing has.
         interval_seconds: from the end of a good probe, or the start of a bad one, to the next.
         timeout_seconds: of one probe.
         on_result: called with each result, in the thread.
@@ -99,10 +107,12 @@ class HealthWatch:
         interval_seconds: float,
         timeout_seconds: float,
         on_result: Callable[[ProbeResult], None],
+        find_stopped: Callable[[], str] = lambda: "",
         in_doubt: bool = False,
     ) -> None:
         self._prober = prober
         self._progress = progress
+        self._find_stopped = find_stopped
         self._interval_seconds = interval_seconds
         self._timeout_seconds = timeout_seconds
         self._on_result = on_result
@@ -123,18 +133,33 @@ class HealthWatch:
         unanswered = self._in_doubt
         while not self._stopped.wait(pause):
             began = time.monotonic()
-            if not unanswered and self._advanced_since(began - self._interval_seconds):
-                pause = self._interval_seconds
-                continue
-            generated = self._prober.generate(HEALTH_TOKENS, timeout_seconds=self._timeout_seconds)
+            result = self._ask(began, is_in_doubt=unanswered)
             if self._stopped.is_set():
                 return
-            refusal = None if generated else (self._prober.last_refusal or "no answer")
-            self._on_result(ProbeResult(began, refusal))
-            unanswered = refusal is not None
+            if result is not None:
+                self._on_result(result)
+            unanswered = result is not None and result.refusal is not None
             # What is refused at once is not asked again at once.
             spent = time.monotonic() - began if unanswered else 0.0
             pause = max(0.0, self._interval_seconds - spent)
 
-    def _advanced_since(self, at: float) -> bool:
-        return self._progress.at is not None and self._progress.at > at
+    def _ask(self, began: float, *, is_in_doubt: bool) -> ProbeResult | None:
+        """What a probe says, or None where none was needed."""
+        if stopped := self._find_stopped():
+            return ProbeResult(stopped)
+        since = began - self._interval_seconds
+        if not is_in_doubt and self._log_shows_work(since) and self._has_given_since(since):
+            return None
+        if self._prober.generate(HEALTH_TOKENS, timeout_seconds=self._timeout_seconds):
+            return ProbeResult(None)
+        refusal = self._prober.last_refusal or "no answer"
+        return ProbeResult(refusal, advanced=self._has_given_since(began))
+
+    def _has_given_since(self, at: float) -> bool:
+        """Whether somebody got a part of an answer since then; by the log where none can say."""
+        asked_at = time.monotonic()
+        seconds = self._prober.seconds_since_output(timeout_seconds=OUTPUT_TIMEOUT_SECONDS)
+        return self._log_shows_work(at) if seconds is None else asked_at - seconds >= at
+
+    def _log_shows_work(self, at: float) -> bool:
+        return self._progress.at is not None and self._progress.at >= at

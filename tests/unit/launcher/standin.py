@@ -14,7 +14,8 @@ and `/generate`, and then misbehaves as told:
 - `crash FILE TIMES CODE`: ends by itself soon after it was ready, in its first starts; FILE counts;
 - `fail-to-start FILE TIMES`: ends with a word that no cause is known for, in those starts;
 - `stall FILE`: generates nothing for as long as FILE exists, and says that it is up;
-- `busy FILE`: the same, and its log shows batches that run;
+- `busy FILE`: the same, and it gives others their answers, and its log shows that;
+- `mute FILE`: the same as `busy`, but no answer leaves it: the log alone shows batches that run;
 - `lose-rank`: a child with the title of a scheduler ends, and the server goes on;
 - `lose-rank-loading`: the same during the start, which does not go on then;
 - `hang`: starts, and then nothing moves;
@@ -50,7 +51,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """Just enough of SGLang's routes for a readiness probe."""
 
     def do_GET(self) -> None:
-        self._answer({})
+        gives = sys.argv[2] == "busy"
+        self._answer({"seconds_ago": 0.0 if gives else None})
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -60,7 +62,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 print("aborted", flush=True)
                 os._exit(0)
             return
-        while sys.argv[2] in {"stall", "busy"} and Path(sys.argv[3]).exists():
+        while sys.argv[2] in {"stall", "busy", "mute"} and Path(sys.argv[3]).exists():
             time.sleep(0.05)
         if sys.argv[2] == "refuse":
             self.send_response(400)
@@ -94,7 +96,7 @@ def main() -> None:
     if behaviour == "crash" and misbehaves:
         time.sleep(0.5)
         os._exit(int(rest[2]))
-    while behaviour == "busy":
+    while behaviour in {"busy", "mute"}:
         print("[2026-11-23 15:14:22] Decode batch, #running-req: 1", flush=True)
         time.sleep(0.05)
     if behaviour == "exit-after-ready":

@@ -32,8 +32,8 @@ def install(hooks: Mapping[str, Hook]) -> None:
         raise RuntimeError(f"hooks not applied: {', '.join(missing)}")
 
 
-def install_if_possible(hooks: Mapping[str, Hook], otherwise: str) -> None:
-    """Install hooks without which a server serves as well as before.
+def install_if_possible(hooks: Mapping[str, Hook], otherwise: str) -> bool:
+    """Install hooks without which a server serves as well as before; says whether they hold.
 
     Args:
         hooks: as `install` takes them.
@@ -43,6 +43,8 @@ def install_if_possible(hooks: Mapping[str, Hook], otherwise: str) -> None:
         install(hooks)
     except (AttributeError, ImportError, RuntimeError) as error:
         print(f"specserve: {otherwise}: {error}", flush=True)  # noqa: T201
+        return False
+    return True
 
 
 def is_hooked(target: str) -> bool:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -289,7 +290,7 @@ def test_a_stall_that_passes_is_no_reason_to_restart(tmp_path: Path) -> None:
     assert scene.states == ["STARTING", "READY", "UNHEALTHY", "READY", "STOPPING", "STOPPED"]
 
 
-def test_probes_that_fail_while_batches_run_count_for_nothing(tmp_path: Path) -> None:
+def test_probes_that_fail_while_others_get_their_answers_count_for_nothing(tmp_path: Path) -> None:
     stalled = tmp_path / "stalled"
     scene = Scene(
         tmp_path, "busy", str(stalled),
@@ -309,6 +310,54 @@ def test_probes_that_fail_while_batches_run_count_for_nothing(tmp_path: Path) ->
     finally:
         signal.signal(signal.SIGALRM, before)
     assert scene.states == ["STARTING", "READY", "STOPPING", "STOPPED"]
+
+
+def test_batches_in_the_log_do_not_speak_for_a_server_that_answers_nobody(tmp_path: Path) -> None:
+    """A detokenizer that stands still: the scheduler computes on, and says so."""
+    stalled = tmp_path / "stalled"
+    scene = Scene(
+        tmp_path, "mute", str(stalled),
+        health_interval_seconds=0.05, health_timeout_seconds=0.2, health_failures=3,
+    )  # fmt: skip
+
+    def react(event: Event) -> None:
+        if isinstance(event, ServerReady):
+            stalled.touch()
+
+    scene.react = react  # type: ignore[method-assign]
+    with pytest.raises(ServerHungError):
+        scene.run()
+    assert scene.states == ["STARTING", "READY", "UNHEALTHY", "EXITED"]
+    scene.assert_nothing_is_left()
+
+
+def test_a_collector_that_stands_still_is_replaced_and_the_server_serves_on(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(
+        tmp_path, "serve",
+        health_interval_seconds=0.05, health_timeout_seconds=0.2, health_failures=3,
+    )  # fmt: skip
+    stopped: list[Any] = []
+
+    def stop_when_replaced() -> None:
+        while scene.record.collector == stopped[0]:
+            time.sleep(0.02)
+        scene.supervisor.request(Request.STOP)
+
+    def react(event: Event) -> None:
+        if isinstance(event, ServerReady):
+            collector = scene.record.collector
+            assert collector is not None
+            stopped.append(collector)
+            collector.send_signal(signal.SIGSTOP)
+            threading.Thread(target=stop_when_replaced, daemon=True).start()
+
+    scene.react = react  # type: ignore[method-assign]
+    assert scene.run() is Outcome.STOPPED
+    assert scene.states == ["STARTING", "READY", "STOPPING", "STOPPED"]
+    assert scene.record.collector not in [None, *stopped]
+    scene.assert_nothing_is_left()
 
 
 def test_a_rank_that_is_lost_ends_the_server_although_it_lives(tmp_path: Path) -> None:
