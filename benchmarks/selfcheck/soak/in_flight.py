@@ -16,6 +16,9 @@ END_SECONDS: Final = 120.0
 class InFlightRequests:
     """Requests under way.
 
+    Attributes:
+        last_ended_at: when the last that has ended did, in monotonic seconds; None before.
+
     Args:
         base_url: of the server.
         count: how many.
@@ -24,6 +27,7 @@ class InFlightRequests:
 
     def __init__(self, base_url: str, count: int, *, timeout_seconds: float) -> None:
         self._ended: list[bool] = []
+        self.last_ended_at: float | None = None
         self._threads = [
             threading.Thread(target=self._ask, args=(base_url, timeout_seconds), daemon=True)
             for _ in range(count)
@@ -34,6 +38,7 @@ class InFlightRequests:
     def _ask(self, base_url: str, timeout_seconds: float) -> None:
         prober = HttpProber(base_url)
         self._ended.append(prober.generate(REQUEST_TOKENS, timeout_seconds=timeout_seconds))
+        self.last_ended_at = time.monotonic()
 
     def wait(self) -> tuple[int, int, int]:
         """Wait for their end; how many were finished, broken, and without an end."""

@@ -16,6 +16,8 @@ from benchmarks.selfcheck.soak.in_flight import END_SECONDS, InFlightRequests
 from benchmarks.selfcheck.soak.report import (
     ADOPTED,
     ANY_MEMBER,
+    FREEZE_MOMENTS,
+    FROZEN_IN_FLIGHT,
     IN_FLIGHT,
     KEPT,
     NEW_RUN,
@@ -24,7 +26,14 @@ from benchmarks.selfcheck.soak.report import (
     START,
     Kill,
 )
-from benchmarks.selfcheck.soak.watch import POLL_SECONDS, Seen, Watch, leftovers, names_in
+from benchmarks.selfcheck.soak.watch import (
+    POLL_SECONDS,
+    Seen,
+    Watch,
+    leftovers,
+    names_in,
+    title_of,
+)
 from launcher.engines.sglang.prober import HttpProber
 from launcher.engines.sglang.processes import TITLE_PREFIX
 from launcher.state.events import (
@@ -51,6 +60,8 @@ REQUESTS: Final = 4
 ANSWER_TOKENS: Final = 8
 ANSWER_TIMEOUT_SECONDS: Final = 30.0
 COMMAND_TIMEOUT_SECONDS: Final = 180.0
+# From the moment that a server is known to hang: its stacks are written, and all of it is ended.
+CLEAN_UP_SECONDS: Final = 10.0
 
 T = TypeVar("T")
 
@@ -88,6 +99,11 @@ class _KillAttempt:
     mark: int
     may_be_kept: bool
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the process was stopped, and not killed."""
+        return self.kill.moment in FREEZE_MOMENTS
+
 
 class Soak:
     """A server that is killed and has to come back.
@@ -95,6 +111,7 @@ class Soak:
     Args:
         launcher: starts it.
         chance: draws.
+        frozen_seconds: how long a process may stand still before the server is ended for it.
         recovery_seconds: how long a recovery may take.
         shared_memory: where segments have their names.
     """
@@ -104,12 +121,14 @@ class Soak:
         launcher: Launcher,
         chance: random.Random,
         *,
+        frozen_seconds: float,
         recovery_seconds: float = RECOVERY_SECONDS,
         shared_memory: Path = SHARED_MEMORY,
     ) -> None:
         self._launcher = launcher
         self._store = launcher.store
         self._chance = chance
+        self._frozen_seconds = frozen_seconds + CLEAN_UP_SECONDS
         self._recovery_seconds = recovery_seconds
         self._commands: list[subprocess.Popen[bytes]] = []
         self._shared_memory = shared_memory
@@ -130,17 +149,19 @@ class Soak:
         return self.watch.record
 
     def kill(self, number: int, target: str, moment: str) -> Kill:
-        """Kill one process of a server that is READY, and see what comes of it. Never raises.
+        """Kill or stop one process of a server that is READY, and see what comes of it.
+
+        Never raises.
 
         Args:
             number: for the report.
             target: of `TARGETS`; where there is no such process yet, any member is killed.
-            moment: of `MOMENTS`.
+            moment: of `KILL_MOMENTS` or `FREEZE_MOMENTS`.
         """
         kill = Kill(number, target, "", moment, None, NOT_RECOVERED)
         in_flight = InFlightRequests(
             self.watch.record.base_url,
-            REQUESTS if moment == IN_FLIGHT else 0,
+            REQUESTS if moment in {IN_FLIGHT, FROZEN_IN_FLIGHT} else 0,
             timeout_seconds=RECOVERY_SECONDS + END_SECONDS,
         )
         try:
@@ -195,6 +216,8 @@ class Soak:
         )
         answered_at = time.monotonic()
         finished, broken, hung = in_flight.wait()
+        ended_at = in_flight.last_ended_at
+        longest = None if ended_at is None else round(ended_at - attempt.at, 3)
         added = start = None
         if outcome == NEW_RUN:
             start = self._usual_start_seconds = self.watch.record.ready_seconds or 0.0
@@ -204,6 +227,7 @@ class Soak:
         problems = self._problems(outcome, former)
         if hung:
             problems.append(f"{hung} requests in flight never ended")
+        problems += self._delays(attempt, settled_at, longest)
         if broken and outcome != NEW_RUN:
             problems.append(f"{broken} requests broke although the server went on")
         if outcome == NEW_RUN and kill.target == "collector" and not attempt.may_be_kept:
@@ -218,6 +242,7 @@ class Soak:
             added_seconds=None if added is None else round(added, 3),
             finished_requests=finished,
             broken_requests=broken,
+            longest_request_seconds=longest,
             problems=tuple(problems),
         )
 
@@ -239,7 +264,7 @@ class Soak:
             self.watch.look()
             former = self.watch.record
             target, process = self._choose(kill.target, former)
-            title = _title(process)
+            title = title_of(process)
             starting = former.state is ServerState.STARTING
             kept = not _is_essential(process, title, former) or (
                 # Nobody holds the pipe any more of a server that was taken over.
@@ -249,7 +274,8 @@ class Soak:
             mark = len(self.watch.history)
             at = time.monotonic()
             # A helper may have ended since it was chosen.
-            if process.send_signal(signal.SIGKILL):
+            number = signal.SIGSTOP if kill.moment in FREEZE_MOMENTS else signal.SIGKILL
+            if process.send_signal(number):
                 kill = replace(kill, target=target, title=title, phase=phase)
                 return _KillAttempt(kill, former, process, at, mark, may_be_kept=kept)
 
@@ -282,7 +308,8 @@ class Soak:
             return (outcome, ready.at) if ready is not None else None
         if attempt.killed == former.collector and now.collector != former.collector:
             return REPLACED, time.monotonic()
-        if attempt.may_be_kept and time.monotonic() >= attempt.at + SETTLE_SECONDS:
+        settle_seconds = self._frozen_seconds if attempt.is_frozen else SETTLE_SECONDS
+        if attempt.may_be_kept and time.monotonic() >= attempt.at + settle_seconds:
             return KEPT, time.monotonic()
         return None
 
@@ -299,6 +326,23 @@ class Soak:
             and seen.event.run_id == attempt.former.run_id
         ]
         return round(found[0], 3) if found else None
+
+    def _delays(
+        self, attempt: _KillAttempt, settled_at: float, longest_request: float | None
+    ) -> list[str]:
+        """What took longer than is promised after a process was stopped."""
+        if not attempt.is_frozen:
+            return []
+        noticed = self._detected_seconds(attempt)
+        times = {
+            "it was noticed": settled_at - attempt.at if noticed is None else noticed,
+            "the last request in flight ended": longest_request or 0.0,
+        }
+        return [
+            f"{what} after {seconds:.1f} s, allowed are {self._frozen_seconds:.1f} s"
+            for what, seconds in times.items()
+            if seconds > self._frozen_seconds
+        ]
 
     def _until(self, condition: Callable[[], T | None], mark: int) -> T:
         """Wait for something to become true.
@@ -345,21 +389,3 @@ def _is_essential(killed: ProcessIdentity, title: str, record: RunRecord) -> boo
     """Whether a server cannot do without a process, or its supervisor puts another in its place."""
     known = {record.server, record.supervisor, record.collector}
     return killed in known or title.startswith(TITLE_PREFIX)
-
-
-def _title(process: ProcessIdentity) -> str:
-    """What a process is, in a word or two."""
-    with contextlib.suppress(OSError):
-        words = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
-        line = b" ".join(words).decode(errors="replace")
-        for sign, name in (
-            ("resource_tracker", "resource tracker"),
-            ("spawn_main", "child without a title yet"),
-            ("sglang.launch_server", "HTTP process"),
-            ("launcher supervise", "supervisor"),
-            ("collector.py", "collector"),
-        ):
-            if sign in line:
-                return name
-        return Path(words[0].decode(errors="replace").strip()).name
-    return "ended"

@@ -14,13 +14,21 @@ from rich.table import Table
 
 ANY_MEMBER: Final = "any member"
 TARGETS: Final = ("server", "scheduler", "detokenizer", "collector", "supervisor", ANY_MEMBER)
-IDLE, IN_FLIGHT, START = MOMENTS = ("idle", "in flight", "start")
+IDLE, IN_FLIGHT, START = KILL_MOMENTS = ("idle", "in flight", "start")
+# The process is not killed but stopped (SIGSTOP): it is there, and does nothing.
+FROZEN_IDLE, FROZEN_IN_FLIGHT = FREEZE_MOMENTS = ("frozen, idle", "frozen, in flight")
+# A supervisor that stands still is seen by nobody but systemd; what else there is may do without.
+PAIRS: Final = (
+    *product(TARGETS, KILL_MOMENTS),
+    *product(("server", "scheduler", "detokenizer", "collector"), FREEZE_MOMENTS),
+)
 # What may come of a kill: another run of the server; the same one with another supervisor, or with
 # another collector; the same one as it was, which did without the process; nothing.
 NEW_RUN, ADOPTED, REPLACED, KEPT = "new run", "adopted", "replaced", "kept"
 NOT_RECOVERED: Final = "not recovered"
-GROUPS = SERVING, STARTING, BY_UP, NEW_COLLECTOR = (
+GROUPS = SERVING, FROZEN, STARTING, BY_UP, NEW_COLLECTOR = (
     "a new run, killed while it served",
+    "a new run, frozen while it served",
     "a new run, killed while it started",
     "by `up`, after the supervisor was killed",
     "a new collector",
@@ -39,7 +47,7 @@ class Kill:
         number: which in the row.
         target: what was to be killed; a fallback is `ANY_MEMBER`.
         title: what the process calls itself.
-        moment: of `MOMENTS`.
+        moment: of `KILL_MOMENTS`, or of `FREEZE_MOMENTS`: then it was stopped.
         phase: of the start in which it was killed.
         outcome: what became of the server.
         detected_seconds: until the supervisor's first event about it.
@@ -49,6 +57,7 @@ class Kill:
         added_seconds: see above.
         finished_requests: of those in flight.
         broken_requests: of those in flight.
+        longest_request_seconds: until the last of those in flight ended, one way or the other.
         problems: what ought not to be; empty where all went well.
     """
 
@@ -65,6 +74,7 @@ class Kill:
     added_seconds: float | None = None
     finished_requests: int = 0
     broken_requests: int = 0
+    longest_request_seconds: float | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -126,6 +136,8 @@ def group_of(kill: Kill) -> str | None:
     """Kills whose times can be compared; None where there is nothing to measure."""
     if kill.target == "supervisor":
         return BY_UP if kill.added_seconds is not None else None
+    if kill.moment in FREEZE_MOMENTS:
+        return FROZEN if kill.outcome == NEW_RUN else None
     if kill.outcome == NEW_RUN:
         return SERVING if kill.phase is None else STARTING
     return NEW_COLLECTOR if kill.outcome == REPLACED else None
@@ -136,7 +148,7 @@ def show(report: SoakReport) -> Iterator[Table | str]:
     table = Table(box=None, header_style="dim")
     for title in ("KILLED", "WHEN", "KILLS", "THEN", "DETECTED AFTER S", "ADDED S"):
         table.add_column(title, justify="left" if title in {"KILLED", "WHEN", "THEN"} else "right")
-    for target, moment in product(TARGETS, MOMENTS):
+    for target, moment in PAIRS:
         kills = [one for one in report.kills if (one.target, one.moment) == (target, moment)]
         for outcome in sorted({kill.outcome for kill in kills}):
             same = [kill for kill in kills if kill.outcome == outcome]

@@ -1,11 +1,11 @@
-"""Kill parts of a server at random and see that it comes back, and that nothing is left.
+"""Kill or stop parts of a server at random and see that it comes back, and that nothing is left.
 
-    python -m benchmarks.selfcheck.soak [--kills 30] [--minutes 60] [--json FILE]
+    python -m benchmarks.selfcheck.soak [--kills 40] [--minutes 60] [--json FILE]
 
-The launcher keeps the nano server up, in a state folder of its own. Each kill is one SIGKILL, to a
-process and at a moment that are drawn; then the server has to answer again, and nothing of the run
-before may be left. In the end nothing at all may be left. Nothing else that uses shared memory
-should run on the machine meanwhile: docs/soak.md.
+The launcher keeps the nano server up, in a state folder of its own. Each kill is one SIGKILL, or
+one SIGSTOP, to a process and at a moment that are drawn; then the server has to answer again, and
+nothing of the run before may be left. In the end nothing at all may be left. Nothing else that uses
+shared memory should run on the machine meanwhile: docs/soak.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -28,10 +27,11 @@ import click
 from rich.console import Console
 
 from benchmarks.selfcheck.soak.kills import COMMAND_TIMEOUT_SECONDS, NotRecoveredError, Soak
-from benchmarks.selfcheck.soak.report import MOMENTS, NOT_RECOVERED, TARGETS, Kill, SoakReport, show
+from benchmarks.selfcheck.soak.report import NOT_RECOVERED, PAIRS, Kill, SoakReport, show
 from benchmarks.selfcheck.soak.watch import names_in
 from launcher.state.paths import APPLICATION
 from launcher.state.store import RunStore
+from launcher.supervision.watches.health import OUTPUT_TIMEOUT_SECONDS
 from launcher.system.hardware import probe_hardware, read_cpu_model
 
 SEED: Final = 20261123
@@ -39,7 +39,7 @@ SEED: Final = 20261123
 
 def plan(kills: int, chance: random.Random) -> Iterator[tuple[str, str]]:
     """Targets and moments, every pair once before any comes again, each time in another order."""
-    pairs = list(product(TARGETS, MOMENTS))
+    pairs = list(PAIRS)
     for number in range(kills):
         if number % len(pairs) == 0:
             chance.shuffle(pairs)
@@ -83,7 +83,15 @@ class CommandLine:
 
     folder: Path
     port: int
+    health_interval_seconds: float
+    health_timeout_seconds: float
     name: str = "soak"
+
+    @property
+    def frozen_seconds(self) -> float:
+        """How long a process may stand still: as docs/faults.md says for row 3."""
+        one_may_have_begun = max(self.health_interval_seconds, self.health_timeout_seconds)
+        return one_may_have_begun + 3 * (self.health_timeout_seconds + OUTPUT_TIMEOUT_SECONDS)
 
     @property
     def store(self) -> RunStore:
@@ -105,6 +113,10 @@ class CommandLine:
         # A restart has to come soon, and always; what delays and limits it is tested elsewhere.
         restarts = {"limit": 100_000, "max-delay-seconds": 0.5, "window-seconds": 1}
         options = [f"--restart-{option}={value}" for option, value in restarts.items()]
+        options += [
+            f"--health-interval-seconds={self.health_interval_seconds}",
+            f"--health-timeout-seconds={self.health_timeout_seconds}",
+        ]
         return self._start("up", "--detach", "--preset=nano", f"--port={self.port}", *options)
 
     def down(self) -> None:
@@ -134,22 +146,33 @@ class CommandLine:
 
 
 @click.command()
-@click.option("--kills", default=30, show_default=True, type=click.IntRange(min=1))
+@click.option("--kills", default=40, show_default=True, type=click.IntRange(min=1))
 @click.option("--seed", default=SEED, show_default=True)
 @click.option("--port", default=8198, show_default=True)
 @click.option("--minutes", default=60.0, show_default=True, help="No kill begins after so long.")
+@click.option("--health-interval-seconds", default=10.0, show_default=True)
+@click.option("--health-timeout-seconds", default=21.0, show_default=True)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every kill here.")
-def main(*, kills: int, seed: int, port: int, minutes: float, json_file: Path | None) -> None:
+def main(
+    *,
+    kills: int,
+    seed: int,
+    port: int,
+    minutes: float,
+    health_interval_seconds: float,
+    health_timeout_seconds: float,
+    json_file: Path | None,
+) -> None:
     """Kill a nano server at random; exit code 1 if it did not recover, or if anything is left."""
     # Whoever ends the soak does not want the server either.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     hardware = probe_hardware()
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    launcher = CommandLine(folder, port)
+    launcher = CommandLine(folder, port, health_interval_seconds, health_timeout_seconds)
     launcher.temporary.mkdir()
     launcher.store.create()
     chance = random.Random(seed)  # noqa: S311  # an order of kills, no secret
-    soak = Soak(launcher, chance)
+    soak = Soak(launcher, chance, frozen_seconds=launcher.frozen_seconds)
     began = time.monotonic()
 
     def tell(kill: Kill) -> None:

@@ -138,3 +138,21 @@ def leftovers(watch: Watch, store: RunStore, new_segments: Collection[str]) -> l
 def names_in(folder: Path) -> frozenset[str]:
     """What a folder holds."""
     return frozenset(path.name for path in folder.iterdir())
+
+
+def title_of(process: ProcessIdentity) -> str:
+    """What a process is, in a word or two."""
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
+        line = b" ".join(words).decode(errors="replace")
+        for sign, name in (
+            ("resource_tracker", "resource tracker"),
+            ("spawn_main", "child without a title yet"),
+            ("sglang.launch_server", "HTTP process"),
+            ("launcher supervise", "supervisor"),
+            ("collector.py", "collector"),
+        ):
+            if sign in line:
+                return name
+        return Path(words[0].decode(errors="replace").strip()).name
+    return "ended"

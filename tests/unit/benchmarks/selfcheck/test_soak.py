@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,14 @@ from benchmarks.selfcheck.soak.kills import Soak
 from benchmarks.selfcheck.soak.report import (
     ADOPTED,
     ANY_MEMBER,
+    FROZEN_IN_FLIGHT,
     KEPT,
-    MOMENTS,
     NEW_RUN,
     NOT_RECOVERED,
+    PAIRS,
     REPLACED,
     SERVING,
     STARTING,
-    TARGETS,
     Kill,
     SoakReport,
     Spread,
@@ -118,7 +117,7 @@ class Standins:
         config = ServerConfig(
             model_path="/m", served_model_name="m", device="cpu", port=port, restart=restart,
             drain_timeout_seconds=0.0, restart_limit=1000, restart_delay_seconds=0.01,
-            restart_max_delay_seconds=0.01,
+            restart_max_delay_seconds=0.01, health_interval_seconds=0.2, health_timeout_seconds=5,
         )  # fmt: skip
         self._launch = Launch(
             config=config, command=Command((sys.executable, "-c", STANDIN, str(port)), {}),
@@ -151,11 +150,16 @@ class Last(random.Random):
         return seq[-1]
 
 
-def make_soak(standins: Standins, *, recovery_seconds: float = 60.0) -> Soak:
+def make_soak(
+    standins: Standins, *, frozen_seconds: float = 30.0, recovery_seconds: float = 60.0
+) -> Soak:
     """One that looks at no shared memory but its own: other tests use the machine's meanwhile."""
     segments = standins.store.folder / "segments"
     segments.mkdir(parents=True)
-    return Soak(standins, Last(1), recovery_seconds=recovery_seconds, shared_memory=segments)
+    return Soak(
+        standins, Last(1), frozen_seconds=frozen_seconds, recovery_seconds=recovery_seconds,
+        shared_memory=segments,
+    )  # fmt: skip
 
 
 def soak(standins: Standins, *pairs: tuple[str, str]) -> tuple[list[Kill], list[str]]:
@@ -179,6 +183,24 @@ def test_a_server_that_is_killed_comes_back_and_leaves_nothing(tmp_path: Path) -
             kill.recovered_seconds - kill.start_seconds, abs=0.002
         )
     assert left == []
+
+
+def test_a_process_that_stands_still_is_noticed_and_the_server_comes_back(tmp_path: Path) -> None:
+    """The scheduler and the collector; the stand-in's own HTTP goes on answering."""
+    kills, left = soak(
+        Standins(tmp_path), ("scheduler", FROZEN_IN_FLIGHT), ("collector", "frozen, idle")
+    )
+    assert [kill.problems for kill in kills] == [(), ()]
+    assert [kill.outcome for kill in kills] == [NEW_RUN, REPLACED]
+    assert kills[0].detected_seconds is not None
+    assert kills[0].longest_request_seconds is not None
+    assert left == []
+
+
+def test_what_is_noticed_too_late_is_told(tmp_path: Path) -> None:
+    one = make_soak(Standins(tmp_path), frozen_seconds=-10.0)
+    kills, _ = run(one, [("scheduler", "frozen, idle")], total_seconds=600)
+    assert "allowed are 0.0 s" in kills[0].problems[0]
 
 
 def test_a_server_that_can_go_on_goes_on_with_its_requests(tmp_path: Path) -> None:
@@ -220,9 +242,10 @@ def test_no_kill_begins_after_the_time_is_over(tmp_path: Path) -> None:
 def test_every_pair_comes_once_before_any_comes_again() -> None:
     chance = random.Random(7)  # noqa: S311
     pairs = list(plan(40, chance))
-    every = set(product(TARGETS, MOMENTS))
-    assert set(pairs[:18]) == set(pairs[18:36]) == every
-    assert pairs[:18] != pairs[18:36]
+    every = len(PAIRS)
+    assert set(pairs[:every]) == set(PAIRS)
+    assert len(set(pairs[every:])) == 40 - every
+    assert pairs[: 40 - every] != pairs[every:]
     assert pairs == list(plan(40, random.Random(7)))  # noqa: S311
 
 
