@@ -9,13 +9,18 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from launcher.engines.launch import Command
 from launcher.names import API_KEY_VARIABLE, RUN_ID_VARIABLE
 from launcher.supervision.server import bind
 from launcher.system.proc_stat import read_stat
 from launcher.system.process import ProcessIdentity, boot_id
+
+# SGLang's processes take pickled objects from each other through sockets that they make in the
+# folder for temporary files (srt/utils/network.py, managers/io_struct.py). Whoever can write to
+# such a socket can run code in the server; with this mask nobody else can.
+UMASK: Final = 0o077
 
 
 class ServerProcess(Protocol):
@@ -84,6 +89,7 @@ def spawn(
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        umask=UMASK,
     )
     try:
         # It may have ended already; being ours to reap, it still has its place in /proc.

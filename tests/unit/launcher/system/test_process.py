@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -539,3 +540,19 @@ def test_nothing_is_left_after_many_kills_at_random_moments(servers: Servers) ->
             read_line(spawned)
         kill_members(spawned.identity, RUN_ID, timeout_seconds=PATIENCE_SECONDS)
         assert find_members(spawned.identity, RUN_ID) == []
+
+
+def test_what_a_server_makes_is_its_user_s_alone_whatever_the_mask(tmp_path: Path) -> None:
+    """Its processes believe whoever can write to the sockets between them."""
+    script = "import socket; socket.socket(socket.AF_UNIX).bind('made')"
+    before = os.umask(0)
+    try:
+        with (tmp_path / "output").open("wb") as output:
+            child = spawn(
+                Command((sys.executable, "-c", script), {}),
+                run_id="0", cwd=tmp_path, output=output.fileno(), die_with_parent=False,
+            )  # fmt: skip
+    finally:
+        os.umask(before)
+    assert child.wait() == 0
+    assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o700
