@@ -10,10 +10,18 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from launcher.config.outside import flaw_of, flaw_of_number
 from launcher.names import SERVER_NAME_PATTERN
 
 Device = Literal["cuda", "cpu"]
@@ -188,6 +196,32 @@ class ServerConfig(BaseModel):
         default=64, ge=1, description="Size at which the server's log begins a new file, in MiB."
     )
     log_keep_files: int = Field(default=5, ge=1, description="Older log files to keep.")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_clean(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse what no field may hold, and the mix-up of numbers with yes and no.
+
+        YAML 1.1 reads `no` and `off` as false; Python counts with true and false.
+        """
+        if (flaw := flaw_of(value)) is not None:
+            raise ValueError(flaw)
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        takes_bool = bool in (annotation, *get_args(annotation))
+        if isinstance(value, bool) and not takes_bool:
+            raise ValueError("is read as true or false, which it does not take; quote a word")
+        if takes_bool and isinstance(value, int | float) and not isinstance(value, bool):
+            raise ValueError("is a number where true or false is expected")
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _is_bounded(cls, value: Any) -> Any:
+        if isinstance(value, int | float):
+            flaw = flaw_of_number(value, whole=isinstance(value, int))
+            if flaw is not None:
+                raise ValueError(flaw)
+        return value
 
     @field_validator("revision")
     @classmethod

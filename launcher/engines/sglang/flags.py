@@ -24,6 +24,7 @@ import platformdirs
 
 from launcher.errors import EngineBrokenError, StateError, UnknownFlagError
 from launcher.system.files import make_private_folder, write_atomically
+from launcher.system.foreign import parse_json
 from launcher.text import nearest
 
 DUMP_TIMEOUT_SECONDS: Final = 180.0
@@ -141,7 +142,7 @@ def _converter(option: dict[str, Any]) -> Callable[[str], str]:
 _READERS: Final[dict[str, Callable[[str], object]]] = {
     "int": int,
     "float": float,
-    "json": json.loads,
+    "json": parse_json,
     "text": str,
 }
 
