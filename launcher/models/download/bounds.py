@@ -60,6 +60,10 @@ class Answer:
         with self.lock:
             self.left_behind = True
 
+    def too_slow(self) -> TransientError:
+        """What ends a thread that nobody waits for any more."""
+        return TransientError(f"{self.what} came too slowly", slow=True)
+
 
 _current: ContextVar[Answer | None] = ContextVar("answer", default=None)
 
@@ -117,7 +121,7 @@ def bound_answer(response: httpx.Response) -> None:
         if is_compressed:
             del response.headers["Content-Encoding"]
         # The status says enough.
-        response.stream = _Cut(response.stream, 0 if is_compressed else MOST_ERROR_BYTES)
+        response.stream = _Cut(response.stream, answer, 0 if is_compressed else MOST_ERROR_BYTES)
         return
     if is_compressed:
         # Inflated, a few bytes become any number.
@@ -149,7 +153,7 @@ class Guarded:
         """Pass a block on."""
         with self._answer.lock:
             if self._answer.left_behind:
-                raise TransientError(f"{self._answer.what} came too slowly", slow=True)
+                raise self._answer.too_slow()
             return self._into.write(block)
 
     def tell(self) -> int:
@@ -164,20 +168,23 @@ class Guarded:
         """Drop what follows."""
         with self._answer.lock:
             if self._answer.left_behind:
-                raise TransientError(f"{self._answer.what} came too slowly", slow=True)
+                raise self._answer.too_slow()
             return self._into.truncate()
 
 
 class _Cut(httpx.SyncByteStream):
     """The beginning of a body that need not be whole."""
 
-    def __init__(self, stream: httpx.SyncByteStream, most_bytes: int) -> None:
+    def __init__(self, stream: httpx.SyncByteStream, answer: Answer, most_bytes: int) -> None:
         self._stream = stream
+        self._answer = answer
         self._most_bytes = most_bytes
 
     def __iter__(self) -> Iterator[bytes]:
         left = self._most_bytes
         for block in self._stream if left else ():
+            if self._answer.left_behind:
+                raise self._answer.too_slow()
             yield block[:left]
             left -= len(block)
             if left <= 0:
@@ -203,7 +210,7 @@ class _Counted(httpx.SyncByteStream):
         try:
             for block in self._stream:
                 if answer.left_behind:
-                    raise TransientError(f"{answer.what} came too slowly", slow=True)
+                    raise answer.too_slow()
                 came += len(block)
                 if came > self._most_bytes:
                     check_size(answer, came, self._most_bytes, self._exact)
