@@ -143,8 +143,10 @@ class CallParser:
     def _in_key_of(self, at: int, events: list[Event]) -> bool:
         """At `<arg_key>`: a pair begins if `<arg_value>` follows the key."""
         end = self._text.find(KEY_END, max(at, self._seen))
-        stray = _NEXT.search(self._text, at + len(KEY), end if end != -1 else len(self._text))
-        if stray is not None or (end == -1 and VALUE in self._text[at:]):
+        behind = end if end != -1 else len(self._text)
+        stray = _NEXT.search(self._text, at + len(KEY), behind)
+        # A value that begins within the key: whole and in pieces, its end tag is none of the key's.
+        if stray is not None or self._text.find(VALUE, at, behind) != -1:
             return self._broken_pair(at, events)
         if end == -1:
             self._seen = max(at, len(self._text) - len(KEY_END) + 1)
