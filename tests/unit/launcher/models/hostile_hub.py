@@ -115,7 +115,7 @@ _NAMES = st.sampled_from(
         *("specserve.lock", "%2e%2e%2fevil.json", "a\r.json", "~root.json", "-rf.json"),
     ]
 )
-_ODD = st.sampled_from(
+_ODD: st.SearchStrategy[Any] = st.sampled_from(
     [
         *(None, True, -1, 0, 2**63, 10**30, 1.5, "12", "", [], {}, "x" * 70_000, "\x1b[31m"),
         *("g" * 40, "A" * 40, "a" * 39, "a" * 64, float("nan"), float("inf"), "\ud800"),
@@ -126,7 +126,7 @@ _ODD = st.sampled_from(
 @st.composite
 def listings(draw: st.DrawFn) -> Reply:
     """A list of files with something wrong in it."""
-    info = listing_of(RIGHT)
+    info: Any = listing_of(RIGHT)
     what = draw(st.sampled_from(["field", "entry", "names", "many", "twice", "shape"]))
     if what == "field":
         info[draw(st.sampled_from(["sha", "siblings", "id", "cardData", "config", "tags"]))] = draw(
