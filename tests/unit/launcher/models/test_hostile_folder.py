@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -15,7 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from launcher.errors import LauncherError, ModelIncompleteError, ModelNotFoundError
+from launcher.models import store
 from launcher.models.folder import INDEX_NAME, check_model_folder
+from launcher.models.places import CachePlace
 from launcher.nano.folder import model_path
 from launcher.preflight.facts import ServingFacts
 from launcher.preflight.fit import find_shape
@@ -159,3 +162,26 @@ def test_json_is_read_down_to_the_deepest_level_and_no_further() -> None:
 def test_a_file_that_says_that_it_is_empty_is_bounded_too() -> None:
     with pytest.raises(OSError, match="it has more, and 10 B are read at most"):
         read_foreign(Path("/proc/self/status"), most_bytes=10)
+
+
+def test_a_reference_of_the_cache_that_is_no_file_or_no_commit_is_none(tmp_path: Path) -> None:
+    place = CachePlace(tmp_path, "owner/model")
+    refs = place.root / "refs"
+    refs.mkdir(parents=True)
+    _pipe(refs / "main")
+    _endless(refs / "endless")
+    (refs / "deep").write_text("../../../etc")
+    (refs / "not a name").write_text("a" * 40)
+    (refs / "right").write_text("a" * 40 + "\n")
+    assert [place.commit_of(name) for name in ("main", "endless", "deep")] == [None] * 3
+    assert place.names_of("a" * 40) == ["right"]
+
+
+def test_a_record_of_a_model_that_is_a_pipe_is_none(tmp_path: Path) -> None:
+    record = store.records_folder()
+    record.mkdir(parents=True)
+    for kind in (_pipe, _endless):
+        file = record / f"{hashlib.sha256(os.fsencode(tmp_path)).hexdigest()[:32]}.json"
+        kind(file)
+        assert store.read_record(tmp_path) is None
+        file.unlink()
