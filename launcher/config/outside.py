@@ -18,6 +18,8 @@ MOST_ARGUMENTS: Final = 1_000
 # None is meant that is larger; Python's clocks refuse to wait for ten times as long.
 LARGEST_COUNT: Final = 10**12
 LARGEST_FRACTIONAL: Final = 10.0**9
+# They turn the order of what is shown round, so that it reads as something else.
+_TURNS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _LONGEST_SHOWN_CHARACTERS: Final = 80
 # Control characters, halves of a pair (bytes that are no text), and ends of a line.
 _REFUSED: Final = {
@@ -49,6 +51,7 @@ def flaw_of_text(text: str) -> str | None:
         return None
     for place, character in enumerate(text, 1):
         kind = _REFUSED.get(unicodedata.category(character))
+        kind = "a control of the writing direction" if character in _TURNS else kind
         if kind is not None:
             kind = "a line break" if character in "\r\n" else kind
             number = "" if kind.startswith("bytes") else f" (U+{ord(character):04X})"

@@ -111,6 +111,7 @@ def test_the_mark_that_editors_begin_a_file_with_is_passed_over(tmp_path: Path) 
         ("a\nb", "holds a line break (U+000A) at character 2"),
         ("\x1b[2J", "holds a control character (U+001B) at character 1"),
         ("a\u2028", "holds a line break (U+2028) at character 2"),
+        ("a\u202eb", "holds a control of the writing direction (U+202E) at character 2"),
         ("\udcff", "holds bytes that are no text in UTF-8 at character 1"),
         ("x" * (LONGEST_TEXT_CHARACTERS + 1), "has 32,769 characters, and 32,768 are taken"),
         (["a", "b\0"], "holds a control character (U+0000) at character 2"),
