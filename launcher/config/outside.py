@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 from datetime import date, time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 # The kernel takes 128 KiB in one argument: MAX_ARG_STRLEN of execve(2).
 LONGEST_TEXT_CHARACTERS: Final = 32_768
@@ -59,10 +59,27 @@ def flaw_of_text(text: str) -> str | None:
     return None
 
 
-def flaw_of_number(number: float, *, whole: bool) -> str | None:
+def flaw_of_kind(value: Any, annotation: Any) -> str | None:
+    """Why a value cannot be that of a field of this type; see `flaw_of`.
+
+    YAML 1.1 reads `no` and `off` as false, and Python counts with true and false, so that one would
+    pass for the other.
+    """
+    takes_bool = bool in (annotation, *get_args(annotation))
+    if isinstance(value, bool):
+        word = "is read as true or false, which it does not take; quote a word"
+        return None if takes_bool else word
+    if takes_bool and isinstance(value, int | float):
+        return "is a number where true or false is expected"
+    return None
+
+
+def flaw_of_number(value: Any) -> str | None:
     """Why a number is larger than any field takes; see `flaw_of`. Fractions are seconds."""
-    most = LARGEST_COUNT if whole else LARGEST_FRACTIONAL
-    return f"is above {most:,.0f}" if number > most else None
+    if not isinstance(value, int | float):
+        return None
+    most = LARGEST_COUNT if isinstance(value, int) else LARGEST_FRACTIONAL
+    return f"is above {most:,.0f}" if value > most else None
 
 
 def shown(text: str) -> str:

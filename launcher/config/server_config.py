@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from launcher.config.outside import flaw_of, flaw_of_number
+from launcher.config.outside import flaw_of, flaw_of_kind, flaw_of_number
 from launcher.names import SERVER_NAME_PATTERN
 
 Device = Literal["cuda", "cpu"]
@@ -200,27 +200,16 @@ class ServerConfig(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _is_clean(cls, value: Any, info: ValidationInfo) -> Any:
-        """Refuse what no field may hold, and the mix-up of numbers with yes and no.
-
-        YAML 1.1 reads `no` and `off` as false; Python counts with true and false.
-        """
-        if (flaw := flaw_of(value)) is not None:
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if (flaw := flaw_of(value) or flaw_of_kind(value, kind)) is not None:
             raise ValueError(flaw)
-        annotation = cls.model_fields[str(info.field_name)].annotation
-        takes_bool = bool in (annotation, *get_args(annotation))
-        if isinstance(value, bool) and not takes_bool:
-            raise ValueError("is read as true or false, which it does not take; quote a word")
-        if takes_bool and isinstance(value, int | float) and not isinstance(value, bool):
-            raise ValueError("is a number where true or false is expected")
         return value
 
     @field_validator("*", mode="after")
     @classmethod
     def _is_bounded(cls, value: Any) -> Any:
-        if isinstance(value, int | float):
-            flaw = flaw_of_number(value, whole=isinstance(value, int))
-            if flaw is not None:
-                raise ValueError(flaw)
+        if (flaw := flaw_of_number(value)) is not None:
+            raise ValueError(flaw)
         return value
 
     @field_validator("revision")
