@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from launcher.models.download.events import PullEvent, PullRetries
 from launcher.models.download.hub import Hub
 from launcher.models.download.pull import pull
 from launcher.models.download.request import PullRequest
+from launcher.models.download.retries import TransientError
 from launcher.models.folder import LARGEST_JSON_BYTES
 from launcher.preflight.fit import find_shape
 from tests.unit.launcher.models import hostile_hub
@@ -221,3 +223,16 @@ def test_what_is_not_asked_by_us_has_no_bounds_of_ours() -> None:
     stream = answer.stream
     bounds.bound_answer(answer)
     assert answer.stream is stream
+
+
+def test_what_is_left_behind_writes_nothing_beside_the_next_attempt() -> None:
+    answer = bounds.Answer("config.json", 100)
+    file = io.BytesIO()
+    sink = bounds.Guarded(file, answer)
+    sink.write(b"in time")
+    answer.leave_behind()
+    with pytest.raises(TransientError, match="came too slowly"):
+        sink.write(b"too late")
+    with pytest.raises(TransientError):
+        sink.truncate()
+    assert file.getvalue() == b"in time"
