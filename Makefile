@@ -1,6 +1,6 @@
 # The one list of commands. CI calls the same ones: see .ci/run.
 
-.PHONY: help check lint types docs docs-check lock lock-check test test-costly test-fast coverage third-party third-party-lock flags nano clean
+.PHONY: help check lint types docs docs-check lock lock-check test test-costly test-fast coverage third-party third-party-lock flags fuzz nano clean
 
 help:                ## what there is
 	@grep -E '^[a-z-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/: *.*## */\t/' | expand -t 16
@@ -63,6 +63,12 @@ third-party-lock:    ## lock the newest of those clients; the date is in uv.toml
 flags:               ## describe the installed SGLang's command line anew
 	uv run python -m launcher.engines.sglang.dump_flags > flags.new
 	mv flags.new launcher/engines/sglang/data/sglang_flags_$$(uv run python -c 'from importlib.metadata import version; print(version("sglang"))').json
+
+SECONDS ?= 600
+fuzz:                ## the parsers under a fuzzer, by hand: `make fuzz SECONDS=600` for each
+	for target in configuration record log calls; do \
+		nice -n 19 uv run --with atheris python -m tests.fuzz.run $$target $(SECONDS) || exit 1; \
+	done
 
 nano:                ## train the embedded model anew (two to three hours on 2 cores)
 	uv run python -m tools.nano.make_tokenizer

@@ -21,7 +21,8 @@ LauncherError
 │   ├── UnsupportedSystemError  29
 │   ├── SpeculationError        30  this algorithm does not run on this device
 │   ├── IndivisibleModelError   31  SGLang cannot divide the model among so many ranks
-│   └── UnservedModelError      32  this model does not run on this device
+│   ├── UnservedModelError      32  this model does not run on this device
+│   └── ResourceLimitError      33  a limit of the shell, service or container is too low
 ├── UnfitMachineError           39  `doctor` found something red
 ├── ServerError                 40
 │   ├── AlreadyRunningError     41
@@ -41,7 +42,8 @@ LauncherError
     ├── GatedRepositoryError    64  its licence has to be accepted first
     ├── HubTokenError           65  the token is refused
     ├── HubBusyError            66  too many requests
-    └── NoSafetensorsError      67  the repository has no weights that are served
+    ├── NoSafetensorsError      67  the repository has no weights that are served
+    └── HubAnswerError          68  an answer beyond all bounds: size, time, depth, redirects
 
 Also used: 0 done, 2 wrong usage of the command line (click), 130 Ctrl-C before the server was
 ready.
@@ -165,6 +167,10 @@ class UnservedModelError(PreflightError, exit_code=32):
     """The engine cannot run this model on this device."""
 
 
+class ResourceLimitError(PreflightError, exit_code=33):
+    """A limit that the system sets to this process, as `ulimit` shows it, is below the need."""
+
+
 class UnfitMachineError(LauncherError, exit_code=39):
     """Something is red: what was asked for cannot be served until it is mended.
 
@@ -246,3 +252,7 @@ class HubBusyError(HubError, exit_code=66):
 
 class NoSafetensorsError(HubError, exit_code=67):
     """The repository has no weights in the safetensors format."""
+
+
+class HubAnswerError(HubError, exit_code=68):
+    """An answer of the hub is larger, slower or deeper than any right one, or leads in circles."""

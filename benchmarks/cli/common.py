@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.running.arms import parse_field
-from launcher.config.sources import read_config_file
+from launcher.config.config_file import read_config_file
 from launcher.serving import configure
 from launcher.system.hardware import GIB, probe_hardware, read_cpu_model
 

@@ -12,8 +12,10 @@ from typing import Final
 from launcher.config.server_config import ServerConfig
 from launcher.errors import InvalidValueError
 from launcher.names import API_KEY_VARIABLE
+from launcher.system.foreign import read_foreign
 
 SHORTEST_KEY: Final = 16
+LARGEST_KEY_FILE_BYTES: Final = 64 * 1024
 # What a Bearer token may hold (RFC 6750, section 2.1), less a leading dash, which SGLang would take
 # for an option. None of it changes when a log line quotes it, so that it can be found there.
 _KEY: Final = re.compile(r"(?!-)[A-Za-z0-9._~+/-]+=*")
@@ -58,8 +60,8 @@ def read_keys(config: ServerConfig, environment: Mapping[str, str]) -> dict[str,
 
 def _read_file(file: Path, environment: Mapping[str, str]) -> str:
     try:
+        text = read_foreign(file, most_bytes=LARGEST_KEY_FILE_BYTES).decode("utf-8")
         mode = file.stat().st_mode
-        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InvalidValueError(

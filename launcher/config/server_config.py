@@ -10,10 +10,18 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from launcher.config.outside import flaw_of, flaw_of_kind, flaw_of_number
 from launcher.names import SERVER_NAME_PATTERN
 
 Device = Literal["cuda", "cpu"]
@@ -188,6 +196,21 @@ class ServerConfig(BaseModel):
         default=64, ge=1, description="Size at which the server's log begins a new file, in MiB."
     )
     log_keep_files: int = Field(default=5, ge=1, description="Older log files to keep.")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_clean(cls, value: Any, info: ValidationInfo) -> Any:
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if (flaw := flaw_of(value) or flaw_of_kind(value, kind)) is not None:
+            raise ValueError(flaw)
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _is_bounded(cls, value: Any) -> Any:
+        if (flaw := flaw_of_number(value)) is not None:
+            raise ValueError(flaw)
+        return value
 
     @field_validator("revision")
     @classmethod

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import re
 import shlex
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-import yaml
 from pydantic import ValidationError
 
+from launcher.config.config_file import FIELD_NAMES, check_known, read_config_file
+from launcher.config.outside import flaw_of, shown
 from launcher.config.presets import (
     CUSTOM,
     PRESETS,
@@ -28,10 +28,9 @@ from launcher.config.presets import (
     on_device,
 )
 from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
-from launcher.errors import ConfigError, ConfigFileError, InvalidValueError, UnknownKeyError
+from launcher.errors import ConfigError, InvalidValueError
 from launcher.names import REDACT_VARIABLE, RUN_ID_VARIABLE
 from launcher.system.hardware import HardwareProbe, probe_hardware
-from launcher.text import nearest
 
 ENVIRONMENT_PREFIX: Final = "SPECSERVE_"
 # Variables with our prefix that are not fields: they are read elsewhere.
@@ -50,7 +49,6 @@ SPECULATION_NUMBERS: Final = (
     "speculative_num_draft_tokens",
 )
 Layers: TypeAlias = list[tuple[str, Mapping[str, Any]]]
-FIELD_NAMES: Final = frozenset(ServerConfig.model_fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +90,8 @@ def resolve(
     layers.append(("environment", read_environment(environment or {})))
     layers.append(("flag", dict(flags or {}) | ({"preset": preset} if preset else {})))
 
+    for source, layer in layers:
+        _check_clean(source, layer)
     named = next((layer["preset"] for _, layer in reversed(layers) if layer.get("preset")), None)
     chosen, reason = _choose(named, layers, probe)
 
@@ -111,6 +111,17 @@ def resolve(
     except ValidationError as error:
         raise _describe_invalid(error, sources) from None
     return ResolvedConfig(config, MappingProxyType(sources), reason)
+
+
+def _check_clean(source: str, layer: Mapping[str, Any]) -> None:
+    """Before anything looks at a value, and so that a dry run refuses what a start would."""
+    for field, value in layer.items():
+        if (flaw := flaw_of(value)) is not None:
+            raise InvalidValueError(
+                f"{field} ({source}) {flaw}.",
+                action="Write it without; `python -m launcher config show` lists each field with "
+                "its meaning.",
+            )
 
 
 def _choose(named: object, layers: Layers, probe: HardwareProbe) -> tuple[Preset, str]:
@@ -186,135 +197,11 @@ def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     for variable, value in environment.items():
         if not variable.startswith(ENVIRONMENT_PREFIX) or variable in OTHER_VARIABLES:
             continue
+        name = variable if variable.isidentifier() else shown(variable)
         field = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-        _check_known(field, f"The environment variable {variable}")
+        check_known(field, f"The environment variable {name}")
         fields[field] = _split(variable, value) if field == "extra_args" else _unset(value)
     return fields
-
-
-def read_config_file(path: Path) -> dict[str, Any]:
-    """Fields of a YAML or TOML file.
-
-    Raises:
-        ConfigFileError: missing, unreadable, malformed, no mapping, a key twice, or an ending
-            that is neither YAML's nor TOML's. Values are never part of the message.
-        UnknownKeyError: a key names no field.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigFileError(
-            f"The config file {path} cannot be read: {why}.",
-            action="Check the path given with --config.",
-        ) from error
-    if path.suffix in {".yaml", ".yml"}:
-        fields = _parse_yaml(path, text)
-    elif path.suffix == ".toml":
-        fields = _parse_toml(path, text)
-    else:
-        raise ConfigFileError(
-            f"The config file {path} ends in {path.suffix or 'nothing'!r}.",
-            action="Use .yaml, .yml or .toml.",
-        )
-    # `--config` files are ours, not SGLang's, whose keys are spelled with dashes.
-    return {key.replace("-", "_"): value for key, value in fields.items()}
-
-
-def _parse_toml(path: Path, text: str) -> dict[str, Any]:
-    try:
-        fields = tomllib.loads(text)
-    except ValueError as error:
-        lines = text.split("\n")
-        end = f"at the end, line {len(lines)}, column {len(lines[-1]) + 1}"
-        raise ConfigFileError(
-            f"The config file {path} is not TOML: {str(error).replace('at end of document', end)}.",
-            action="Mend that line.",
-        ) from None
-    seen: set[str] = set()
-    for key in fields:
-        _check_key(key, f"{path}", seen)
-    return fields
-
-
-def _parse_yaml(path: Path, text: str) -> dict[str, Any]:
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise _not_yaml(path, text, error) from None
-    if node is None:
-        return {}
-    if not isinstance(node, yaml.MappingNode):
-        raise ConfigFileError(
-            f"The config file {path} holds no mapping of fields to values.",
-            action="Write one `field: value` a line.",
-        )
-    seen: set[str] = set()
-    for key_node, _ in node.value:
-        where = f"{path}, {_place(key_node.start_mark)}"
-        if not isinstance(key_node, yaml.ScalarNode):
-            raise ConfigFileError(f"{where}: a key is no word.", action="Mend that line.")
-        # PyYAML keeps the last of two equal keys without a word.
-        _check_key(key_node.value, where, seen)
-    return {key_node.value: _yaml_value(path, text, value) for key_node, value in node.value}
-
-
-def _yaml_value(path: Path, text: str, node: yaml.Node) -> Any:
-    loader = yaml.SafeLoader("")
-    try:
-        return loader.construct_document(node)
-    except yaml.YAMLError as error:
-        raise _not_yaml(path, text, error) from None
-    except ValueError:
-        # As for a date in month 13, or a tag that the text does not fit.
-        raise ConfigFileError(
-            f"The config file {path}, {_place(node.start_mark)}, has a value that YAML cannot "
-            "read.",
-            action="Mend that line; quotes make text of it.",
-        ) from None
-    finally:
-        loader.dispose()
-
-
-def _not_yaml(path: Path, text: str, error: yaml.YAMLError) -> ConfigFileError:
-    where = ""
-    problem = "it cannot be parsed"
-    if isinstance(error, yaml.MarkedYAMLError):
-        where = f", {_place(error.problem_mark)}," if error.problem_mark else ""
-        # A quoted word may be a part of a value, as the name of an alias is; a token's name, in
-        # angle brackets, and a single character are not.
-        problem = re.sub(
-            r"(['\"])(?P<quoted>.*?)\1",
-            lambda match: match[0] if re.match(r"<|.?$", match["quoted"]) else "'...'",
-            error.problem or problem,
-        )
-    elif isinstance(error, yaml.reader.ReaderError):
-        before = text[: error.position].split("\n")
-        where = f", line {len(before)}, column {len(before[-1]) + 1},"
-        problem = "a control character is not allowed"
-    return ConfigFileError(
-        f"The config file {path}{where} is not YAML: {problem}.", action="Mend that line."
-    )
-
-
-def _place(mark: yaml.Mark) -> str:
-    return f"line {mark.line + 1}, column {mark.column + 1}"
-
-
-def _check_key(key: str, where: str, seen: set[str]) -> None:
-    field = key.replace("-", "_")
-    if field in seen:
-        raise ConfigFileError(f"{where}: the key {key!r} stands twice.", action="Keep one.")
-    seen.add(field)
-    _check_known(field, f"{where}: the key {key!r}")
-
-
-def _check_known(field: str, subject: str) -> None:
-    if field not in FIELD_NAMES:
-        raise UnknownKeyError(
-            f"{subject} names no field{nearest(field, FIELD_NAMES)}.",
-            action="`python -m launcher config show` lists all fields.",
-        )
 
 
 def _split(variable: str, value: str) -> tuple[str, ...]:

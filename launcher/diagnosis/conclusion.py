@@ -69,6 +69,7 @@ class FinalState:
         oom_kills: that the kernel counted meanwhile.
         failures: health probes that failed in a row.
         refusal: what its last probe was told.
+        variables: names of those of the user's that may have broken it.
     """
 
     name: str
@@ -82,6 +83,7 @@ class FinalState:
     oom_kills: int
     failures: int
     refusal: str | None
+    variables: tuple[str, ...] = ()
 
 
 def conclude(reason: EndReason, seen: FinalState, causes: CauseTable) -> Failed:
@@ -106,6 +108,7 @@ def conclude(reason: EndReason, seen: FinalState, causes: CauseTable) -> Failed:
         seconds=seen.seconds,
         evidence=seen.lines[-failures.EVIDENCE_LINES :],
         last_words=seen.last_words,
+        variables=seen.variables,
     )
     match reason:
         case EndReason.TIMED_OUT:

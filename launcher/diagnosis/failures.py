@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from launcher.diagnosis.suspects import describe_suspects
 from launcher.diagnosis.unexplained import Unexplained
 from launcher.engines.causes import Cause, Confidence
 from launcher.engines.phases import Phase
@@ -36,6 +37,7 @@ class Facts:
         seconds: time since its start.
         evidence: its last lines.
         last_words: what the supervisor saw itself before it ended; may be empty.
+        variables: names of those that may have broken it; see `launcher.diagnosis.suspects`.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Facts:
     seconds: float
     evidence: tuple[str, ...]
     last_words: str = ""
+    variables: tuple[str, ...] = ()
 
     @property
     def when(self) -> str:
@@ -90,7 +93,8 @@ def exited(facts: Facts, cause: Cause | None, unexplained: Unexplained) -> Launc
         evidence = unexplained.evidence or facts.evidence
         return ServerExitedError(
             f"{ended} The cause is unknown. {said}",
-            action=f"Read the whole output: `python -m launcher logs --name {facts.name}`.",
+            action=f"Read the whole output: `python -m launcher logs --name {facts.name}`."
+            f"{describe_suspects(facts.variables)}",
             evidence=_with_last_words(evidence, facts),
         )
     kind = EngineBrokenError if cause.broken_engine else ServerExitedError

@@ -16,6 +16,7 @@ from launcher.doctor.target import ServingTarget, missing_bytes
 from launcher.errors import IndivisibleModelError, LauncherError, UnservedModelError
 from launcher.memory.advice import nearest_changes
 from launcher.memory.plan import Verdict, describe_margin, describe_shortage
+from launcher.system.foreign import read_foreign
 from launcher.text import human_bytes, short_path
 
 DEFAULT_ENDPOINT: Final = "https://huggingface.co"
@@ -24,6 +25,7 @@ _TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})
 _OFFLINE: Final = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _TOKENS: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 # What a header can hold; anything else would fail, and the failure would quote it.
+_LARGEST_TOKEN_BYTES: Final = 64 * 1024
 _TOKEN: Final = re.compile(r"[\x21-\x7e]+")
 
 
@@ -49,7 +51,7 @@ def find_token(environment: Mapping[str, str]) -> Token | None:
     home = Path(environment.get("HF_HOME") or cache)
     file = Path(environment.get("HF_TOKEN_PATH") or home / "token").expanduser()
     try:
-        value = file.read_text(encoding="utf-8").strip()
+        value = read_foreign(file, most_bytes=_LARGEST_TOKEN_BYTES).decode("utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return None
     return Token(value, short_path(file)) if value else None

@@ -19,6 +19,7 @@ import psutil
 from launcher.doctor.nvml import DriverState
 from launcher.doctor.probes import CallOutcome, NoAnswerError
 from launcher.errors import StateError
+from launcher.preflight.limits import cgroup_number, processes_left, resource_limit
 from launcher.state.record import RunRecord
 from launcher.state.store import list_stores
 from launcher.system.hardware import free_disk_bytes
@@ -49,28 +50,7 @@ def cpu_quota(root: Path = _CGROUP) -> float | None:
 
 def memory_limit_bytes(root: Path = _CGROUP) -> int | None:
     """The cgroup's limit (version 2), or None without one."""
-    return _number(root / "memory.max")
-
-
-def resource_limit(name: str) -> tuple[int, int]:
-    """Soft and hard limit of a resource; -1 is unlimited."""
-    # Imported here: Windows has none.
-    import resource  # noqa: PLC0415
-
-    return resource.getrlimit(getattr(resource, name))
-
-
-def processes_left(root: Path = _CGROUP) -> int | None:
-    """Processes and threads that user and cgroup may still start; None without a limit."""
-    left = []
-    soft, _ = resource_limit("RLIMIT_NPROC")
-    # Root is not held to it: setrlimit(2).
-    if soft >= 0 and os.geteuid() != 0:
-        left.append(soft - _threads_of(os.getuid()))
-    most, now = _number(root / "pids.max"), _number(root / "pids.current")
-    if most is not None and now is not None:
-        left.append(most - now)
-    return min(left, default=None)
+    return cgroup_number(root / "memory.max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,20 +193,6 @@ class Readers:
     find_program: FindProgram = shutil.which
     reach: Callable[[str, str | None], Reply] = reach_hub
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
-
-
-def _threads_of(uid: int) -> int:
-    """Threads of a user, as the limit counts them."""
-    return sum(
-        process.info["num_threads"] or 0
-        for process in psutil.process_iter(["uids", "num_threads"])
-        if process.info["uids"] and process.info["uids"].real == uid
-    )
-
-
-def _number(file: Path) -> int | None:
-    words = _words(file)
-    return int(words[0]) if words and words[0] != "max" else None
 
 
 def _words(file: Path) -> list[str]:

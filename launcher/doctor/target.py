@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,11 @@ from launcher.config.server_config import ServerConfig
 from launcher.config.sources import resolve
 from launcher.memory.known_shapes import find_known_shape
 from launcher.memory.weights import checkpoint_bytes
-from launcher.models.folder import ModelFolder, check_model_folder
-from launcher.models.places import CachePlace
+from launcher.models.folder import LARGEST_JSON_BYTES, ModelFolder, check_model_folder
+from launcher.models.places import LARGEST_REF_BYTES, CachePlace
 from launcher.models.store import hub_cache
 from launcher.preflight.facts import ServingFacts
+from launcher.system.foreign import parse_json, read_foreign
 from launcher.system.hardware import Hardware
 
 
@@ -95,8 +95,9 @@ def model_here(config: ServerConfig) -> Path | None:
     repository = CachePlace(hub_cache(), config.model_path).root
     revision = config.revision or "main"
     try:
-        commit = (repository / "refs" / revision).read_text(encoding="utf-8").strip()
-    except OSError:
+        ref = read_foreign(repository / "refs" / revision, most_bytes=LARGEST_REF_BYTES)
+        commit = ref.decode("ascii").strip()
+    except (OSError, UnicodeError):
         commit = revision
     snapshot = repository / "snapshots" / commit
     return snapshot if snapshot.is_dir() else None
@@ -116,7 +117,8 @@ def _read(folder: Path | None) -> dict[str, Any]:
     if folder is None:
         return {}
     try:
-        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        file = folder / "config.json"
+        content = parse_json(read_foreign(file, most_bytes=LARGEST_JSON_BYTES))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

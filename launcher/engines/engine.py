@@ -90,6 +90,9 @@ class Engine(Protocol):
     def missing_package(self, config: ServerConfig) -> tuple[str, str] | None:
         """What an option needs and this environment lacks, and what to install; None if nothing."""
 
+    def misread_variable(self, environment: Mapping[str, str]) -> tuple[str, str] | None:
+        """A variable of the engine's whose value it cannot read, and what it takes, or None."""
+
     # While it starts and serves
 
     def start_log(self) -> StartLog:

@@ -6,7 +6,6 @@ Weights in the safetensors format, configuration, tokenizer and chat template. N
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 from launcher.errors import ModelIncompleteError, NoSafetensorsError
 from launcher.models.folder import INDEX_NAME
+from launcher.system.foreign import parse_json
 
 WEIGHTS_SUFFIX: Final = ".safetensors"
 # SGLang adds these to a GLM's weights although the index does not name them.
@@ -23,6 +23,11 @@ UNINDEXED_WEIGHTS: Final = frozenset({"mtp.safetensors"})
 # *.model and *.tiktoken are vocabularies, and *.jinja chat templates.
 _SUFFIXES: Final = (".json", ".jinja", ".model", ".tiktoken")
 _NAMES: Final = frozenset({"merges.txt", "vocab.txt", "added_tokens.txt"})
+# Of one name in a folder: NAME_MAX of Linux, less what is put around it while it is linked.
+LONGEST_PATH_CHARACTERS: Final = 4_096
+LONGEST_NAME_BYTES: Final = 200
+# 1 PiB: no repository has a thousandth of it.
+LARGEST_REMOTE_BYTES: Final = 2**50
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 DIGEST: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -46,10 +51,15 @@ class RemoteFile:
         """Refuse what would become a path that nobody expects.
 
         Raises:
-            ValueError: the digest is none, or the size is negative.
+            ValueError: the name is no text, the digest is none, or the size is no number of bytes.
         """
-        if not DIGEST.fullmatch(self.digest) or self.size_bytes < 0:
-            raise ValueError(f"{self.path}: {self.digest!r}, {self.size_bytes} bytes")
+        path: object = self.path
+        named = isinstance(path, str) and 0 < len(path) <= LONGEST_PATH_CHARACTERS
+        # A bool counts as a number in Python; the hub's text is not to be echoed.
+        sized = type(self.size_bytes) is int and 0 <= self.size_bytes <= LARGEST_REMOTE_BYTES
+        if not named or not sized or not DIGEST.fullmatch(self.digest):
+            what = "its hash" if named and sized else "its size" if named else "its name"
+            raise ValueError(f"{ascii(self.path)[:80]}: {what} has a form that no hub gives")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +113,12 @@ def choose_files(files: Sequence[RemoteFile], index: bytes | None) -> tuple[Remo
 
 def _is_plain_name(path: str) -> bool:
     """Whether it is a visible file at the top. A name from the hub is somebody else's text."""
-    return not path.startswith(".") and not set(path) & set("/\\\0\n")
+    return (
+        path.isprintable()
+        and not path.startswith(".")
+        and not set(path) & set("/\\")
+        and len(path.encode()) <= LONGEST_NAME_BYTES
+    )
 
 
 def _is_needed(name: str) -> bool:
@@ -112,7 +127,7 @@ def _is_needed(name: str) -> bool:
 
 def _named_by(index: bytes) -> set[str]:
     try:
-        content: Any = json.loads(index)
+        content: Any = parse_json(index)
         names = set(content["weight_map"].values())
     except (ValueError, LookupError, TypeError, AttributeError):
         names = set()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from launcher.errors import ModelIncompleteError, ModelNotFoundError
+from launcher.system.foreign import parse_json, read_foreign
 from launcher.text import human_bytes
 
 INDEX_NAME: Final = "model.safetensors.index.json"
+# The largest index that is known has 9 MB; see also `launcher.models.download.hub`.
+LARGEST_JSON_BYTES: Final = 64 * 1024**2
 _LENGTH_BYTES: Final = 8
 _LARGEST_HEADER_BYTES: Final = 100_000_000  # the format's own limit
 
@@ -81,15 +83,15 @@ def _check_shard(folder: Path, name: str) -> int:
     """
     shard = folder / name
     # A name in an index is somebody else's text.
-    if shard.parent != folder or not shard.is_file():
-        raise _incomplete(folder, name, "is missing")
     try:
+        if shard.parent != folder or not shard.is_file():
+            raise _incomplete(folder, name, "is missing")
         size = shard.stat().st_size
         with shard.open("rb") as file:
             expected = _size_by_header(file, size)
     except OSError as error:
         raise _incomplete(folder, name, f"cannot be read ({error.strerror})") from error
-    except (ValueError, LookupError, TypeError, AttributeError, struct.error):
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, struct.error):
         raise _incomplete(folder, name, "has no safetensors header") from None
     if size != expected:
         raise _incomplete(
@@ -105,21 +107,22 @@ def _size_by_header(file: BinaryIO, size: int) -> int:
     (header_bytes,) = struct.unpack("<Q", file.read(_LENGTH_BYTES))
     if header_bytes > min(size, _LARGEST_HEADER_BYTES):
         raise ValueError(header_bytes)
-    header = json.loads(file.read(header_bytes))
+    header = parse_json(file.read(header_bytes), finite=True)
     ends = [int(entry["data_offsets"][1]) for key, entry in header.items() if key != "__metadata__"]
     return _LENGTH_BYTES + int(header_bytes) + max(ends, default=0)
 
 
 def _read_json(file: Path, *, missing: type[ModelNotFoundError | ModelIncompleteError]) -> Any:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(read_foreign(file, most_bytes=LARGEST_JSON_BYTES))
     except OSError as error:
         raise missing(
             f"{file.name} cannot be read in the model folder {file.parent}: {error.strerror}.",
             action="Check --model-path, or download the model again.",
         ) from error
-    except ValueError:
-        raise _incomplete(file.parent, file.name, "is not JSON") from None
+    except ValueError as error:
+        deep = "is nested too deep" if "deeper" in str(error) else "is not JSON"
+        raise _incomplete(file.parent, file.name, deep) from None
     if not isinstance(content, dict):
         raise _incomplete(file.parent, file.name, "is not a JSON object")
     return content

@@ -20,10 +20,12 @@ from launcher.errors import ModelIncompleteError, StateError
 from launcher.models.files import DIGEST
 from launcher.state.paths import servers_root
 from launcher.system.files import make_private_folder, write_atomically
+from launcher.system.foreign import parse_json, read_foreign
 
 BLOBS: Final = "blobs"
 _SHA256_DIGITS: Final = 64
 _THREADS: Final = 4
+LARGEST_MEMORY_BYTES: Final = 64 * 1024**2
 
 
 def memory_file() -> Path:
@@ -194,7 +196,7 @@ def _mark(file: Path, digest: str) -> list[int | str]:
 
 def _recall(memory: Path) -> dict[str, list[int | str]]:
     try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
+        known = parse_json(read_foreign(memory, most_bytes=LARGEST_MEMORY_BYTES))
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}

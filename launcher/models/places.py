@@ -17,11 +17,14 @@ from launcher.errors import InvalidValueError, ModelInUseError, StateError
 from launcher.models.files import COMMIT, RemoteFile
 from launcher.models.folder import INDEX_NAME
 from launcher.system.files import replace_file
+from launcher.system.foreign import read_foreign
 from launcher.system.locks import open_locked
 
 LOCK_NAME: Final = "specserve.lock"
 OWN_FOLDER: Final = ".specserve"
 MAIN: Final = "main"
+# A commit, or the number of a process, and a line break.
+LARGEST_REF_BYTES: Final = 1_024
 _REVISION: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]*")
 
 
@@ -105,7 +108,8 @@ class CachePlace:
             return revision
         check_revision(revision)
         with contextlib.suppress(OSError, UnicodeError):
-            commit = (self.root / "refs" / revision).read_text(encoding="ascii").strip()
+            ref = read_foreign(self.root / "refs" / revision, most_bytes=LARGEST_REF_BYTES)
+            commit = ref.decode("ascii").strip()
             return commit if COMMIT.fullmatch(commit) else None
         return None
 
@@ -119,7 +123,9 @@ class CachePlace:
         """The branches and tags that mean a commit here."""
         refs = self.root / "refs"
         names = [str(ref.relative_to(refs)) for ref in refs.rglob("*") if ref.is_file()]
-        return sorted(name for name in names if self.commit_of(name) == commit)
+        # Whatever else somebody put there is no branch or tag.
+        refs_here = [name for name in names if _is_revision(name)]
+        return sorted(name for name in refs_here if self.commit_of(name) == commit)
 
 
 class FolderPlace:
@@ -171,7 +177,7 @@ def check_revision(revision: str) -> None:
     Raises:
         InvalidValueError: it is not.
     """
-    if not _REVISION.fullmatch(revision) or ".." in revision:
+    if not _is_revision(revision):
         raise InvalidValueError(
             f"The revision {revision!r} is no commit, branch or tag.",
             action="Leave --revision out for the main branch.",
@@ -218,6 +224,10 @@ def cannot_write(path: Path, error: OSError) -> StateError:
     )
 
 
+def _is_revision(text: str) -> bool:
+    return _REVISION.fullmatch(text) is not None and ".." not in text
+
+
 def _try_lock(lock_file: Path) -> BinaryIO | None:
     try:
         try:
@@ -233,5 +243,5 @@ def _try_lock(lock_file: Path) -> BinaryIO | None:
 
 def _holder(lock_file: Path) -> int | None:
     with contextlib.suppress(OSError, ValueError):
-        return int(lock_file.read_text(encoding="ascii"))
+        return int(read_foreign(lock_file, most_bytes=LARGEST_REF_BYTES))
     return None

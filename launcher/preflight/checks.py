@@ -20,6 +20,7 @@ from launcher.models.folder import check_model_folder
 from launcher.models.hashes import blobs_of, check_hashes, memory_file
 from launcher.models.store import read_record
 from launcher.preflight.facts import ServedModels, ServingFacts, check_engine_runs
+from launcher.preflight.limits import check_limits
 from launcher.system import shared_memory
 from launcher.system.hardware import MIB, free_disk_bytes
 from launcher.system.ports import check_port_is_free
@@ -32,13 +33,15 @@ SHARED_BYTES: Final = 1 * MIB
 
 
 def check_machine(facts: ServingFacts) -> None:
-    """Hold port, GPUs and shared memory, as they are now, against what is asked for.
+    """Hold limits, port, GPUs and shared memory, as they are now, against what is asked for.
 
     Raises:
+        ResourceLimitError: see `check_limits`.
         PortInUseError, InvalidValueError: nobody can listen at that address.
         NoGpuError: see `check_gpus`.
         InsufficientMemoryError: /dev/shm is too full.
     """
+    check_limits(facts)
     check_port_is_free(facts.config.host, facts.config.port)
     if facts.on_gpu:
         check_gpus(facts)

@@ -11,7 +11,12 @@ from pathlib import Path
 from launcher.config.server_config import ServerConfig
 from launcher.engines.engine import Engine
 from launcher.engines.launch import Command, CommandTarget
-from launcher.errors import EngineMissingError, SpeculationError, UnsupportedSystemError
+from launcher.errors import (
+    EngineMissingError,
+    InvalidValueError,
+    SpeculationError,
+    UnsupportedSystemError,
+)
 from launcher.models.folder import check_model_folder
 from launcher.preflight.facts import ServedModels, ServingFacts
 
@@ -52,6 +57,7 @@ def check_engine(facts: ServingFacts) -> str:
     Raises:
         UnsupportedSystemError, EngineMissingError: it does not run here, or it or a package that
             an option needs is not installed.
+        InvalidValueError: a variable of the engine's has a value that it cannot read.
         SpeculationError: it was not seen to speculate so without a GPU.
         ModelNotFoundError, ModelIncompleteError: the draft model's folder is not whole.
     """
@@ -67,6 +73,14 @@ def check_engine(facts: ServingFacts) -> str:
         problem, package = missing
         raise EngineMissingError(
             problem, action=f"Install it, `uv pip install '{package}'`, or leave that option out."
+        )
+    misread = facts.engine.misread_variable(os.environ)
+    if misread is not None:
+        variable, wanted = misread
+        raise InvalidValueError(
+            f"The environment variable {variable} is set, and {facts.engine.name} cannot read its "
+            f"value: it takes {wanted}. It would go on with its default.",
+            action=f"Set {variable} to what it takes, or unset it.",
         )
     if not facts.on_gpu and facts.config.speculative_algorithm is not None:
         _check_speculation_on_cpu(facts.engine, facts.config)

@@ -7,7 +7,6 @@ for the GLM-4.5 to 4.7 families it ships with the launcher, and nothing is read.
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -17,18 +16,28 @@ from typing import Any, Final
 from launcher.config.arguments import options_of
 from launcher.config.presets import describe_gpus
 from launcher.config.server_config import STEPWISE_ALGORITHMS, ServerConfig
-from launcher.errors import HubUnreachableError, ModelNotFoundError, NoGpuError, UnknownShapeError
+from launcher.errors import (
+    HubAnswerError,
+    HubUnreachableError,
+    ModelNotFoundError,
+    NoGpuError,
+    UnknownShapeError,
+)
 from launcher.memory.known_shapes import find_known_shape
 from launcher.memory.lines import Device, Settings
 from launcher.memory.plan import MemoryPlan, plan_memory
 from launcher.memory.shape import ModelShape, WeightType
 from launcher.memory.shapes.config_json import read_shape
-from launcher.models.download.hub import Hub, TransientError
+from launcher.models.download.hub import Hub
 from launcher.models.download.request import PullRequest, not_here
-from launcher.models.folder import INDEX_NAME
+from launcher.models.download.retries import TransientError
+from launcher.models.files import RemoteFile
+from launcher.models.folder import INDEX_NAME, LARGEST_JSON_BYTES
 from launcher.models.store import LocalModel, find_in_cache, is_offline
 from launcher.preflight.division import check_division
+from launcher.system.foreign import parse_json, read_foreign
 from launcher.system.hardware import Gpu, Hardware
+from launcher.text import human_bytes
 
 CONFIG_NAME: Final = "config.json"
 # Arguments for SGLang after which a rank holds other weights -> values by which nothing changes.
@@ -151,8 +160,8 @@ def find_shape_here(model: str, find_local: Callable[[], LocalModel | None]) -> 
 def _from_folder(folder: Path, *, name: str) -> FoundShape:
     file = folder / CONFIG_NAME
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = parse_json(read_foreign(file, most_bytes=LARGEST_JSON_BYTES))
+    except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not JSON"
         raise ModelNotFoundError(
             f"{file} cannot be read: {why}.",
@@ -170,9 +179,9 @@ def _mapping(content: object) -> dict[str, Any]:
 def _on_disk_bytes(folder: Path) -> int | None:
     """Bytes of the tensors by the index, else of the safetensors files; None without weights."""
     try:
-        index = json.loads((folder / INDEX_NAME).read_text(encoding="utf-8"))
+        index = parse_json(read_foreign(folder / INDEX_NAME, most_bytes=LARGEST_JSON_BYTES))
         return int(index["metadata"]["total_size"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError):
         sizes = [file.stat().st_size for file in folder.glob("*.safetensors")]
         return sum(sizes) or None
 
@@ -191,6 +200,7 @@ def _from_hub(repository: str, revision: str | None) -> FoundShape:
                 f"{repository} has no {CONFIG_NAME} at {manifest.revision}.",
                 action="Check that it is a model that transformers can load.",
             )
+        _check_small(config)
         content = io.BytesIO()
         hub.read_file(manifest, config, content, have_bytes=0)
     except TransientError as error:
@@ -207,10 +217,19 @@ def _from_hub(repository: str, revision: str | None) -> FoundShape:
     return FoundShape(repository, shape, source, on_disk_bytes, parsed)
 
 
+def _check_small(config: RemoteFile) -> None:
+    if config.size_bytes > LARGEST_JSON_BYTES:
+        raise HubAnswerError(
+            f"{config.path} has {human_bytes(config.size_bytes)} by the hub's list, and "
+            f"{human_bytes(LARGEST_JSON_BYTES)} are read at most.",
+            action="Look whether the repository is one of a model.",
+        )
+
+
 def _parse(content: bytes, repository: str) -> dict[str, Any]:
     try:
-        return _mapping(json.loads(content))
-    except (ValueError, RecursionError) as error:
+        return _mapping(parse_json(content))
+    except ValueError as error:
         raise ModelNotFoundError(
             f"The {CONFIG_NAME} of {repository} is not JSON.",
             action="Check that it is a model that transformers can load.",

@@ -60,7 +60,7 @@ def prepare(
     Raises:
         UnsupportedSystemError, EngineMissingError, SpeculationError, NoGpuError,
         ModelNotFoundError, ModelIncompleteError, IndivisibleModelError, UnservedModelError,
-        InsufficientMemoryError, PortInUseError,
+        InsufficientMemoryError, PortInUseError, ResourceLimitError,
         InvalidValueError, what `plan_command` raises, and what a download does.
     """
     facts = ServingFacts(config, hardware)

@@ -15,14 +15,10 @@ import click
 from launcher.cli.common import json_option, print_json
 from launcher.cli.options import config_options, resolve_options
 from launcher.cli.service.unit import Service, unit_text
+from launcher.config.config_file import read_config_file
 from launcher.config.presets import CUSTOM
 from launcher.config.server_config import ServerConfig
-from launcher.config.sources import (
-    ENVIRONMENT_PREFIX,
-    ResolvedConfig,
-    read_config_file,
-    read_environment,
-)
+from launcher.config.sources import ENVIRONMENT_PREFIX, ResolvedConfig, read_environment
 from launcher.errors import ConfigError, InvalidValueError, StateError
 from launcher.names import API_KEY_VARIABLE
 from launcher.preflight import prepare

@@ -74,6 +74,10 @@ class SGLangEngine:
         """By a table of what SGLang's own options import."""
         return prerequisites.missing_package(config)
 
+    def misread_variable(self, environment: Mapping[str, str]) -> tuple[str, str] | None:
+        """By the list in its own sources."""
+        return prerequisites.misread_variable(environment)
+
     def start_log(self) -> SGLangStartLog:
         """Follows the lines that the verified version prints."""
         return SGLangStartLog()

@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import importlib.metadata
 import importlib.resources
-import json
 import re
 import subprocess
 import sys
@@ -24,8 +23,10 @@ import platformdirs
 
 from launcher.errors import EngineBrokenError, StateError, UnknownFlagError
 from launcher.system.files import make_private_folder, write_atomically
+from launcher.system.foreign import parse_json, read_foreign
 from launcher.text import nearest
 
+LARGEST_TABLE_BYTES: Final = 16 * 1024**2
 DUMP_TIMEOUT_SECONDS: Final = 180.0
 
 
@@ -141,7 +142,7 @@ def _converter(option: dict[str, Any]) -> Callable[[str], str]:
 _READERS: Final[dict[str, Callable[[str], object]]] = {
     "int": int,
     "float": float,
-    "json": json.loads,
+    "json": parse_json,
     "text": str,
 }
 
@@ -163,7 +164,7 @@ def load_flag_table(version: str, *, cache: Path | None = None) -> FlagTable:
     folder = cache or platformdirs.user_cache_path("specserve")
     cached = folder / name
     with contextlib.suppress(OSError, ValueError):
-        return _parse_table(cached.read_text(encoding="utf-8"))
+        return _parse_table(read_foreign(cached, most_bytes=LARGEST_TABLE_BYTES))
     text = ask_sglang()
     try:
         table = _parse_table(text)
@@ -207,6 +208,14 @@ def ask_sglang() -> str:
     return done.stdout
 
 
-def _parse_table(text: str) -> FlagTable:
-    table = json.loads(text)
-    return FlagTable(version=table["sglang"], options=tuple(table["options"]))
+def _parse_table(text: str | bytes) -> FlagTable:
+    """The table that a text describes.
+
+    Raises:
+        ValueError: it describes none.
+    """
+    table = parse_json(text)
+    try:
+        return FlagTable(version=table["sglang"], options=tuple(table["options"]))
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"the description of the options has no {error}") from error

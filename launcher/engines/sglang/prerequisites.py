@@ -1,20 +1,22 @@
-"""Packages that some of SGLang's options need, and that SGLang itself does not bring.
+"""What SGLang needs of its surroundings: packages that it does not bring, and its variables.
 
-Without them the server fails minutes into its start, at times without naming the option. Sources:
-observability/trace.py, model_loader/, constrained/, disaggregation/, the extras of its wheel.
+Without a package the server fails minutes into its start, at times without naming the option.
+Sources: observability/trace.py, model_loader/, constrained/, disaggregation/, the extras of its
+wheel.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 from launcher.config.arguments import options_of
 from launcher.config.server_config import ServerConfig
 
 Finder = Callable[[str], bool]
-
 # Option, its value where that matters -> module, what installs it.
 _NEEDS: Final = (
     ("--enable-trace", None, "opentelemetry", "sglang[tracing]"),
@@ -64,6 +66,77 @@ def option_of(module: str) -> tuple[str, str] | None:
         if needed == module:
             return (option if value is None else f"{option} {value}"), package
     return None
+
+
+# How SGLang reads a variable of each kind. Source: sglang 0.5.23, srt/environ.py.
+_WORDS_OF_A_BOOLEAN: Final = frozenset({"true", "1", "yes", "y", "false", "0", "no", "n"})
+
+
+def _read_boolean(text: str) -> None:
+    if text.lower() not in _WORDS_OF_A_BOOLEAN:
+        raise ValueError(text)
+
+
+_KINDS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
+    "EnvBool": ("true or false", _read_boolean),
+    "EnvInt": ("a whole number", int),
+    "EnvFloat": ("a number", float),
+}
+
+
+def misread_variable(
+    environment: Mapping[str, str], *, source: Path | None = None
+) -> tuple[str, str] | None:
+    """A variable of SGLang's whose value it cannot read, and what it takes, or None.
+
+    SGLang warns of it somewhere in its output, and goes on with its default: never what was meant.
+
+    Args:
+        environment: of the server.
+        source: SGLang's own list of its variables; unset: of the installed one, which is read, not
+            imported: that takes ten seconds.
+    """
+    given = {name: value for name, value in environment.items() if value and _is_sglangs(name)}
+    file = source or _environ_file()
+    if not given or file is None:
+        return None
+    for name, kind in _declared_kinds(file).items():
+        wanted, read = _KINDS[kind]
+        if name in given:
+            try:
+                read(given[name])
+            except ValueError:
+                return name, wanted
+    return None
+
+
+def _is_sglangs(name: str) -> bool:
+    return name.startswith(("SGLANG_", "SGL_"))
+
+
+def _environ_file() -> Path | None:
+    spec = importlib.util.find_spec("sglang")
+    places = spec.submodule_search_locations if spec is not None else None
+    return Path(next(iter(places))) / "srt" / "environ.py" if places else None
+
+
+def _declared_kinds(file: Path) -> dict[str, str]:
+    """Variable -> its kind, of those that SGLang declares with one of `_KINDS`."""
+    try:
+        module = ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return {}  # another version, which keeps them elsewhere
+    return {
+        statement.targets[0].id: kind
+        for part in module.body
+        if isinstance(part, ast.ClassDef)
+        for statement in part.body
+        if isinstance(statement, ast.Assign)
+        and isinstance(statement.targets[0], ast.Name)
+        and isinstance(statement.value, ast.Call)
+        and isinstance(statement.value.func, ast.Name)
+        and (kind := statement.value.func.id.removesuffix("WithAlias")) in _KINDS
+    }
 
 
 def _is_installed(module: str) -> bool:

@@ -26,8 +26,9 @@ from launcher.models.download.events import (
     PullEvent,
     PullProgress,
 )
-from launcher.models.download.hub import Hub, RetryBudget, TransientError
+from launcher.models.download.hub import Hub
 from launcher.models.download.request import OnPullEvent, verified_event
+from launcher.models.download.retries import RetryBudget, TransientError, WrongSizeError
 from launcher.models.download.workers import run_in_threads
 from launcher.models.files import Manifest, RemoteFile
 from launcher.models.hashes import VerifiedFiles, aside, hash_as
@@ -129,22 +130,28 @@ class Fetcher:
 
     def _fetch_right_bytes(self, state: _InWork, partial: Path) -> None:
         file = state.file
-        found = ""
+        found, evidence = "", ""
         for _ in range(CONTENT_ATTEMPTS):
-            self._fetch_bytes(state, partial)
-            if self._stop.is_set():
-                raise _StoppedError
-            found = hash_as(partial, file.digest)
-            if found == file.digest:
-                return
+            try:
+                self._fetch_bytes(state, partial)
+            except WrongSizeError as error:
+                # No fault of the network, so that a pause changes nothing.
+                found = evidence = error.problem
+            else:
+                if self._stop.is_set():
+                    raise _StoppedError
+                found = hash_as(partial, file.digest)
+                evidence = f"its hash is {found}, and should be {file.digest}"
+                if found == file.digest:
+                    return
             partial.unlink()
             state.done_bytes = 0
             self._said.put(FileWrong(path=file.path, found=found, expected=file.digest))
         raise ModelIncompleteError(
-            f"{file.path} came {CONTENT_ATTEMPTS} times with another content than the hub's "
-            "metadata says.",
+            f"{file.path} came {CONTENT_ATTEMPTS} times with another content or size than "
+            "the hub's metadata says.",
             action="Look at proxies and mirrors on the way: HF_ENDPOINT, HTTPS_PROXY.",
-            evidence=(f"its hash is {found}, and should be {file.digest}",),
+            evidence=(evidence,),
         )
 
     def _fetch_bytes(self, state: _InWork, partial: Path) -> None:
@@ -164,8 +171,11 @@ class Fetcher:
                     file.flush()
                     # Found right later, it shall be so after a power failure, too.
                     os.fsync(file.fileno())
+            except WrongSizeError:
+                raise
             except TransientError as error:
-                if state.done_bytes > before:
+                # What drips is no progress: it would have no end.
+                if state.done_bytes > before and not error.slow:
                     budget.progress()
                 retry = budget.after(error, state.file.path)
                 self._said.put(retry)
@@ -210,7 +220,7 @@ class _Sink:
         if self._stop.is_set():
             raise _StoppedError
         if self._state.done_bytes + len(block) > self._state.file.size_bytes:
-            raise TransientError(f"{self._state.file.path} is longer than the hub's metadata says")
+            raise WrongSizeError(f"{self._state.file.path} is longer than the hub's list says")
         self._file.write(block)
         self._state.done_bytes += len(block)
         self._state.fetched_bytes += len(block)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from launcher.errors import (
     GatedRepositoryError,
-    HubBusyError,
+    HubAnswerError,
     HubError,
     HubTokenError,
     HubUnreachableError,
@@ -26,9 +26,8 @@ from launcher.errors import (
     UnknownRepositoryError,
     UnknownRevisionError,
 )
-from launcher.models.download.events import PullRetries
+from launcher.models.download.retries import TransientError, WrongSizeError
 from launcher.models.files import COMMIT, Manifest, RemoteFile
-from launcher.text import human_seconds
 
 if TYPE_CHECKING:
     import httpx
@@ -37,31 +36,13 @@ if TYPE_CHECKING:
 # loses what it has not handed on. Its transport reads 64 KiB at once.
 CHUNK_BYTES: Final = 32 * 1024
 METADATA_TIMEOUT_SECONDS: Final = 30.0
-# Failures in a row without one new byte, and the pauses between them: 1, 2, 4, 8, 16 s.
-MOST_FAILURES: Final = 6
-FIRST_PAUSE_SECONDS: Final = 1.0
-LONGEST_PAUSE_SECONDS: Final = 30.0
-# A hub that asks for a longer pause is not waited for.
-LONGEST_RETRY_AFTER_SECONDS: Final = 300.0
+# The list of files: 150 bytes for each; the largest repositories of models have some thousands.
+LARGEST_LISTING_BYTES: Final = 16 * 1024**2
+LONGEST_LISTING_SECONDS: Final = 60.0
+MOST_FILES: Final = 50_000
+# What is asked for beyond a year is a slip, or a joke.
+LONGEST_ASKED_SECONDS: Final = 365 * 86_400.0
 _RETRIED: Final = frozenset({408, 500, 502, 503, 504})
-
-
-class TransientError(Exception):
-    """What may be gone at the next attempt.
-
-    Args:
-        problem: what happened, as a clause.
-        retry_after_seconds: the pause that the hub asks for, or None.
-        busy: the hub said that there were too many requests.
-    """
-
-    def __init__(
-        self, problem: str, *, retry_after_seconds: float | None = None, busy: bool = False
-    ) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.retry_after_seconds = retry_after_seconds
-        self.busy = busy
 
 
 class Hub:
@@ -99,13 +80,26 @@ class Hub:
         """
         from huggingface_hub import HfApi  # noqa: PLC0415
 
+        from launcher.models.download.bounds import IDENTITY, Answer, within  # noqa: PLC0415
+
         with self._asking(repository, revision):
-            info = HfApi(endpoint=self._endpoint).model_info(
-                repository,
-                revision=revision,
-                files_metadata=True,
-                timeout=METADATA_TIMEOUT_SECONDS,
+            answer = Answer(
+                f"the list of files of {repository}",
+                LARGEST_LISTING_BYTES,
+                most_seconds=LONGEST_LISTING_SECONDS,
             )
+            api = HfApi(endpoint=self._endpoint, headers=dict(IDENTITY))
+            info = within(
+                answer,
+                lambda: api.model_info(
+                    repository,
+                    revision=revision,
+                    files_metadata=True,
+                    timeout=METADATA_TIMEOUT_SECONDS,
+                ),
+            )
+            if len(info.siblings or ()) > MOST_FILES:
+                raise ValueError(f"{len(info.siblings or ()):,} files, and {MOST_FILES:,} at most")
             files = tuple(
                 RemoteFile(
                     path=sibling.rfilename,
@@ -114,8 +108,10 @@ class Hub:
                 )
                 for sibling in info.siblings or ()
             )
-            if info.sha is None or not COMMIT.fullmatch(info.sha):
-                raise ValueError(f"the commit is {info.sha!r}")
+            if len({file.path for file in files}) < len(files):
+                raise ValueError("it names a file twice")
+            if not isinstance(info.sha, str) or not COMMIT.fullmatch(info.sha):
+                raise ValueError("its commit is no hash")
             return Manifest(repository, revision or "main", info.sha, files)
 
     def read_file(
@@ -134,6 +130,7 @@ class Hub:
 
         Raises:
             TransientError: another attempt may succeed, and goes on where this one ended.
+            WrongSizeError: what comes has another size than `file`; then not where it ended.
             LauncherError: it cannot.
             OSError: `into` does not take them.
         """
@@ -141,20 +138,34 @@ class Hub:
         from huggingface_hub.file_download import http_get  # noqa: PLC0415
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # noqa: PLC0415
 
+        from launcher.models.download.bounds import (  # noqa: PLC0415
+            IDENTITY,
+            Answer,
+            Guarded,
+            within,
+        )
+
+        answer = Answer(file.path, file.size_bytes, exact_bytes=file.size_bytes - have_bytes)
         with self._asking(manifest.repository, manifest.revision):
-            http_get(
-                hf_hub_url(
-                    manifest.repository,
-                    file.path,
-                    revision=manifest.commit,
-                    endpoint=self._endpoint,
+            url = hf_hub_url(
+                manifest.repository,
+                file.path,
+                revision=manifest.commit,
+                endpoint=self._endpoint,
+            )
+            within(
+                answer,
+                lambda: http_get(
+                    url,
+                    cast(BinaryIO, Guarded(into, answer)),
+                    resume_size=have_bytes,
+                    # Compressed on the way, a file could not be asked for from its middle.
+                    headers=build_hf_headers(headers=dict(IDENTITY)),
+                    expected_size=file.size_bytes,
+                    displayed_filename=file.path,
+                    # It would sleep in between; whoever calls this tries again.
+                    _nb_retries=0,
                 ),
-                into,
-                resume_size=have_bytes,
-                # Compressed on the way, a file could not be asked for from its middle.
-                headers=build_hf_headers(headers={"Accept-Encoding": "identity"}),
-                expected_size=file.size_bytes,
-                displayed_filename=file.path,
             )
 
     @contextlib.contextmanager
@@ -177,15 +188,30 @@ class Hub:
             raise HubUnreachableError(
                 f"HF_HUB_OFFLINE forbids to ask {self.address}.", action="Unset it."
             ) from error
+        except httpx.TooManyRedirects as error:
+            raise HubAnswerError(
+                f"{self.address} leads in circles for {repository}: redirects without end.",
+                action="Look at what answers in the hub's place: HF_ENDPOINT, HTTPS_PROXY.",
+            ) from error
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.DecodingError) as error:
+            raise HubAnswerError(
+                f"{self.address} gives an answer on {repository} that is none of a hub: {error}.",
+                action="Look at what answers in the hub's place: HF_ENDPOINT, HTTPS_PROXY.",
+            ) from error
+        except RecursionError as error:
+            raise HubAnswerError(
+                f"{self.address} gives an answer on {repository} that is nested without end.",
+                action="Look at what answers in the hub's place: HF_ENDPOINT, HTTPS_PROXY.",
+            ) from error
         except httpx.TransportError as error:
             text = str(error) or type(error).__name__
             raise TransientError(f"{self.address} cannot be reached: {text}") from error
         except OSError as error:
-            # The client's own, when the body ends early; those of the disk have a number.
+            # The client's own, of a body that ended as it should; those of the disk have a number.
             if error.errno is None:
-                raise TransientError(str(error).splitlines()[0]) from error
+                raise WrongSizeError(str(error).splitlines()[0]) from error
             raise
-        except (ValueError, TypeError, LookupError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
             raise HubError(
                 f"{self.address} gives an answer on {repository} that cannot be used: {error}.",
                 action="Look whether the endpoint is a model hub. The hub gives files above 50 GB "
@@ -244,58 +270,13 @@ class Hub:
         return refusal
 
 
-class RetryBudget:
-    """How often and how long to try again. Pure: it is told of failures and says the pause."""
-
-    def __init__(self) -> None:
-        self._failures = 0
-
-    def progress(self) -> None:
-        """Something came: the row of failures has ended."""
-        self._failures = 0
-
-    def after(self, error: TransientError, path: str | None = None) -> PullRetries:
-        """The pause before the next attempt, as the event that tells of it.
-
-        Args:
-            error: what has failed.
-            path: the file that was being fetched, if any.
-
-        Raises:
-            HubBusyError, HubUnreachableError: there is none.
-        """
-        self._failures += 1
-        asked = error.retry_after_seconds
-        too_long = asked is not None and asked > LONGEST_RETRY_AFTER_SECONDS
-        if too_long or self._failures >= MOST_FAILURES:
-            raise self._give_up(error)
-        pause = min(FIRST_PAUSE_SECONDS * 2.0 ** (self._failures - 1), LONGEST_PAUSE_SECONDS)
-        pause = pause if asked is None else max(asked, 0.0)
-        return PullRetries(path=path, problem=error.problem, pause_seconds=pause)
-
-    def _give_up(self, error: TransientError) -> HubError:
-        after = f"after {self._failures} attempts" if self._failures > 1 else "at once"
-        what = f"{error.problem}; given up {after}."
-        if not error.busy:
-            return HubUnreachableError(
-                what,
-                action="Look at the network, HF_ENDPOINT and the proxy; the same command goes on "
-                "where it was.",
-            )
-        wait = error.retry_after_seconds
-        later = f"in {human_seconds(wait)}" if wait else "later"
-        return HubBusyError(
-            what,
-            action=f"Run it again {later}: it goes on where it was. `hf auth login` raises the "
-            "limit, fewer --jobs keep below it.",
-        )
-
-
 def _prepare_client() -> None:
     """Let the client of this process behave as a part of ours."""
     from huggingface_hub import constants, get_session  # noqa: PLC0415
     from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]  # noqa: PLC0415
     from huggingface_hub.utils.logging import set_verbosity  # noqa: PLC0415
+
+    from launcher.models.download.bounds import bound_client  # noqa: PLC0415
 
     constants.DOWNLOAD_CHUNK_SIZE = CHUNK_BYTES
     # It would ask the public hub, even where a mirror is meant, and write below HF_HOME.
@@ -309,9 +290,12 @@ def _prepare_client() -> None:
     hooks = session.event_hooks
     if _stop_when_throttled not in hooks["response"]:
         session.event_hooks = {**hooks, "response": [*hooks["response"], _stop_when_throttled]}
+    bound_client(session)
 
 
 def _stop_when_throttled(response: httpx.Response) -> None:
+    if response.status_code == 408:
+        raise TransientError(f"{response.request.url.host} answers with HTTP 408")
     if response.status_code == 429:
         host = response.request.url.host
         raise TransientError(
@@ -325,14 +309,16 @@ def _retry_after_seconds(response: httpx.Response) -> float | None:
     """What the hub asks for: its rate-limit header, or the standard one as seconds or a date."""
     from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]  # noqa: PLC0415
 
-    limit = parse_ratelimit_headers(response.headers)
-    if limit is not None and limit.remaining == 0:
-        return float(limit.reset_in_seconds)
     text = response.headers.get("Retry-After", "").strip()
-    if text.isdecimal():
-        return float(text)
     try:
+        limit = parse_ratelimit_headers(response.headers)
+        if limit is not None and limit.remaining == 0:
+            return min(float(limit.reset_in_seconds), LONGEST_ASKED_SECONDS)
+        if text.isdecimal():
+            return min(float(text), LONGEST_ASKED_SECONDS)
         at = parsedate_to_datetime(text)
-    except ValueError:
+        seconds = (at.astimezone(UTC) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, ArithmeticError):
+        # A number or a date that is none.
         return None
-    return max(0.0, (at.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    return min(max(0.0, seconds), LONGEST_ASKED_SECONDS)

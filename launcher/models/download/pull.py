@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from launcher.errors import InsufficientDiskError, ModelIncompleteError
+from launcher.errors import HubAnswerError, InsufficientDiskError, ModelIncompleteError
 from launcher.models.download.events import (
     PullEvent,
     PullFinished,
@@ -26,7 +26,7 @@ from launcher.models.download.request import (
     not_here,
 )
 from launcher.models.files import Manifest, RemoteFile, choose_files
-from launcher.models.folder import INDEX_NAME, check_weights
+from launcher.models.folder import INDEX_NAME, LARGEST_JSON_BYTES, check_weights
 from launcher.models.hashes import VerifiedFiles, aside, blobs_of, check_hashes, memory_file
 from launcher.models.places import Place, cannot_write, check_revision, locked
 from launcher.models.store import (
@@ -146,6 +146,12 @@ def _choose(
         return replace(listing, files=choose_files(listing.files, None)), 0
     # Before anything is fetched: a repository without weights may have an index of pickles.
     choose_files(listing.files, None)
+    if index.size_bytes > LARGEST_JSON_BYTES:
+        raise HubAnswerError(
+            f"{INDEX_NAME} has {human_bytes(index.size_bytes)} by the hub's list, and "
+            f"{human_bytes(LARGEST_JSON_BYTES)} are read at most.",
+            action="Choose another --revision, or tell the repository's owner.",
+        )
     alone = replace(listing, files=(index,))
     missing = _survey(place, alone, verified, report)
     _check_disk(place, listing.repository, missing)

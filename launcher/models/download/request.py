@@ -11,7 +11,8 @@ from typing import Final, TypeAlias
 
 from launcher.errors import ModelNotFoundError
 from launcher.models.download.events import FileVerified, FileWrong, PullEvent
-from launcher.models.download.hub import Hub, RetryBudget, TransientError
+from launcher.models.download.hub import Hub
+from launcher.models.download.retries import RetryBudget, TransientError
 from launcher.models.download.workers import run_in_threads
 from launcher.models.files import Manifest, RemoteFile
 from launcher.models.hashes import VerifiedFiles, cannot_read, hash_as

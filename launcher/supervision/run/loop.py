@@ -5,6 +5,7 @@ Threads and signal handlers only put something in; the loop routes it to the par
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 
@@ -17,6 +18,7 @@ from launcher.diagnosis.conclusion import (
     conclude,
     describe_end,
 )
+from launcher.diagnosis.suspects import suspects
 from launcher.engines.causes import Retry
 from launcher.engines.launch import Launch
 from launcher.errors import LauncherError
@@ -218,6 +220,7 @@ class Run:
                 oom_kills=max(0, (oom_kill_count() or 0) - self._oom_kills),
                 failures=self._serving.failures,
                 refusal=context.prober.last_refusal,
+                variables=suspects(os.environ, context.launch.command.environment),
             ),
             context.engine.causes,
         )

@@ -394,6 +394,32 @@ def test_a_missing_engine_is_refused_with_how_to_install_it(
     assert "uv sync" in done.err
 
 
+def test_a_variable_that_the_engine_cannot_read_is_refused_without_its_value(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SGLANG_USE_MODELSCOPE", "swordfish")
+    done = run("up")
+    assert done.code == errors.InvalidValueError.exit_code
+    said = " ".join(done.err.split())
+    assert "SGLANG_USE_MODELSCOPE is set, and SGLang cannot read its value" in said
+    assert "swordfish" not in said
+    assert not servers_root().exists()
+
+
+def test_a_limit_that_a_start_would_fail_under_is_refused_with_both_figures(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "launcher.preflight.limits.resource_limit",
+        lambda name: (4 * hardware.GIB, -1) if name == "RLIMIT_AS" else (-1, -1),
+    )
+    done = run("up")
+    assert done.code == errors.ResourceLimitError.exit_code
+    said = " ".join(done.err.split())
+    assert "The limit on addresses is 4.0 GiB; a server needs 8.0 GiB or more" in said
+    assert "ulimit -v unlimited" in said
+
+
 def test_other_systems_are_told_that_the_engine_is_for_linux(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

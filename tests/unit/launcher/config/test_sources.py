@@ -10,12 +10,11 @@ import pytest
 import yaml
 from hypothesis import given, settings
 
+from launcher.config.config_file import FIELD_NAMES, read_config_file
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import (
-    FIELD_NAMES,
     OTHER_VARIABLES,
     ResolvedConfig,
-    read_config_file,
     read_environment,
     resolve,
 )

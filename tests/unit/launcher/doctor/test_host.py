@@ -17,8 +17,9 @@ import pytest
 from launcher.doctor import host, limits
 from launcher.doctor import readers as doctor_readers
 from launcher.doctor.probes import Row, examine
-from launcher.doctor.readers import Readers, cpu_quota, processes_left
+from launcher.doctor.readers import Readers, cpu_quota
 from launcher.doctor.target import ServingTarget, serving_target
+from launcher.preflight import limits as preflight_limits
 from launcher.serving import free_port
 from launcher.state.store import RunStore
 from launcher.system.hardware import GIB, MIB, Gpu, Hardware
@@ -241,15 +242,15 @@ def test_processes_left_are_those_of_the_tighter_limit(
 ) -> None:
     (tmp_path / "pids.max").write_text("500\n")
     (tmp_path / "pids.current").write_text("120\n")
-    monkeypatch.setattr(doctor_readers, "resource_limit", lambda _: (-1, -1))
-    assert processes_left(tmp_path) == 380
+    monkeypatch.setattr(preflight_limits, "resource_limit", lambda _: (-1, -1))
+    assert preflight_limits.processes_left(tmp_path) == 380
 
     (tmp_path / "pids.max").write_text("max\n")
-    assert processes_left(tmp_path) is None
+    assert preflight_limits.processes_left(tmp_path) is None
 
-    monkeypatch.setattr(doctor_readers, "resource_limit", lambda _: (1_000_000, -1))
+    monkeypatch.setattr(preflight_limits, "resource_limit", lambda _: (1_000_000, -1))
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    left = processes_left(tmp_path)
+    left = preflight_limits.processes_left(tmp_path)
     # This process is among those that count.
     assert left is not None
     assert 0 < left < 1_000_000

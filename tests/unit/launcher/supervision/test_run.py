@@ -101,6 +101,18 @@ def test_an_exit_before_it_is_ready_is_fatal_and_shows_the_last_lines(tmp_path: 
     scene.assert_nothing_is_left()
 
 
+def test_variables_that_may_have_broken_a_start_are_named_without_their_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SGLANG_EXTERNAL_MODEL_PACKAGE", "swordfish")
+    with pytest.raises(ServerExitedError, match="The cause is unknown") as caught:
+        Scene(tmp_path, "exit-before-ready", "3").run()
+    assert "your " in caught.value.action
+    assert "SGLANG_EXTERNAL_MODEL_PACKAGE" in caught.value.action
+    said = (caught.value.problem, caught.value.action, *caught.value.evidence)
+    assert not any("swordfish" in text for text in said)
+
+
 def test_an_exit_with_code_0_before_it_is_ready_is_no_success(tmp_path: Path) -> None:
     with pytest.raises(ServerExitedError, match="exit code 0"):
         Scene(tmp_path, "exit-before-ready", "0").run()

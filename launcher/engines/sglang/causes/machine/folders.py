@@ -77,6 +77,17 @@ ERRORS: Final = {
         remedy="Give the folder to the server's user, or move it with HOME or the cache's own "
         "variable.",
     ),
+    "address-limit": LogCause(
+        # Of a library without a folder: one that the loader found itself. With a folder, the
+        # file system may be the reason.
+        pattern=r"(?<![\w/.-])(?P<library>lib[\w+.-]{1,80}\.so[\d.]{0,20}): "
+        r"failed to map segment from shared object",
+        sample="ImportError: libtorch_cpu.so: failed to map segment from shared object",
+        summary="The system does not give a process of the server the addresses to load {library}: "
+        "a limit is too low.",
+        action="Look at `ulimit -v` and lift it before the start, `ulimit -v unlimited`, or "
+        "LimitAS=infinity of a service.",
+    ),
     "folder-noexec": LogCause(
         pattern=r"(?<!\S)(?P<path>/\S{1,300}): failed to map segment from shared object",
         sample="ImportError: /scratch/triton/4WQ2/cuda_utils.so: failed to map segment from shared "

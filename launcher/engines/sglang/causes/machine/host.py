@@ -42,7 +42,8 @@ def _less_host_memory(match: LogMatch) -> str:
             f"Lower `-- --hicache-size`{given} (GB for each rank) or `-- --hicache-ratio`: the "
             "hierarchical cache is in the host's memory; or give the machine more."
         )
-    return f"Lower {fewer_tokens(match.config)}, or stop other programs."
+    tokens = fewer_tokens(match.config)
+    return f"Lower {tokens}, stop other programs, or lift a limit (`ulimit -v`)."
 
 
 def _killed_by_kernel(match: LogMatch) -> str:

@@ -143,8 +143,9 @@ class CallParser:
     def _in_key_of(self, at: int, events: list[Event]) -> bool:
         """At `<arg_key>`: a pair begins if `<arg_value>` follows the key."""
         end = self._text.find(KEY_END, max(at, self._seen))
-        stray = _NEXT.search(self._text, at + len(KEY), end if end != -1 else len(self._text))
-        if stray is not None or (end == -1 and VALUE in self._text[at:]):
+        key = self._text[at + len(KEY) : end if end != -1 else len(self._text)]
+        # A value that begins within the key takes its end tag, whole and in pieces.
+        if _NEXT.search(key) is not None or VALUE in key:
             return self._broken_pair(at, events)
         if end == -1:
             self._seen = max(at, len(self._text) - len(KEY_END) + 1)
@@ -161,7 +162,7 @@ class CallParser:
                 return False
             if mark[0] != VALUE_END:
                 return self._broken_pair(at, events)
-        key = self._text[at + len(KEY) : end].strip()
+        key = key.strip()
         if not self._started:
             self._start(self._name, events)
         events.append(Arguments(("{" if not self._members else ", ") + quoted(key) + ": "))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from launcher.engines.sglang import prerequisites
@@ -56,3 +58,38 @@ def test_each_option_of_the_table_is_one_of_sglangs_with_that_value() -> None:
         assert table.canonical(option) == option
         if value is not None:
             table.check(("--model-path", "m", option, value))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "wanted"),
+    [
+        ("SGLANG_SORT_WEIGHT_FILES", "many", "a whole number"),
+        ("SGLANG_USE_MODELSCOPE", "2", "true or false"),
+        ("SGLANG_WARMUP_TIMEOUT", "1 min", "a number"),
+    ],
+)
+def test_a_variable_that_sglang_would_pass_over_is_named_with_what_it_takes(
+    variable: str, value: str, wanted: str
+) -> None:
+    environment = {"HOME": "/", "SGLANG_IS_IN_CI": "YES", variable: value}
+    assert prerequisites.misread_variable(environment) == (variable, wanted)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"SGLANG_USE_MODELSCOPE": ""},
+        {"SGLANG_USE_MODELSCOPE": "No", "SGLANG_WARMUP_TIMEOUT": "-1"},
+        {"SGLANG_NOBODY_KNOWS_IT": "x", "OTHER": "y"},
+    ],
+)
+def test_a_variable_that_sglang_reads_or_does_not_know_is_no_reason(
+    environment: dict[str, str],
+) -> None:
+    assert prerequisites.misread_variable(environment) is None
+
+
+def test_another_version_that_keeps_its_variables_elsewhere_is_no_reason(tmp_path: Path) -> None:
+    environment = {"SGLANG_USE_MODELSCOPE": "2"}
+    assert prerequisites.misread_variable(environment, source=tmp_path / "environ.py") is None

@@ -16,7 +16,7 @@ from launcher.models.download.events import (
     PullRetries,
     PullWaits,
 )
-from launcher.models.download.hub import (
+from launcher.models.download.retries import (
     LONGEST_RETRY_AFTER_SECONDS,
     MOST_FAILURES,
     RetryBudget,

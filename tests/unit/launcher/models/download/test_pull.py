@@ -13,7 +13,7 @@ from huggingface_hub import scan_cache_dir, snapshot_download
 
 from launcher import errors
 from launcher.models import store
-from launcher.models.download import fetch, hub, pull
+from launcher.models.download import fetch, hub, pull, retries
 from launcher.models.download.events import (
     FileVerified,
     FileWrong,
@@ -56,7 +56,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for variable in ("HF_HOME", "HF_TOKEN", "HF_HUB_OFFLINE", "HF_ENDPOINT"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(hub, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(retries, "FIRST_PAUSE_SECONDS", 0.01)
     return tmp_path / "hub"
 
 
@@ -253,7 +253,7 @@ def test_a_pause_of_an_hour_is_not_waited_for(pulls: Pulls) -> None:
 
 @pytest.mark.parametrize("where", ["api", SHARD])
 def test_a_hub_that_answers_errors_only_is_given_up(pulls: Pulls, where: str) -> None:
-    pulls.server.faults[where] += [Fault(status=502)] * hub.MOST_FAILURES
+    pulls.server.faults[where] += [Fault(status=502)] * retries.MOST_FAILURES
     with pytest.raises(errors.HubUnreachableError, match="after 6 attempts"):
         pulls()
 

@@ -64,6 +64,12 @@ def test_any_text_is_read_the_same_however_it_comes(
             assert isinstance(json.loads(arguments), dict)
 
 
+def test_a_key_whose_end_is_misspelt_is_read_the_same_however_it_comes() -> None:
+    text = f"<tool_call>f\n<arg_key>city</qrg_key>\n<arg_value>Rome</arg_value>\n{pair('n', '3')}"
+    pieces = [text[at : at + 3] for at in range(0, len(text), 3)]
+    assert read(CallParser(CITY), [text]) == read(CallParser(CITY), pieces)
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.text(), st.text())
 def test_any_text_comes_back_exactly_as_an_argument(city: str, other: str) -> None:

@@ -1,0 +1,1 @@
+"""The parsers under a fuzzer that follows their branches; by hand, see README.md."""
