@@ -37,7 +37,7 @@ def cli() -> None:
     """Serve a large language model with SGLang and speculative decoding.
 
     Exit codes: 2 usage, 10 to 17 configuration, 20 to 32 this machine,
-    39 doctor found something red, 40 to 49 the server, 50 state folder,
+    39 doctor found something red, 40 to 49 the server, 50 to 52 state folder, 55 output,
     60 to 67 the model hub, 130 interrupted.
     """
 

@@ -221,10 +221,10 @@ def cannot_write(path: Path, error: OSError) -> StateError:
 def _try_lock(lock_file: Path) -> BinaryIO | None:
     try:
         try:
-            return open_locked(lock_file, mode=0o644)
+            return open_locked(lock_file, mode=0o644, shared=True)
         except FileNotFoundError:
             lock_file.parent.mkdir(parents=True, exist_ok=True)
-            return open_locked(lock_file, mode=0o644)
+            return open_locked(lock_file, mode=0o644, shared=True)
     except BlockingIOError:
         return None
     except OSError as error:
