@@ -19,10 +19,13 @@ from typing import Final
 from launcher.errors import ModelIncompleteError, StateError
 from launcher.models.files import DIGEST
 from launcher.state.paths import servers_root
+from launcher.system import private
 from launcher.system.files import make_private_folder, write_atomically
 
 BLOBS: Final = "blobs"
 _SHA256_DIGITS: Final = 64
+# A line of 200 bytes for each file that was ever hashed.
+_LARGEST_MEMORY_BYTES: Final = 64 * 1024**2
 _THREADS: Final = 4
 
 
@@ -194,7 +197,7 @@ def _mark(file: Path, digest: str) -> list[int | str]:
 
 def _recall(memory: Path) -> dict[str, list[int | str]]:
     try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        known = json.loads(private.read_bytes(memory, largest_bytes=_LARGEST_MEMORY_BYTES))
+    except (OSError, ValueError, RecursionError):
         return {}
     return known if isinstance(known, dict) else {}

@@ -31,6 +31,7 @@ DEEPEST: Final = 8
 LARGEST_NUMBER: Final = 1 << 62
 # Linux gives no higher one: PID_MAX_LIMIT in include/linux/threads.h.
 HIGHEST_PID: Final = 1 << 22
+LONGEST_STOP_SECONDS: Final = 31 * 86400.0
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BOOT_ID: Final = re.compile(r"[A-Za-z0-9._ -]{0,64}")
 _COMMIT: Final = re.compile(r"[0-9A-Za-z]{1,64}")
@@ -93,7 +94,8 @@ def confirm(record: RunRecord, lock_file: Path, log_file: Path) -> RunRecord:
             return record.model_copy(update=changes) if changes else record
         changes["supervisor"] = record.supervisor.model_copy(update={"boot_id": _NO_BOOT})
     server = record.server
-    if server is not None and server.is_alive() and server not in find_members(server, record.run_id):
+    alive = server is not None and server.is_alive()
+    if server is not None and alive and server not in find_members(server, record.run_id):
         changes["server"] = None
     return record.model_copy(update=changes) if changes else record
 
@@ -126,7 +128,8 @@ def _oversized(value: Any, depth: int = 0) -> str | None:
     if depth > DEEPEST:
         return f"it is nested more than {DEEPEST} levels deep"
     if isinstance(value, str):
-        return f"a text is longer than {LONGEST_TEXT} characters" if len(value) > LONGEST_TEXT else None
+        fits = len(value) <= LONGEST_TEXT
+        return None if fits else f"a text is longer than {LONGEST_TEXT} characters"
     if isinstance(value, int | float):
         fits = math.isfinite(value) and abs(value) <= LARGEST_NUMBER
         return None if fits else "a number is larger than any that is counted here"
@@ -154,6 +157,7 @@ def _impossible(record: RunRecord, name: str) -> str | None:
         "base_url": _is_base_url(record.base_url),
         "started_at": _is_time(record.started_at),
         "next_start_at": record.next_start_at is None or _is_time(record.next_start_at),
+        "config": _is_config(record.config),
         "model_commit": record.model_commit is None
         or _COMMIT.fullmatch(record.model_commit) is not None,
         "supervisor": _is_process(record.supervisor),
@@ -169,6 +173,20 @@ def _is_process(process: ProcessIdentity) -> bool:
         0 < process.pid <= HIGHEST_PID
         and process.start_ticks >= 0
         and _BOOT_ID.fullmatch(process.boot_id) is not None
+    )
+
+
+def _is_config(config: dict[str, Any]) -> bool:
+    """Whether a server can be stopped by it; the rest may be another version's."""
+    host, port, device = config.get("host"), config.get("port"), config.get("device", "")
+    times = (config.get("drain_timeout_seconds", 0), config.get("stop_timeout_seconds"))
+    return (
+        isinstance(host, str)
+        and 0 < len(host) <= 255  # a name of the DNS has no more
+        and type(port) is int
+        and 0 < port < 1 << 16
+        and isinstance(device, str)
+        and all(type(time) in {int, float} and 0 <= time <= LONGEST_STOP_SECONDS for time in times)
     )
 
 

@@ -23,10 +23,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from launcher.errors import AlreadyRunningError, InvalidValueError, StateError
+from launcher.errors import (
+    AlreadyRunningError,
+    BrokenRecordError,
+    ForeignStateError,
+    InvalidValueError,
+    StateError,
+)
 from launcher.names import SERVER_NAME_PATTERN
-from launcher.state.paths import servers_root
 from launcher.state.foreign import LARGEST_RECORD_BYTES, confirm, parse_record
+from launcher.state.paths import servers_root
 from launcher.state.record import RunRecord
 from launcher.system import private
 from launcher.system.files import cannot_read, cannot_write, make_private_folder, write_atomically
@@ -95,18 +101,23 @@ class RunStore:
         record = parse_record(content, self.name, self.record_file)
         return confirm(record, self.lock_file, self.log_file)
 
-    def set_aside_record(self) -> Path:
-        """Rename a record that is none, so that it blocks nobody; returns its new name.
-
-        The caller holds the lock.
+    def read_or_set_aside(self) -> RunRecord | None:
+        """The record of the last run; what is none is renamed, so that it blocks nobody.
 
         Raises:
-            StateError: the system refuses.
+            AlreadyRunningError: a supervisor is at work all the same, and will write another.
+            StateError: it cannot be read or renamed, or another version of this project wrote it.
         """
         try:
-            return private.set_aside(self.record_file)
-        except OSError as error:
-            raise cannot_write(self.record_file, error) from error
+            return self.read()
+        except (BrokenRecordError, ForeignStateError):
+            with self.lock():
+                # The lock may have done it.
+                try:
+                    return self.read()
+                except (BrokenRecordError, ForeignStateError):
+                    self._move_away(self.record_file)
+        return None
 
     def write(self, record: RunRecord) -> None:
         """Replace the record.
@@ -177,7 +188,10 @@ class RunStore:
 
     def was_set_aside(self) -> list[str]:
         """What `lock` has set aside since this was last asked, a sentence each."""
-        told = [f"{old} was none of ours; it is {new.name} now." for old, new in self._set_aside]
+        told = [
+            f"{old} is none of ours or broken; it was set aside as {new.name}."
+            for old, new in self._set_aside
+        ]
         self._set_aside.clear()
         return told
 
@@ -187,18 +201,18 @@ class RunStore:
         return None
 
     def _own_files(self) -> Iterator[Path]:
-        """What is written here while a server runs, and the record where it is not a file."""
-        yield from (self.events_file, self.supervisor_log_file, self.secrets_file)
+        """What is written here while a server runs."""
+        yield from (self.record_file, self.events_file, self.supervisor_log_file, self.secrets_file)
         yield from (self.admin_key_file, self.log_file)
         yield from self.folder.glob(f"{self.log_file.name}.[0-9]*")
-        # One that we may merely not read says what runs: it stays, and is an error.
-        if not self.record_file.is_file() or self.record_file.is_symlink():
-            yield self.record_file
 
     def _clear(self, file: Path) -> None:
         """Set aside what is no file of ours, in a place where we make one."""
-        if private.is_usable(file):
-            return
+        # A record that may merely not be read says what runs: it stays, and is an error.
+        if not private.is_usable(file, whatever_mode=file == self.record_file):
+            self._move_away(file)
+
+    def _move_away(self, file: Path) -> None:
         try:
             self._set_aside.append((file, private.set_aside(file)))
         except OSError as error:

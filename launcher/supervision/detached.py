@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -15,11 +16,15 @@ from launcher.diagnosis import failures
 from launcher.diagnosis.failures import EVIDENCE_LINES
 from launcher.engines.launch import Launch
 from launcher.errors import LauncherError, NotRunningError, ServerError
-from launcher.state.events import Event, ServerFailed, ServerReady, ServerStopped
+from launcher.state.events import Event, ServerFailed, ServerReady, ServerStopped, parse_event
 from launcher.state.store import RunStore
 from launcher.supervision.stop import SUPERVISOR_MARGIN_SECONDS
-from launcher.system.files import open_private
+from launcher.system import private
+from launcher.system.files import cannot_write, open_private
 
+# What a pipe takes without a reader.
+_LAST_WORD_BYTES: Final = 4096
+_LARGEST_LOG_BYTES: Final = 4 * 1024**2
 _OUTLIVING: Final[list[subprocess.Popen[bytes]]] = []
 
 
@@ -33,15 +38,22 @@ def start_detached(
         store: where its state goes.
         lock: descriptor of the held lock, which the supervisor inherits and holds from then on.
         adopt: take over the server of the record instead of starting one.
+
+    Raises:
+        StateError: its log cannot be written.
     """
-    with open_private(store.supervisor_log_file) as log:
+    try:
+        log = open_private(store.supervisor_log_file)
+    except OSError as error:
+        raise cannot_write(store.supervisor_log_file, error) from error
+    with log:
         supervisor = subprocess.Popen(
             [
                 *(sys.executable, "-m", "launcher", "supervise", "--name", store.name),
                 *(["--adopt"] if adopt else []),
             ],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,  # for its last word, where no file takes that
             stderr=log,
             pass_fds=[lock],
             cwd=store.folder,
@@ -96,11 +108,22 @@ def cancel_start(supervisor: subprocess.Popen[bytes], config: ServerConfig) -> N
             raise failures.supervisor_stays(supervisor.pid, seconds=patience_seconds) from error
 
 
-def supervisor_died(store: RunStore) -> ServerError:
-    """The error for a supervisor that ended without saying why."""
+def supervisor_died(
+    store: RunStore, supervisor: subprocess.Popen[bytes] | None = None
+) -> LauncherError:
+    """The error for a supervisor that ended without an event that says why.
+
+    Args:
+        store: of its server.
+        supervisor: where it is our child: then it may have said why on its standard output, as
+            it does where the disk took no event.
+    """
+    if supervisor is not None and (said := _last_word(supervisor)) is not None:
+        return said
     lines: list[str] = []
-    if store.supervisor_log_file.exists():
-        text = store.supervisor_log_file.read_text(encoding="utf-8", errors="replace")
+    with contextlib.suppress(OSError):
+        with private.open_to_read(store.supervisor_log_file) as file:
+            text = file.read(_LARGEST_LOG_BYTES).decode("utf-8", "replace")
         lines = text.strip().splitlines()
     return ServerError(
         "The supervisor ended without a word on the server.",
@@ -108,6 +131,35 @@ def supervisor_died(store: RunStore) -> ServerError:
         "last.",
         evidence=tuple(lines[-EVIDENCE_LINES:]),
     )
+
+
+def say_last_word(error: LauncherError) -> None:
+    """Tell whoever started this supervisor, and still waits for it, what it ends with."""
+    failed = ServerFailed(
+        run_id="",
+        elapsed_seconds=0.0,
+        error=type(error).__name__,
+        exit_code=error.exit_code,
+        problem=error.problem,
+        action=error.action,
+        evidence=error.evidence,
+    )
+    # Mostly nobody waits any more.
+    with contextlib.suppress(OSError):
+        os.write(sys.stdout.fileno(), failed.to_json().encode()[:_LAST_WORD_BYTES])
+
+
+def _last_word(supervisor: subprocess.Popen[bytes]) -> LauncherError | None:
+    if supervisor.stdout is None or supervisor.stdout.closed:
+        return None
+    with supervisor.stdout as pipe:
+        os.set_blocking(pipe.fileno(), False)
+        said = pipe.read(_LAST_WORD_BYTES) or b""
+    with contextlib.suppress(ValueError):
+        event = parse_event(said.decode("utf-8", "replace"))
+        if isinstance(event, ServerFailed):
+            return failure_of(event)
+    return None
 
 
 def failure_of(event: ServerFailed) -> LauncherError:

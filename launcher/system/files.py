@@ -54,7 +54,8 @@ def replace_file(
         OSError: the disk is full or not writable; the old file is then untouched.
     """
     # Of no name that somebody could know and be there before.
-    partial = partial or path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+    own = f"{os.getpid()}-{secrets.token_hex(4)}"
+    partial = partial or path.with_name(f".{path.name}.{own}.partial")
     with contextlib.suppress(FileNotFoundError):
         partial.unlink()
     try:

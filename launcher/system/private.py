@@ -144,8 +144,13 @@ def read_bytes(path: Path, *, largest_bytes: int) -> bytes:
     return content
 
 
-def is_usable(path: Path) -> bool:
-    """Whether a file of ours may be opened here: it is one, or there is none yet."""
+def is_usable(path: Path, *, whatever_mode: bool = False) -> bool:
+    """Whether a file of ours may be opened here: it is one, or there is none yet.
+
+    Args:
+        path: the file.
+        whatever_mode: also one that we have forbidden ourselves to read or write.
+    """
     try:
         found = path.lstat()
         _check_file(path, found)
@@ -153,7 +158,7 @@ def is_usable(path: Path) -> bool:
         return True
     except OSError:
         return False
-    return stat.S_IMODE(found.st_mode) & FILE_MODE == FILE_MODE
+    return whatever_mode or stat.S_IMODE(found.st_mode) & FILE_MODE == FILE_MODE
 
 
 def set_aside(path: Path) -> Path:

@@ -78,9 +78,10 @@ def wait_until_gone(identity: ProcessIdentity, *, timeout_seconds: float) -> boo
 def command_line(pid: int) -> list[str]:
     """The words of a process's command; none where it has gone. Waits for the process's memory."""
     try:
-        return [os.fsdecode(word) for word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return []
+    return [os.fsdecode(word) for word in words]
 
 
 def boot_id() -> str:

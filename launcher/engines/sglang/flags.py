@@ -23,9 +23,11 @@ from typing import Any, Final, NoReturn
 import platformdirs
 
 from launcher.errors import EngineBrokenError, StateError, UnknownFlagError
+from launcher.system import private
 from launcher.system.files import make_private_folder, write_atomically
 from launcher.text import nearest
 
+_LARGEST_TABLE_BYTES: Final = 16 * 1024**2
 DUMP_TIMEOUT_SECONDS: Final = 180.0
 
 
@@ -162,8 +164,9 @@ def load_flag_table(version: str, *, cache: Path | None = None) -> FlagTable:
         return _parse_table(shipped.read_text(encoding="utf-8"))
     folder = cache or platformdirs.user_cache_path("specserve")
     cached = folder / name
-    with contextlib.suppress(OSError, ValueError):
-        return _parse_table(cached.read_text(encoding="utf-8"))
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+        text = private.read_bytes(cached, largest_bytes=_LARGEST_TABLE_BYTES).decode()
+        return _parse_table(text)
     text = ask_sglang()
     try:
         table = _parse_table(text)
