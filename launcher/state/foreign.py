@@ -35,8 +35,8 @@ LONGEST_STOP_SECONDS: Final = 31 * 86400.0
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BOOT_ID: Final = re.compile(r"[A-Za-z0-9._ -]{0,64}")
 _COMMIT: Final = re.compile(r"[0-9A-Za-z]{1,64}")
-_EARLIEST: Final = datetime(2020, 1, 1, tzinfo=UTC)
-_LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(9000, 1, 1, tzinfo=UTC)
 # Of a boot that never was: whoever has it is nobody.
 _NO_BOOT: Final = "unconfirmed"
 
@@ -179,7 +179,10 @@ def _is_process(process: ProcessIdentity) -> bool:
 def _is_config(config: dict[str, Any]) -> bool:
     """Whether a server can be stopped by it; the rest may be another version's."""
     host, port, device = config.get("host"), config.get("port"), config.get("device", "")
-    times = (config.get("drain_timeout_seconds", 0), config.get("stop_timeout_seconds"))
+    times: tuple[Any, ...] = (
+        config.get("drain_timeout_seconds", 0),
+        config.get("stop_timeout_seconds"),
+    )
     return (
         isinstance(host, str)
         and 0 < len(host) <= 255  # a name of the DNS has no more

@@ -26,6 +26,8 @@ from launcher.system.files import cannot_write, open_private
 _LAST_WORD_BYTES: Final = 4096
 _LARGEST_LOG_BYTES: Final = 4 * 1024**2
 _OUTLIVING: Final[list[subprocess.Popen[bytes]]] = []
+# By pid: the pipe by which a supervisor says what it ends with where no file takes that.
+_LAST_WORDS: Final[dict[int, int]] = {}
 
 
 def start_detached(
@@ -41,26 +43,33 @@ def start_detached(
 
     Raises:
         StateError: its log cannot be written.
+        SpawnError: the system starts no more processes.
     """
     try:
         log = open_private(store.supervisor_log_file)
     except OSError as error:
         raise cannot_write(store.supervisor_log_file, error) from error
-    with log:
-        supervisor = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "launcher", "supervise", "--name", store.name),
-                *(["--adopt"] if adopt else []),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,  # for its last word, where no file takes that
-            stderr=log,
-            pass_fds=[lock],
-            cwd=store.folder,
-            start_new_session=True,
-        )
+    reading, writing = os.pipe()
+    with log, os.fdopen(writing, "wb") as last_word:
+        try:
+            supervisor = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "launcher", "supervise", "--name", store.name),
+                    *(["--adopt"] if adopt else []),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=last_word,
+                stderr=log,
+                pass_fds=[lock],
+                cwd=store.folder,
+                start_new_session=True,
+            )
+        except OSError as error:
+            os.close(reading)
+            raise failures.not_spawned(error) from error
     # A Popen that is thrown away while its child lives is taken for a mistake.
     _OUTLIVING.append(supervisor)
+    _LAST_WORDS[supervisor.pid] = reading
     assert supervisor.stdin is not None  # noqa: S101  # we asked for a pipe
     # One that died at once has said why in its log, which whoever follows it will show.
     with contextlib.suppress(BrokenPipeError), supervisor.stdin as pipe:
@@ -150,10 +159,12 @@ def say_last_word(error: LauncherError) -> None:
 
 
 def _last_word(supervisor: subprocess.Popen[bytes]) -> LauncherError | None:
-    if supervisor.stdout is None or supervisor.stdout.closed:
+    reading = _LAST_WORDS.pop(supervisor.pid, None)
+    if reading is None:
         return None
-    with supervisor.stdout as pipe:
-        os.set_blocking(pipe.fileno(), False)
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        # It has ended; should a child of it live on, nothing more comes.
+        os.set_blocking(reading, False)  # its own form
         said = pipe.read(_LAST_WORD_BYTES) or b""
     with contextlib.suppress(ValueError):
         event = parse_event(said.decode("utf-8", "replace"))
