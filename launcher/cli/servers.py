@@ -11,7 +11,6 @@ from typing import Final
 import click
 
 from launcher.cli.common import (
-    cannot_print,
     json_option,
     name_option,
     never_started,
@@ -60,7 +59,7 @@ def down(*, name: str, every: bool, as_json: bool) -> None:
     stores = list_stores() if every else [RunStore(name)]
     reports = []
     failures: list[LauncherError] = []
-    unsaid: list[LauncherError] = []
+    unsaid: OSError | None = None
     for store in stores:
         try:
             report = stop_server(store)
@@ -76,13 +75,14 @@ def down(*, name: str, every: bool, as_json: bool) -> None:
         try:
             show_stop(consoles.out(), report)
         except OSError as error:
-            unsaid.append(cannot_print(error))
-    failures += unsaid
+            unsaid = error
     if as_json:
         print_json({"servers": reports, "errors": [error.problem for error in failures]})
     elif not stores:
         say("No server was ever started here; nothing to stop.")
     _raise_first(failures)
+    if unsaid is not None:
+        raise unsaid
 
 
 @click.command()

@@ -22,7 +22,7 @@ LEAST_CASES = 2000
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
 
 
-def codes_of(error: type[LauncherError] | type[ClientError]) -> set[int]:
+def codes_of(error: type[LauncherError | ClientError]) -> set[int]:
     """The exit codes of a tree of errors."""
     return {error.exit_code}.union(*(codes_of(below) for below in error.__subclasses__()))
 
