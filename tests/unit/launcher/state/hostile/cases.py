@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -147,7 +147,7 @@ _EVENTS: Final = (
 _ESCAPES: Final = "\x1b[2J\x1b]0;title\x07\x9b31m\u202eevil\u2028line\r\x00"
 
 # Of every file.
-GENERAL: Final = {
+GENERAL: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "right": lambda right: right,
     "empty": lambda _: b"",
     "cut": lambda right: right[: len(right) // 2],
@@ -165,7 +165,7 @@ GENERAL: Final = {
     "an event without a time": lambda _: b'{"event": "server.ready", "at": 5}\n',
 }
 # Of a record: what is changed in one that would be right.
-RECORDS: Final = {
+RECORDS: Final[Mapping[str, Callable[[Contents], dict[str, Any]]]] = {
     "a bystander supervises": lambda c: {"supervisor": c.bystander.model_dump()},
     "a bystander serves": lambda c: {"server": c.bystander.model_dump()},
     "a bystander collects": lambda c: {"collector": c.bystander.model_dump()},
@@ -237,7 +237,7 @@ def cases(command: str) -> list[Case]:
         # The rest they meet in pairs, and leave to the commands that read it.
         wrongs = [wrong for wrong in wrongs if wrong.file in {"run.json", "lock", ".", ".."}]
     chance = random.Random(f"{SEED} {command}")  # noqa: S311  # no secret
-    pairs = []
+    pairs: list[tuple[Wrong, Wrong]] = []
     while len(pairs) < PAIRS_PER_COMMAND:
         one, other = chance.sample(wrongs, 2)
         if one.file != other.file:

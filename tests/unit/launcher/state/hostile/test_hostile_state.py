@@ -102,7 +102,7 @@ def test_a_command_survives_whatever_it_meets(
     monkeypatch.setenv("XDG_STATE_HOME", str(world.state))
     for name in ("SPECSERVE_BASE_URL", "SPECSERVE_NAME", "SPECSERVE_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    failed = []
+    failed: list[str] = []
     for case in cases(command):
         if bystander.poll() is not None:
             pytest.fail(f"a bystander was killed: {failed[-1]}")

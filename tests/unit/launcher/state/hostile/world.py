@@ -168,6 +168,7 @@ class World:
         try:
             with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
                 main()
+            code = 0
         except SystemExit as end:
             code = 0 if end.code is None else end.code if isinstance(end.code, int) else 1
         except HangError:
@@ -180,7 +181,7 @@ class World:
             sys.argv = argv
         for stream in streams:
             stream.flush()
-        texts = [stream.buffer.getvalue().decode("utf-8", "replace") for stream in streams]  # type: ignore[attr-defined]
+        texts = [stream.buffer.getvalue().decode("utf-8", "replace") for stream in streams]
         return Outcome(code, texts[0], texts[1], raised)
 
 
