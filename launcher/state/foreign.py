@@ -7,7 +7,6 @@ from the server's name and configuration.
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -131,7 +130,8 @@ def _oversized(value: Any, depth: int = 0) -> str | None:
         fits = len(value) <= LONGEST_TEXT
         return None if fits else f"a text is longer than {LONGEST_TEXT} characters"
     if isinstance(value, int | float):
-        fits = math.isfinite(value) and abs(value) <= LARGEST_NUMBER
+        # False for what is not a number, too.
+        fits = abs(value) <= LARGEST_NUMBER
         return None if fits else "a number is larger than any that is counted here"
     if not isinstance(value, dict | list):
         return None

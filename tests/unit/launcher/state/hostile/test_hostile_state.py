@@ -14,7 +14,7 @@ import pytest
 from clients.errors import ClientError
 from launcher.errors import LauncherError
 from launcher.system.process import ProcessIdentity
-from tests.unit.launcher.state.hostile.cases import COMMANDS, Case, cases
+from tests.unit.launcher.state.hostile.cases import COMMANDS, OURS, Case, Wrong, cases
 from tests.unit.launcher.state.hostile.world import Outcome, World
 
 LEAST_CASES = 2000
@@ -68,12 +68,30 @@ def _faults(case: Case, outcome: Outcome) -> Iterator[str]:
     for stream in (outcome.output, outcome.errors):
         if not outcome.raised and (control := CONTROLS.search(stream)):
             yield f"{control[0]!r} reaches the terminal"
+    if outcome.code is not None and any(map(is_not_ours, case.wrongs)):
+        yield from _beliefs(case, outcome)
     if "--json" in case.command and not outcome.raised:
         try:
             for document in _documents(outcome.output):
                 json.loads(document, parse_constant=_no_json)
         except ValueError as error:
             yield f"no JSON: {error}"
+
+
+def is_not_ours(wrong: Wrong) -> bool:
+    """Whether a record, or the way to it, is one that somebody else could have written."""
+    if wrong.file not in {"run.json", ".", ".."}:
+        return False
+    odd = wrong.kind not in {"missing", "regular", "folder", "full folder"}
+    return odd or wrong.owner != OURS or bool((wrong.mode or 0) & 0o022)
+
+
+def _beliefs(case: Case, outcome: Outcome) -> Iterator[str]:
+    """What was believed of such a record."""
+    if case.command == "status --json" and '"run_id"' in outcome.output:
+        yield "a record that is not ours is believed"
+    if case.command == "client" and outcome.code == 0:
+        yield "a record that is not ours is believed by a client"
 
 
 def _documents(text: str) -> list[str]:
