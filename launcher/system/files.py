@@ -36,7 +36,8 @@ def write_atomically(path: Path, text: str) -> None:
     try:
         replace_file(path, text.encode())
     except OSError as error:
-        raise cannot_write(path, error) from error
+        # The name under which it grew is nobody's business.
+        raise cannot_write(path, OSError(error.errno, error.strerror)) from error
 
 
 def replace_file(

@@ -175,6 +175,7 @@ def test_a_supervisor_that_cannot_write_its_first_record_says_so_as_in_the_foreg
     with pytest.raises(StateError, match=r"run\.json cannot be written") as caught:
         list(events)
     assert caught.value.exit_code == StateError.exit_code
+    store.record_file.rmdir()
 
 
 def test_the_second_of_two_starts_at_once_is_told_who_is_first(store: RunStore) -> None:
