@@ -35,6 +35,9 @@ LauncherError
 │   ├── CrashLoopError          48  it failed too often in a row
 │   └── ModelInUseError         49  what is to be removed is served, or downloaded
 ├── StateError                  50  the state folder cannot be read or written
+│   ├── ForeignStateError       51  what is there is not ours alone
+│   └── BrokenRecordError       52  what is there is no run record, or one that cannot be true
+├── OutputError                 55  standard output cannot be written
 └── HubError                    60  the model hub, or the way to it
     ├── HubUnreachableError     61  no answer, or none but errors
     ├── UnknownRepositoryError  62  no such repository, or a private one
@@ -220,6 +223,18 @@ class ModelInUseError(ServerError, exit_code=49):
 
 class StateError(LauncherError, exit_code=50):
     """The state folder cannot be read or written."""
+
+
+class ForeignStateError(StateError, exit_code=51):
+    """A folder or file of our state is another's, can be written by others, or is none."""
+
+
+class BrokenRecordError(StateError, exit_code=52):
+    """A run record has wrong types, or values that no server has. `up` and `down` set it aside."""
+
+
+class OutputError(LauncherError, exit_code=55):
+    """Standard output takes nothing: its disk is full, or broken."""
 
 
 class HubError(LauncherError, exit_code=60):

@@ -86,7 +86,7 @@ def serving(
     """
     config = configure({**fields, "name": name})
     store = RunStore(name)
-    former = store.read()
+    former = store.read_or_set_aside()
     if former is not None and former.is_running:
         raise already_running(former, name)
     # Also takes back what a supervisor that was killed has left.
@@ -101,7 +101,10 @@ def serving(
         with store.lock() as lock:
             supervisor = start_detached(launch, store, lock)
         wait_until_ready(
-            reader.follow(lambda: supervisor.poll() is None, dead=lambda: supervisor_died(store)),
+            reader.follow(
+                lambda: supervisor.poll() is None,
+                dead=lambda: supervisor_died(store, supervisor),
+            ),
             tell,
         )
         yield _record(store)

@@ -3,8 +3,37 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
+
+# ECMA-48's "select graphic rendition" and nothing else: colours, of which servers' logs are full.
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;:]{0,64}m")
+# All that a terminal acts on, or that shows a text as another: the controls (C0 but for tab and
+# line feed, DEL, C1), what turns the direction of text or is not seen (Unicode's bidirectional and
+# other invisible format characters, but for the two joiners that scripts need), Unicode's own line
+# separators, and halves of surrogates, which no stream can encode.
+_UNSAFE: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+def terminal_safe(text: str) -> str:
+    """A text of anybody, so that a terminal only shows it.
+
+    Colours are left out; every other character that would be acted on is written out, as Python
+    would write it. Lines stay lines.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    plain = _COLOUR.sub("", text.replace("\r\n", "\n"))
+    return _UNSAFE.sub(_written_out, plain)
+
+
+def _written_out(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
 
 
 def nearest(name: str, known: Iterable[str], *, least: float = 0.6) -> str:

@@ -114,7 +114,7 @@ class ResultsFolder:
         """
         with self._storing():
             try:
-                lock = open_locked(self.path / "lock")
+                lock = open_locked(self.path / "lock", shared=True)
             except BlockingIOError:
                 raise StorageError(
                     f"Another run is writing to {self.path}.",

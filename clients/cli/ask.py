@@ -12,6 +12,7 @@ import click
 
 from clients.chat import ChatClient
 from clients.cli.check import check
+from clients.cli.safe import terminal_safe
 from clients.errors import ClientError
 from clients.reply import why_empty
 
@@ -91,7 +92,8 @@ def ask(
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(reply), ensure_ascii=False))
     elif not reply.is_empty:
-        click.echo(reply.content)
+        # Into a pipe as it came: there it is data.
+        click.echo(terminal_safe(reply.content) if sys.stdout.isatty() else reply.content)
     _tell_of_lacks(reply)
 
 
@@ -141,7 +143,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except ClientError as error:
-        click.echo(f"{error.problem}\n{error.action}".strip(), err=True)
+        click.echo(terminal_safe(f"{error.problem}\n{error.action}".strip()), err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # Whoever reads has read enough, as `| head -1` does. Python would flush once more.

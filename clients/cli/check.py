@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from clients.cli.safe import terminal_safe
 from clients.errors import ConfigurationError, ServerLookupError
 from clients.http.endpoint import resolve_endpoint
 
@@ -82,7 +83,7 @@ def check(
             run = Run(wire, model or endpoint.model, checks, on_check=progress.begin)
             run.carry_out()
     except (CannotCheckError, ConfigurationError, ServerLookupError) as error:
-        click.echo(f"{error.problem}\n{error.action}".strip(), err=True)
+        click.echo(terminal_safe(f"{error.problem}\n{error.action}".strip()), err=True)
         sys.exit(_IMPOSSIBLE)
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from clients.cli.safe import terminal_safe
 from clients.errors import ClientError
 from clients.events import ContentDelta, ReasoningDelta
 from clients.reply import why_empty
@@ -128,7 +129,7 @@ class Conversation:
 
     def _say(self, text: str, style: str = "", *, end: str = "\n") -> None:
         # What a model says is no markup, and may be cut anywhere.
-        self.console.print(Text(text, style=style), end=end, soft_wrap=True)
+        self.console.print(Text(terminal_safe(text), style=style), end=end, soft_wrap=True)
 
 
 def footer(reply: ChatReply) -> str:

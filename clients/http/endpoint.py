@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from clients.errors import ConfigurationError, RunRecordError
+from clients.http.own_file import read_key_file
 from clients.http.run_record import RunRecord, find_ready_server, run_record_path
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ API_KEY_VARIABLE = "SPECSERVE_API_KEY"
 # By which the launcher is given the key, where no file holds it: `launcher.names` has the same.
 LAUNCHER_KEY_VARIABLE = "LAUNCHER_API_KEY"
 ADMIN_KEY_VARIABLE = "SPECSERVE_ADMIN_KEY"
+_LARGEST_KEY_BYTES = 4096
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -140,6 +142,6 @@ def _checked_key(key: str | None) -> str | None:
 
 def _read_key(file: Path, what: str, path: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_key_file(file, largest_bytes=_LARGEST_KEY_BYTES).decode()
+    except (OSError, ValueError) as error:
         raise RunRecordError(f"Cannot read {what} in {file}.", path=path) from error

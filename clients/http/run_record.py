@@ -6,6 +6,7 @@ it is only read, and only the fields that a client needs.
 
 import re
 import socket
+import time
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -20,12 +21,16 @@ from clients.errors import (
     ServerStartingError,
     ServerUnhealthyError,
 )
+from clients.http.own_file import read_state_file
 
 # The same as `launcher.names`, which is not imported: a test holds the two together.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _READY = "READY"
 _DEFAULT = "default"
 _LISTENS_SECONDS = 0.5
+# For all of them: each may be one that does not answer.
+_LOOK_SECONDS = 2.0
+_LARGEST_BYTES = 1024**2
 # The launcher's states, in `launcher/state/states.py`.
 _STATE_ERRORS: dict[str, type[ServerNotReadyError]] = {
     "STARTING": ServerStartingError,
@@ -99,11 +104,11 @@ def read_run_record(name: str = _DEFAULT) -> RunRecord:
     Raises:
         ConfigurationError: that is not a name.
         ServerNotFoundError: there is no record.
-        RunRecordError: it cannot be read, is torn, or has another schema.
+        RunRecordError: it cannot be read, is torn, has another schema, or is not this user's alone.
     """
     path = run_record_path(name)
     try:
-        return RunRecord.model_validate_json(path.read_bytes())
+        return _read(path)
     except FileNotFoundError:
         start = ServerNotFoundError.default_action
         start += "" if name == _DEFAULT else f" --name {name}"
@@ -133,14 +138,24 @@ def running_servers() -> tuple[str, ...]:
     For the errors: a record alone may be that of a server that was killed.
     """
     names = []
+    deadline = time.monotonic() + _LOOK_SECONDS
     for path in sorted(run_record_path().parent.parent.glob("*/run.json")):
         try:
-            record = RunRecord.model_validate_json(path.read_bytes())
+            record = _read(path)
         except (OSError, ValidationError):
             continue
+        if time.monotonic() > deadline:
+            break
         if record.state == _READY and _listens(record.base_url):
             names.append(path.parent.name)
     return tuple(names)
+
+
+def _read(path: Path) -> RunRecord:
+    """What stands in a file that this user alone can have written."""
+    content = read_state_file(path, largest_bytes=_LARGEST_BYTES)
+    # Strictly: a number is no text.
+    return RunRecord.model_validate_json(content, strict=True)
 
 
 def _listens(base_url: str) -> bool:

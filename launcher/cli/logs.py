@@ -13,10 +13,11 @@ from typing import Final
 
 import click
 
-from launcher.cli.common import name_option, require_record
+from launcher.cli.common import cannot_print, name_option, require_record, say
 from launcher.errors import StateError
 from launcher.logs.files import Judge, LogReader
 from launcher.state.store import RunStore
+from launcher.system.files import cannot_read
 
 DEFAULT_LINES: Final = 100
 FOLLOW_SECONDS: Final = 0.1
@@ -98,7 +99,7 @@ def judge_events(since: datetime) -> Judge:
     def judge(line: bytes) -> bool | None:
         try:
             at = datetime.fromisoformat(json.loads(line)["at"]).astimezone()
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None  # an older version's, or cut by a full disk
         return at >= since
 
@@ -121,13 +122,18 @@ def judge_events(since: datetime) -> Judge:
     help="Only from then on: 90s, 10m, 2h, 10:00, 2026-11-23T10:00. Looks into earlier runs too.",
 )
 @click.option("--events", is_flag=True, help="The launcher's events, as JSON lines.")
+@click.option("--raw", is_flag=True, help="As it was printed, with what a terminal acts on.")
 def logs(
-    *, name: str, follow: bool, lines: int | None, since: datetime | None, events: bool
+    *, name: str, follow: bool, lines: int | None, since: datetime | None, events: bool, raw: bool
 ) -> None:
-    """Print what a server printed."""
+    """Print what a server printed.
+
+    Colours are left out, and what else a terminal would act on is written out, unless --raw.
+    """
     store = RunStore(name)
     record = require_record(store)
-    file = record.events_file if events else record.log_file
+    # By the server's name: what the record says of files is for people.
+    file = store.events_file if events else store.log_file
     # The files of earlier runs were last written before this one began. Events are in one file.
     this_run_only = since is None and not events
     try:
@@ -139,25 +145,40 @@ def logs(
                 reader.skip_to(judge, written_since=since.timestamp())
             if lines is not None or since is None:
                 reader.skip_to_last(DEFAULT_LINES if lines is None else lines)
-            _print(reader, store, follow=follow)
+            _print(reader, store, follow=follow, raw=raw)
     except BrokenPipeError:
         _end_quietly()
     except OSError as error:
+        if not isinstance(error, FileNotFoundError):
+            raise cannot_read(file, error) from error
         raise StateError(
             f"{file} cannot be read: {error.strerror}.", action="Start the server first."
         ) from error
 
 
-def _print(reader: LogReader, store: RunStore, *, follow: bool) -> None:
+def _print(reader: LogReader, store: RunStore, *, follow: bool, raw: bool) -> None:
     while True:
         # Asked before the read: what is printed last must not be lost.
         current = store.read() if follow else None
         is_running = current is not None and current.is_running
         for block in reader.read(to_the_end=not is_running):
-            click.echo(block, nl=False)
+            _write(block, raw=raw)
         if not is_running:
             return
         time.sleep(FOLLOW_SECONDS)
+
+
+def _write(block: bytes, *, raw: bool) -> None:
+    if not raw:
+        # What is no UTF-8 is written out, as an escape sequence is.
+        say(block.decode("utf-8", "backslashreplace"), end="")
+        return
+    try:
+        click.echo(block, nl=False)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise cannot_print(error) from error
 
 
 def _end_quietly() -> None:

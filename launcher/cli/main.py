@@ -37,7 +37,7 @@ def cli() -> None:
     """Serve a large language model with SGLang and speculative decoding.
 
     Exit codes: 2 usage, 10 to 17 configuration, 20 to 33 this machine,
-    39 doctor found something red, 40 to 49 the server, 50 state folder,
+    39 doctor found something red, 40 to 49 the server, 50 to 52 state folder, 55 output,
     60 to 68 the model hub, 130 interrupted.
     """
 
@@ -49,6 +49,8 @@ def supervise(*, name: str, adopt: bool) -> None:
     """Supervise in the background; `up --detach` starts this."""
     from launcher.cli.display.starting import events_writer  # noqa: PLC0415
     from launcher.engines.launch import Launch  # noqa: PLC0415
+    from launcher.errors import LauncherError  # noqa: PLC0415
+    from launcher.supervision.detached import say_last_word  # noqa: PLC0415
     from launcher.supervision.supervisor import Supervisor  # noqa: PLC0415
 
     launch = Launch.from_json(sys.stdin.read())
@@ -57,7 +59,11 @@ def supervise(*, name: str, adopt: bool) -> None:
     adopted = store.read() if adopt else None
     supervisor = Supervisor(launch, store, events_writer(store), adopted=adopted)
     supervisor.handle_signals()
-    supervisor.run()
+    try:
+        supervisor.run()
+    except LauncherError as error:
+        say_last_word(error)
+        raise
 
 
 def main() -> None:

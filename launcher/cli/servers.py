@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Mapping
@@ -15,9 +16,17 @@ from launcher.cli.common import (
     never_started,
     print_json,
     require_record,
+    say,
     show_failure,
+    tell_set_aside,
 )
-from launcher.errors import LauncherError, NotRunningError, StateError
+from launcher.errors import (
+    BrokenRecordError,
+    ForeignStateError,
+    LauncherError,
+    NotRunningError,
+    StateError,
+)
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore, list_stores
 from launcher.text import human_seconds
@@ -50,21 +59,30 @@ def down(*, name: str, every: bool, as_json: bool) -> None:
     stores = list_stores() if every else [RunStore(name)]
     reports = []
     failures: list[LauncherError] = []
+    unsaid: OSError | None = None
     for store in stores:
         try:
             report = stop_server(store)
         except LauncherError as error:
             # The others are stopped all the same.
             failures.append(error)
+            if isinstance(error, BrokenRecordError | ForeignStateError):
+                _set_aside(store)
             continue
         reports.append(asdict(report))
-        if not as_json:
+        if as_json:
+            continue
+        try:
             show_stop(consoles.out(), report)
+        except OSError as error:
+            unsaid = error
     if as_json:
         print_json({"servers": reports, "errors": [error.problem for error in failures]})
     elif not stores:
-        click.echo("No server was ever started here; nothing to stop.")
+        say("No server was ever started here; nothing to stop.")
     _raise_first(failures)
+    if unsaid is not None:
+        raise unsaid
 
 
 @click.command()
@@ -134,6 +152,13 @@ def restart(*, name: str, as_json: bool) -> None:
     starting.run_detached(config, store, check, starting.StartOptions(as_json=as_json))
 
 
+def _set_aside(store: RunStore) -> None:
+    """Move a broken record out of the way, where nobody is at work there."""
+    with contextlib.suppress(LauncherError):
+        store.read_or_set_aside()
+    tell_set_aside(store)
+
+
 def _raise_first(failures: list[LauncherError]) -> None:
     """Show all failures but the first, and raise that one."""
     for error in failures[1:]:
@@ -145,7 +170,7 @@ def _raise_first(failures: list[LauncherError]) -> None:
 def _print_servers(records: list[RunRecord]) -> None:
     """One line per server. Plain columns: rich would double the time that `status` takes."""
     if not records:
-        click.echo("No server has been started here yet. Start one: python -m launcher up")
+        say("No server has been started here yet. Start one: python -m launcher up")
         return
     rows = [("NAME", "STATE", "MODEL", "ENDPOINT", "PID", "STARTED", "RESTARTS")]
     for record in records:
@@ -165,11 +190,13 @@ def _print_servers(records: list[RunRecord]) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        cells[1] = click.style(cells[1], fg=STATE_COLOURS.get(row[1]))
-        click.echo("  ".join(cells).rstrip())
+        name, state, *rest = cells
+        colour = STATE_COLOURS.get(row[1])
+        shown = (state, colour) if colour else state
+        say(f"{name}  ", shown, f"  {'  '.join(rest).rstrip()}")
     for record in records:
         if (note := _note(record)) is not None:
-            click.echo(f"\n{record.name}: {note}")
+            say(f"\n{record.name}: {note}")
 
 
 def _note(record: RunRecord) -> str | None:

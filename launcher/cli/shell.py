@@ -5,7 +5,9 @@ The launcher's own and that of the benchmarks are both made of it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import json
 import os
 import sys
@@ -14,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from launcher.cli.common import EXIT_INTERRUPTED, show_failure
-from launcher.errors import SpecserveError
+from launcher.cli.common import EXIT_INTERRUPTED, cannot_print, say, show_failure
+from launcher.errors import OutputError, SpecserveError, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +57,7 @@ def run_command_line(cli: click.Group, *, script: str, module: str) -> NoReturn:
         script: name of the installed script.
         module: what stands before the command where no script is installed.
     """
+    _open_standard_streams()
     arguments = sys.argv[1:]
     own_arguments = arguments[: arguments.index("--")] if "--" in arguments else arguments
     # Looked for here because an error may come before the flag was parsed.
@@ -67,15 +70,68 @@ def run_command_line(cli: click.Group, *, script: str, module: str) -> NoReturn:
     except click.ClickException as error:
         if as_json:
             usage = {"error": "UsageError", "exit_code": error.exit_code}
-            click.echo(json.dumps(usage | {"problem": error.format_message()}))
+            with contextlib.suppress(OSError):
+                click.echo(json.dumps(usage | {"problem": error.format_message()}))
         else:
-            error.show()
-        sys.exit(error.exit_code)
+            # What was typed is quoted there.
+            shown = io.StringIO()
+            error.show(shown)
+            say(shown.getvalue(), err=True, end="")
+        _leave(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(EXIT_INTERRUPTED)
+        _leave(EXIT_INTERRUPTED)
     except SpecserveError as error:
+        _fail(error, as_json=as_json)
+    except BrokenPipeError:
+        # Whoever reads, such as `head`, has had enough.
+        _leave(0)
+    except OSError as error:
+        # Nothing else lets one out: a stream that takes nothing has no name.
+        _fail(cannot_print(error) if error.filename is None else _refused(error), as_json=as_json)
+    except SystemExit:
+        # How click ends where a pipe is broken.
+        if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):
+            _leave(0)
+        raise
+
+
+def _fail(error: SpecserveError, *, as_json: bool) -> NoReturn:
+    """Show a failure, where anybody can be told, and end with its code."""
+    with contextlib.suppress(OSError, OutputError):
         show_failure(error, as_json=as_json)
-        sys.exit(error.exit_code)
+    _leave(error.exit_code)
+
+
+def _refused(error: OSError) -> StateError:
+    return StateError(
+        f"{error.filename} cannot be used: {error.strerror}.",
+        action="Mend its permissions, or free space, and try again.",
+    )
+
+
+def _leave(code: int) -> NoReturn:
+    """End with a code that stays: Python flushes once more, and a stream may take nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Put /dev/null where a caller has closed a standard stream.
+
+    Otherwise the first file that we open gets its number, and a child prints into that.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(number, True)  # noqa: FBT003  # its own form
 
 
 def _program_name(script: str, module: str) -> str:

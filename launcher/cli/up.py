@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from launcher.cli.common import EXIT_INTERRUPTED, json_option, print_json
+from launcher.cli.common import EXIT_INTERRUPTED, json_option, print_json, say, tell_set_aside
 from launcher.cli.display import consoles, starting
 from launcher.cli.display.progress import show_config
 from launcher.cli.options import config_options, resolve_options, resolve_untaken
@@ -60,10 +60,11 @@ def up(*, detach: bool, dry_run: bool, log_json: bool, as_json: bool, **options:
             )
         else:
             _say_preset(resolved, untaken)
-            click.echo(command.shell())
+            say(command.shell())
         return
     _say_preset(resolved, untaken)
-    record = store.read()
+    record = store.read_or_set_aside()
+    tell_set_aside(store)
     adopted = None
     if record is not None and record.can_be_adopted:
         adopted = _same_configuration(record, config)
@@ -72,7 +73,9 @@ def up(*, detach: bool, dry_run: bool, log_json: bool, as_json: bool, **options:
 
     def check(report: OnPullEvent) -> Launch:
         if adopted is not None:
-            return prepare.prepare_adoption(adopted, hardware, detached=detach)
+            return prepare.prepare_adoption(
+                adopted, hardware, secrets_file=store.secrets_file, detached=detach
+            )
         return prepare.prepare(
             config, hardware, secrets_file=store.secrets_file, detached=detach, report=report
         )
@@ -109,9 +112,9 @@ def config_show(*, as_json: bool, **options: Any) -> None:
 
 def _say_preset(resolved: ResolvedConfig, untaken: UntakenPreset | None) -> None:
     if resolved.sources["preset"].startswith("preset"):
-        click.echo(f"Preset {resolved.config.preset}: {resolved.preset_reason}.", err=True)
+        say(f"Preset {resolved.config.preset}: {resolved.preset_reason}.", err=True)
     if untaken is not None:
-        click.echo(describe_untaken(untaken), err=True)
+        say(describe_untaken(untaken), err=True)
 
 
 def _same_configuration(record: RunRecord, config: ServerConfig) -> RunRecord:
@@ -133,7 +136,7 @@ def _same_configuration(record: RunRecord, config: ServerConfig) -> RunRecord:
             action=f"Stop it with `python -m launcher down --name {record.name}`, or ask for it as "
             "it is to take it over.",
         )
-    click.echo(
+    say(
         f"Server {record.name!r} runs at {record.base_url} although its supervisor was killed; "
         "taking it over.",
         err=True,
@@ -151,7 +154,5 @@ def make_way(store: RunStore, record: RunRecord) -> None:
     if record.is_supervised:
         raise already_running(record, store.name)
     if record.is_orphaned:
-        click.echo(
-            f"Ending what is left of server {store.name!r}, whose supervisor was killed.", err=True
-        )
+        say(f"Ending what is left of server {store.name!r}, whose supervisor was killed.", err=True)
     stop_server(store)

@@ -18,10 +18,12 @@ standard output. It imports little, to stay at about 10 MB, and nothing of this 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
 import signal
+import stat
 import sys
 import time
 from collections import deque
@@ -191,8 +193,7 @@ class LogFile:
         self._descriptor = None
 
     def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        former, self._descriptor = self._descriptor, os.open(self._path, flags, 0o600)
+        former, self._descriptor = self._descriptor, open_own(self._path)
         self._size_bytes = os.fstat(self._descriptor).st_size
         if former is not None:
             os.close(former)
@@ -250,6 +251,21 @@ class LogFile:
                 os.ftruncate(self._descriptor, end - (written - kept))
         self._size_bytes += kept
         return kept
+
+
+def open_own(path: str) -> int:
+    """Open a log of ours to append to it; `launcher.system.private` in a few lines.
+
+    Raises:
+        OSError: the system refuses, or it is no regular file, or not ours alone.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o600)
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022:
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EPERM, "the log's file is not ours alone")
 
 
 def dropped_notice(lines: int, reason: str) -> bytes:

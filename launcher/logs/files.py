@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import BinaryIO, Final, Self, TypeAlias
 
 from launcher.logs import collector
-from launcher.system.files import cannot_write, open_private
+from launcher.system import private
+from launcher.system.files import cannot_write, file_size_bytes, open_private
+from launcher.system.private import NotOursError
 
 ROTATE_BYTES: Final = 64 * 1024 * 1024
 KEEP_FILES: Final = 5
@@ -26,6 +28,7 @@ _LONGEST_LINE_BYTES: Final = 1024 * 1024
 _ROTATION_SECONDS: Final = 0.02
 # How many numbers without a file end the list of rotated files.
 _LONGEST_GAP: Final = 2
+_MOST_FILES: Final = 10_000
 
 # Says of a line whether it is late enough; None for a line without a time.
 Judge: TypeAlias = Callable[[bytes], bool | None]
@@ -37,11 +40,12 @@ def begin(log_file: Path, keep_files: int = KEEP_FILES) -> None:
     Call it before a server is started, so that a folder that cannot be written is known then.
 
     Raises:
+        ForeignStateError: what is there is none of ours.
         StateError: the system refuses.
     """
     try:
         # A run that printed nothing must not push out one that did.
-        if log_file.exists() and log_file.stat().st_size:
+        if private.is_usable(log_file) and file_size_bytes(log_file):
             collector.rotate(str(log_file), keep_files)
         open_private(log_file).close()
     except OSError as error:
@@ -137,7 +141,7 @@ class LogReader:
             epoch.
 
     Raises:
-        OSError: there is no such log, or it cannot be read.
+        OSError: there is no such log, it is none of ours, or it cannot be read.
     """
 
     def __init__(self, log_file: Path, *, written_since: float = 0.0) -> None:
@@ -230,14 +234,13 @@ def _open_all(log_file: Path) -> list[_Piece]:
     """All files of a log, the oldest first."""
     pieces = [_Piece(_open_newest(log_file))]
     prefix = f"{log_file.name}."
-    last = max(
-        (
-            int(name[len(prefix) :])
-            for name in os.listdir(log_file.parent)  # noqa: PTH208  # names are all we need
-            if name.startswith(prefix) and name[len(prefix) :].isdecimal()
-        ),
-        default=0,
+    numbers = (
+        int(name[len(prefix) :])
+        for name in os.listdir(log_file.parent)  # noqa: PTH208  # names are all we need
+        if name.startswith(prefix) and name[len(prefix) :].isdecimal()
     )
+    # Each number up to the last is tried, and somebody may have made one of a hundred digits.
+    last = max((number for number in numbers if number <= _MOST_FILES), default=0)
     # From new to old, the way rotations move them: those that go on meanwhile can show us a file
     # twice, and hide none. The later place is the right one, since newer files may have come
     # between. One rotation leaves one gap at a time.
@@ -245,8 +248,9 @@ def _open_all(log_file: Path) -> list[_Piece]:
     while number < last or missing < _LONGEST_GAP:
         number += 1
         try:
-            piece = _Piece(Path(collector.rotated_name(str(log_file), number)).open("rb"))  # noqa: SIM115
-        except FileNotFoundError:
+            name = collector.rotated_name(str(log_file), number)
+            piece = _Piece(private.open_to_read(Path(name)))
+        except (FileNotFoundError, NotOursError):
             missing += 1
             continue
         missing = 0
@@ -261,7 +265,7 @@ def _open_all(log_file: Path) -> list[_Piece]:
 
 def _open_newest(log_file: Path) -> BinaryIO:
     try:
-        return log_file.open("rb")
+        return private.open_to_read(log_file)
     except FileNotFoundError:
         time.sleep(_ROTATION_SECONDS)
-        return log_file.open("rb")
+        return private.open_to_read(log_file)

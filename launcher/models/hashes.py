@@ -19,13 +19,15 @@ from typing import Final
 from launcher.errors import ModelIncompleteError, StateError
 from launcher.models.files import DIGEST
 from launcher.state.paths import servers_root
+from launcher.system import private
 from launcher.system.files import make_private_folder, write_atomically
-from launcher.system.foreign import parse_json, read_foreign
+from launcher.system.foreign import parse_json
 
 BLOBS: Final = "blobs"
 _SHA256_DIGITS: Final = 64
-_THREADS: Final = 4
+# A line of 200 bytes for each file that was ever hashed.
 LARGEST_MEMORY_BYTES: Final = 64 * 1024**2
+_THREADS: Final = 4
 
 
 def memory_file() -> Path:
@@ -196,7 +198,7 @@ def _mark(file: Path, digest: str) -> list[int | str]:
 
 def _recall(memory: Path) -> dict[str, list[int | str]]:
     try:
-        known = parse_json(read_foreign(memory, most_bytes=LARGEST_MEMORY_BYTES))
+        known = parse_json(private.read_bytes(memory, largest_bytes=LARGEST_MEMORY_BYTES))
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}

@@ -231,10 +231,10 @@ def _is_revision(text: str) -> bool:
 def _try_lock(lock_file: Path) -> BinaryIO | None:
     try:
         try:
-            return open_locked(lock_file, mode=0o644)
+            return open_locked(lock_file, mode=0o644, shared=True)
         except FileNotFoundError:
             lock_file.parent.mkdir(parents=True, exist_ok=True)
-            return open_locked(lock_file, mode=0o644)
+            return open_locked(lock_file, mode=0o644, shared=True)
     except BlockingIOError:
         return None
     except OSError as error:

@@ -24,13 +24,13 @@ from launcher.models.folder import check_weights
 from launcher.models.hashes import VerifiedFiles, blobs_of, memory_file
 from launcher.models.places import MAIN, CachePlace
 from launcher.state.paths import servers_root
+from launcher.system import private
 from launcher.system.files import file_size_bytes, make_private_folder, write_atomically
-from launcher.system.foreign import read_foreign
 
 SCHEMA_VERSION: Final = 1
-# A hundred bytes for each file of a model.
-LARGEST_RECORD_BYTES: Final = 16 * 1024**2
 _CACHE_PREFIX: Final = "models--"
+# A model of a thousand shards has 200 KiB.
+_LARGEST_RECORD_BYTES: Final = 8 * 1024**2
 
 
 class ModelRecord(BaseModel):
@@ -242,6 +242,7 @@ def _record_file(folder: Path) -> Path:
 
 def _read(file: Path) -> ModelRecord | None:
     try:
-        return ModelRecord.model_validate_json(read_foreign(file, most_bytes=LARGEST_RECORD_BYTES))
+        content = private.read_bytes(file, largest_bytes=_LARGEST_RECORD_BYTES)
+        return ModelRecord.model_validate_json(content)
     except (OSError, ValidationError):
         return None

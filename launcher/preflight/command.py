@@ -19,15 +19,22 @@ from launcher.errors import (
 )
 from launcher.models.folder import check_model_folder
 from launcher.preflight.facts import ServedModels, ServingFacts
+from launcher.system.hardware import Gpu
 
 
-def make_command(facts: ServingFacts, models: ServedModels, secrets_file: Path) -> Command:
+def make_command(
+    facts: ServingFacts,
+    models: ServedModels,
+    secrets_file: Path,
+    gpus: tuple[Gpu, ...] | None = None,
+) -> Command:
     """The command, compared with the engine's own command line; needs no engine.
 
     Args:
         facts: what to serve, and on what.
         models: the folders that its repository ids stand for.
         secrets_file: where the keys will be.
+        gpus: where it is served; None: on those that would be chosen now.
 
     Raises:
         UnknownFlagError, SecretInArgumentsError, ConfigError: see `Engine.check_command`.
@@ -37,7 +44,7 @@ def make_command(facts: ServingFacts, models: ServedModels, secrets_file: Path) 
     target = CommandTarget(
         python=sys.executable,
         cpus=facts.hardware.cpus,
-        gpus=facts.gpus,
+        gpus=facts.gpus if gpus is None else gpus,
         secrets_file=secrets_file,
         python_path=os.environ.get("PYTHONPATH", ""),
         no_proxy=_no_proxy(os.environ),

@@ -11,12 +11,12 @@ from launcher.engines.launch import Command, Launch, history_key
 from launcher.models.download.hub import Hub
 from launcher.models.download.pull import ensure_model
 from launcher.models.download.request import OnPullEvent, PullRequest, ignore
-from launcher.models.store import LocalModel
+from launcher.models.store import LocalModel, find_in_cache
 from launcher.preflight import checks
 from launcher.preflight.command import check_engine, make_command
 from launcher.preflight.facts import ServedModels, ServingFacts
 from launcher.state.record import RunRecord
-from launcher.system.hardware import Hardware, read_cpu_model
+from launcher.system.hardware import Gpu, Hardware, read_cpu_model
 
 
 def plan_command(config: ServerConfig, hardware: Hardware, *, secrets_file: Path) -> Command:
@@ -79,12 +79,25 @@ def prepare(
     )
 
 
-def prepare_adoption(record: RunRecord, hardware: Hardware, *, detached: bool) -> Launch:
+def prepare_adoption(
+    record: RunRecord, hardware: Hardware, *, secrets_file: Path, detached: bool
+) -> Launch:
     """What a supervisor needs to take over a server that runs, and to start it again some day.
+
+    The command that it would be started by is made anew from its configuration: what stands in the
+    record is for people to read, and is never run.
+
+    Args:
+        record: of the server.
+        hardware: on which it runs.
+        secrets_file: where the keys will be.
+        detached: whether the new supervisor shall outlive its terminal.
 
     Raises:
         StateError: another version of this project wrote the record.
         InvalidValueError: the key file is no longer what it was.
+        UnknownFlagError, SecretInArgumentsError, ConfigError, EngineBrokenError: see
+            `make_command`.
     """
     config = record.read_config()
     facts = ServingFacts(config, hardware)
@@ -92,13 +105,28 @@ def prepare_adoption(record: RunRecord, hardware: Hardware, *, detached: bool) -
     version = record.versions.get(engine.distribution, engine.verified_version)
     return Launch(
         config,
-        Command(record.command, record.environment),
+        make_command(facts, _models_of(record, facts), secrets_file, _gpus_of(record, hardware)),
         read_keys(config, os.environ),
         record.versions,
         detached,
         history_key=_history_key(facts, version),
         model_commit=record.model_commit,
     )
+
+
+def _models_of(record: RunRecord, facts: ServingFacts) -> ServedModels:
+    """The models that it serves, as far as they are here."""
+    models = facts.models_here
+    if record.model_commit is None or not facts.config.is_repository:
+        return models
+    served = find_in_cache(facts.config.model_path, record.model_commit)
+    return ServedModels(served or models.target, models.draft)
+
+
+def _gpus_of(record: RunRecord, hardware: Hardware) -> tuple[Gpu, ...]:
+    """Those of this machine that it was started on: it holds them, so none would be chosen now."""
+    named = record.environment.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return tuple(gpu for gpu in hardware.gpus if gpu.uuid in named)
 
 
 def _history_key(facts: ServingFacts, engine_version: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -17,10 +18,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from launcher.errors import ServerError
+from pydantic import ConfigDict, TypeAdapter
+
+from launcher.errors import LauncherError
 from launcher.state.states import ServerState
+from launcher.system import private
+from launcher.system.files import cannot_read
 
 POLL_SECONDS: Final = 0.05
+# The longest of ours have a hundred lines of evidence; what is longer is none.
+LONGEST_LINE_CHARACTERS: Final = 1024**2
+_READ_BYTES: Final = 16 * 1024**2
 
 
 def time_of_day() -> str:
@@ -46,6 +54,11 @@ class Event(JsonEvent):
     `run_id` says which run of the server it belongs to; `elapsed_seconds` is the time since that
     run's start, by the monotonic clock.
     """
+
+    # How it is read back: a truth value is no number, and a number no text.
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        strict=True, extra="forbid", allow_inf_nan=False
+    )
 
     run_id: str
     elapsed_seconds: float
@@ -180,20 +193,22 @@ def parse_event(line: str) -> Event:
     Raises:
         ValueError: the line is not an event, for example because it is not complete yet.
     """
-    fields: Any = json.loads(line)
+    try:
+        fields: Any = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("nested deeper than any event") from error
     if not isinstance(fields, dict):
         raise ValueError("an event is a JSON object")  # noqa: TRY004  # the line is bad, not the type
     kind = str(fields.pop("event", None))
     if kind not in _KINDS:
         raise ValueError(f"unknown event {kind!r}")
-    try:
-        if "state" in fields:
-            fields["state"] = ServerState(fields["state"])
-        if "evidence" in fields:
-            fields["evidence"] = tuple(fields["evidence"])
-        return _KINDS[kind](**fields)
-    except TypeError as error:
-        raise ValueError(f"event {kind} has other fields: {error}") from error
+    # A `ValidationError` is a `ValueError`.
+    return _reader_of(kind).validate_json(json.dumps(fields))
+
+
+@functools.cache
+def _reader_of(kind: str) -> TypeAdapter[Event]:
+    return TypeAdapter(_KINDS[kind])
 
 
 class EventReader:
@@ -204,18 +219,27 @@ class EventReader:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._offset = file.stat().st_size if file.exists() else 0
+        # What is no file of ours is set aside before anything is written: `RunStore.lock`.
+        self._offset = file.stat().st_size if private.is_usable(file) and file.exists() else 0
         self._rest = ""
 
     def read(self) -> list[Event]:
-        """The events that are complete and not yet read."""
-        if not self._file.exists():
+        """The events that are complete and not yet read.
+
+        Raises:
+            StateError: the file cannot be read, or is none of ours.
+        """
+        try:
+            with private.open_to_read(self._file) as file:
+                file.seek(self._offset)
+                content = file.read(_READ_BYTES)
+                self._offset = file.tell()
+        except FileNotFoundError:
             return []
-        with self._file.open(encoding="utf-8") as file:
-            file.seek(self._offset)
-            text = file.read()
-            self._offset = file.tell()
-        *lines, self._rest = (self._rest + text).split("\n")
+        except OSError as error:
+            raise cannot_read(self._file, error) from error
+        *lines, rest = (self._rest + content.decode("utf-8", "replace")).split("\n")
+        self._rest = rest[:LONGEST_LINE_CHARACTERS]
         events = []
         for line in lines:
             # A full disk may have cut one; the state is in the record all the same.
@@ -224,12 +248,13 @@ class EventReader:
         return events
 
     def follow(
-        self, is_alive: Callable[[], bool], *, dead: Callable[[], ServerError]
+        self, is_alive: Callable[[], bool], *, dead: Callable[[], LauncherError]
     ) -> Iterator[Event]:
         """Events as they come, for as long as their writer lives.
 
         Raises:
-            ServerError: what `dead` makes, once the writer is gone and all was read.
+            LauncherError: what `dead` makes, once the writer is gone and all was read.
+            StateError: the file cannot be read.
         """
         while True:
             alive = is_alive()

@@ -10,7 +10,8 @@
 
 The supervisor writes the record; `down` closes that of a server whose supervisor was killed, and
 `up` takes that server over.
-Folders are 0700, files 0600.
+Folders are 0700, files 0600, whatever the umask, and nothing is read or written there that is not
+ours alone (`launcher.system.private`); what stands in the place of a file is set aside.
 """
 
 from __future__ import annotations
@@ -22,13 +23,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
-
-from launcher.errors import AlreadyRunningError, InvalidValueError, StateError
+from launcher.errors import (
+    AlreadyRunningError,
+    BrokenRecordError,
+    ForeignStateError,
+    InvalidValueError,
+    StateError,
+)
 from launcher.names import SERVER_NAME_PATTERN
+from launcher.state.foreign import LARGEST_RECORD_BYTES, confirm, parse_record
 from launcher.state.paths import servers_root
-from launcher.state.record import SCHEMA_VERSION, RunRecord
-from launcher.system.files import cannot_write, make_private_folder, write_atomically
+from launcher.state.record import RunRecord
+from launcher.system import private
+from launcher.system.files import cannot_read, cannot_write, make_private_folder, write_atomically
 from launcher.system.locks import open_locked
 
 # A supervisor that was killed holds the lock until the last of its threads has ended.
@@ -62,11 +69,14 @@ class RunStore:
         self.supervisor_log_file = self.folder / "supervisor.log"
         self.secrets_file = self.folder / "secrets.yaml"
         self.admin_key_file = self.folder / "admin.key"
+        self.lock_file = self.folder / "lock"
+        self._set_aside: list[tuple[Path, Path]] = []
 
     def create(self) -> None:
         """Make the folder.
 
         Raises:
+            ForeignStateError: it, or the way to it, is not ours alone.
             StateError: the system refuses.
         """
         make_private_folder(self.folder)
@@ -74,26 +84,40 @@ class RunStore:
     def read(self) -> RunRecord | None:
         """The record of the last run, or None where there was none.
 
+        Of the processes in it, those that are not what it says are left out.
+
         Raises:
+            ForeignStateError: the folder, or the file, is not ours alone.
+            BrokenRecordError: it is no record, or says what cannot be.
             StateError: it cannot be read, or another version of this project wrote it.
         """
         try:
-            content = self.record_file.read_bytes()
+            private.check_folder(self.folder)
+            content = private.read_bytes(self.record_file, largest_bytes=LARGEST_RECORD_BYTES)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StateError(
-                f"{self.record_file} cannot be read: {error.strerror}.",
-                action="Mend its permissions, or set XDG_STATE_HOME to another folder.",
-            ) from error
+            raise cannot_read(self.record_file, error) from error
+        record = parse_record(content, self.name, self.record_file)
+        return confirm(record, self.lock_file, self.log_file)
+
+    def read_or_set_aside(self) -> RunRecord | None:
+        """The record of the last run; what is none is renamed, so that it blocks nobody.
+
+        Raises:
+            AlreadyRunningError: a supervisor is at work all the same, and will write another.
+            StateError: it cannot be read or renamed, or another version of this project wrote it.
+        """
         try:
-            return RunRecord.model_validate_json(content)
-        except ValidationError as error:
-            raise StateError(
-                f"{self.record_file} is not a run record of version {SCHEMA_VERSION} "
-                f"({error.error_count()} fields do not fit).",
-                action="Stop that server with the version that started it, or remove the file.",
-            ) from error
+            return self.read()
+        except (BrokenRecordError, ForeignStateError):
+            with self.lock():
+                # The lock may have done it.
+                try:
+                    return self.read()
+                except (BrokenRecordError, ForeignStateError):
+                    self._move_away(self.record_file)
+        return None
 
     def write(self, record: RunRecord) -> None:
         """Replace the record.
@@ -132,28 +156,67 @@ class RunStore:
     def lock(self) -> Iterator[int]:
         """Be the only supervisor of this name. The kernel lets go when the process dies.
 
+        Whatever stands in the place of a file of ours and is none is set aside then; see
+        `was_set_aside`.
+
         Yields the descriptor: a process that inherits it holds the lock too.
 
         Raises:
             AlreadyRunningError: another supervisor holds it.
+            ForeignStateError: the folder is not ours alone.
             StateError: the lock file cannot be made.
         """
 
         def may_be_dying() -> bool:
-            record = self.read()
+            record = self._read_as_far_as_possible()
             return record is None or not record.is_supervised
 
-        lock_file = self.folder / "lock"
         try:
+            private.check_folder(self.folder)
+            self._clear(self.lock_file)
             file = open_locked(
-                lock_file, timeout_seconds=LOCK_PATIENCE_SECONDS, keep_waiting=may_be_dying
+                self.lock_file, timeout_seconds=LOCK_PATIENCE_SECONDS, keep_waiting=may_be_dying
             )
         except BlockingIOError:
-            raise already_running(self.read(), self.name) from None
+            raise already_running(self._read_as_far_as_possible(), self.name) from None
         except OSError as error:
-            raise cannot_write(lock_file, error) from error
+            raise cannot_write(self.lock_file, error) from error
         with file:
+            for each in self._own_files():
+                self._clear(each)
             yield file.fileno()
+
+    def was_set_aside(self) -> list[str]:
+        """What `lock` has set aside since this was last asked, a sentence each."""
+        told = [
+            f"{old} is none of ours or broken; it was set aside as {new.name}."
+            for old, new in self._set_aside
+        ]
+        self._set_aside.clear()
+        return told
+
+    def _read_as_far_as_possible(self) -> RunRecord | None:
+        with contextlib.suppress(StateError):
+            return self.read()
+        return None
+
+    def _own_files(self) -> Iterator[Path]:
+        """What is written here while a server runs."""
+        yield from (self.record_file, self.events_file, self.supervisor_log_file, self.secrets_file)
+        yield from (self.admin_key_file, self.log_file)
+        yield from self.folder.glob(f"{self.log_file.name}.[0-9]*")
+
+    def _clear(self, file: Path) -> None:
+        """Set aside what is no file of ours, in a place where we make one."""
+        # A record that may merely not be read says what runs: it stays, and is an error.
+        if not private.is_usable(file, whatever_mode=file == self.record_file):
+            self._move_away(file)
+
+    def _move_away(self, file: Path) -> None:
+        try:
+            self._set_aside.append((file, private.set_aside(file)))
+        except OSError as error:
+            raise cannot_write(file, error) from error
 
 
 def _remove(file: Path) -> None:
@@ -164,10 +227,33 @@ def _remove(file: Path) -> None:
 
 
 def list_stores(root: Path | None = None) -> list[RunStore]:
-    """All servers that have a record, by name."""
+    """All servers that have a record, by name, be it a broken one.
+
+    Raises:
+        ForeignStateError: the folder of all servers is not ours alone.
+        StateError: it cannot be read.
+    """
     folder = root or servers_root()
-    names = sorted(file.parent.name for file in folder.glob("*/run.json"))
-    return [RunStore(name, root=folder) for name in names if _is_valid_name(name)]
+    try:
+        private.check_folder(folder)
+        names = sorted(entry.name for entry in folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise cannot_read(folder, error) from error
+    stores = [RunStore(name, root=folder) for name in names if _is_valid_name(name)]
+    return [store for store in stores if _may_have_record(store)]
+
+
+def _may_have_record(store: RunStore) -> bool:
+    """Whether there is a record, or one cannot look: whoever reads it will say why."""
+    try:
+        store.record_file.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _is_valid_name(name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -15,12 +16,18 @@ from launcher.diagnosis import failures
 from launcher.diagnosis.failures import EVIDENCE_LINES
 from launcher.engines.launch import Launch
 from launcher.errors import LauncherError, NotRunningError, ServerError
-from launcher.state.events import Event, ServerFailed, ServerReady, ServerStopped
+from launcher.state.events import Event, ServerFailed, ServerReady, ServerStopped, parse_event
 from launcher.state.store import RunStore
 from launcher.supervision.stop import SUPERVISOR_MARGIN_SECONDS
-from launcher.system.files import open_private
+from launcher.system import private
+from launcher.system.files import cannot_write, open_private
 
+# What a pipe takes without a reader.
+_LAST_WORD_BYTES: Final = 4096
+_LARGEST_LOG_BYTES: Final = 4 * 1024**2
 _OUTLIVING: Final[list[subprocess.Popen[bytes]]] = []
+# By pid: the pipe by which a supervisor says what it ends with where no file takes that.
+_LAST_WORDS: Final[dict[int, int]] = {}
 
 
 def start_detached(
@@ -33,22 +40,36 @@ def start_detached(
         store: where its state goes.
         lock: descriptor of the held lock, which the supervisor inherits and holds from then on.
         adopt: take over the server of the record instead of starting one.
+
+    Raises:
+        StateError: its log cannot be written.
+        SpawnError: the system starts no more processes.
     """
-    with open_private(store.supervisor_log_file) as log:
-        supervisor = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "launcher", "supervise", "--name", store.name),
-                *(["--adopt"] if adopt else []),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-            pass_fds=[lock],
-            cwd=store.folder,
-            start_new_session=True,
-        )
+    try:
+        log = open_private(store.supervisor_log_file)
+    except OSError as error:
+        raise cannot_write(store.supervisor_log_file, error) from error
+    reading, writing = os.pipe()
+    with log, os.fdopen(writing, "wb") as last_word:
+        try:
+            supervisor = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "launcher", "supervise", "--name", store.name),
+                    *(["--adopt"] if adopt else []),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=last_word,
+                stderr=log,
+                pass_fds=[lock],
+                cwd=store.folder,
+                start_new_session=True,
+            )
+        except OSError as error:
+            os.close(reading)
+            raise failures.not_spawned(error) from error
     # A Popen that is thrown away while its child lives is taken for a mistake.
     _OUTLIVING.append(supervisor)
+    _LAST_WORDS[supervisor.pid] = reading
     assert supervisor.stdin is not None  # noqa: S101  # we asked for a pipe
     # One that died at once has said why in its log, which whoever follows it will show.
     with contextlib.suppress(BrokenPipeError), supervisor.stdin as pipe:
@@ -96,11 +117,22 @@ def cancel_start(supervisor: subprocess.Popen[bytes], config: ServerConfig) -> N
             raise failures.supervisor_stays(supervisor.pid, seconds=patience_seconds) from error
 
 
-def supervisor_died(store: RunStore) -> ServerError:
-    """The error for a supervisor that ended without saying why."""
+def supervisor_died(
+    store: RunStore, supervisor: subprocess.Popen[bytes] | None = None
+) -> LauncherError:
+    """The error for a supervisor that ended without an event that says why.
+
+    Args:
+        store: of its server.
+        supervisor: where it is our child: then it may have said why on its standard output, as
+            it does where the disk took no event.
+    """
+    if supervisor is not None and (said := _last_word(supervisor)) is not None:
+        return said
     lines: list[str] = []
-    if store.supervisor_log_file.exists():
-        text = store.supervisor_log_file.read_text(encoding="utf-8", errors="replace")
+    with contextlib.suppress(OSError):
+        with private.open_to_read(store.supervisor_log_file) as file:
+            text = file.read(_LARGEST_LOG_BYTES).decode("utf-8", "replace")
         lines = text.strip().splitlines()
     return ServerError(
         "The supervisor ended without a word on the server.",
@@ -108,6 +140,37 @@ def supervisor_died(store: RunStore) -> ServerError:
         "last.",
         evidence=tuple(lines[-EVIDENCE_LINES:]),
     )
+
+
+def say_last_word(error: LauncherError) -> None:
+    """Tell whoever started this supervisor, and still waits for it, what it ends with."""
+    failed = ServerFailed(
+        run_id="",
+        elapsed_seconds=0.0,
+        error=type(error).__name__,
+        exit_code=error.exit_code,
+        problem=error.problem,
+        action=error.action,
+        evidence=error.evidence,
+    )
+    # Mostly nobody waits any more.
+    with contextlib.suppress(OSError):
+        os.write(sys.stdout.fileno(), failed.to_json().encode()[:_LAST_WORD_BYTES])
+
+
+def _last_word(supervisor: subprocess.Popen[bytes]) -> LauncherError | None:
+    reading = _LAST_WORDS.pop(supervisor.pid, None)
+    if reading is None:
+        return None
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        # It has ended; should a child of it live on, nothing more comes.
+        os.set_blocking(reading, False)  # its own form
+        said = pipe.read(_LAST_WORD_BYTES) or b""
+    with contextlib.suppress(ValueError):
+        event = parse_event(said.decode("utf-8", "replace"))
+        if isinstance(event, ServerFailed):
+            return failure_of(event)
+    return None
 
 
 def failure_of(event: ServerFailed) -> LauncherError:

@@ -75,6 +75,15 @@ def wait_until_gone(identity: ProcessIdentity, *, timeout_seconds: float) -> boo
     return True
 
 
+def command_line(pid: int) -> list[str]:
+    """The words of a process's command; none where it has gone. Waits for the process's memory."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
+    return [os.fsdecode(word) for word in words]
+
+
 def boot_id() -> str:
     """An id that changes with every boot of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

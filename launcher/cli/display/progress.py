@@ -96,11 +96,12 @@ class StartDisplay:
     def _begin(self) -> None:
         self._progress = Progress(
             _Mark(finished_text="[green]✓[/]"),
-            TextColumn("{task.description}"),
+            # Descriptions and notes may be a stranger's, so they are no markup.
+            TextColumn("{task.description}", markup=False),
             _Elapsed(),
             _Count(),
             _Bar(),
-            TextColumn("[yellow]{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", style="yellow", markup=False),
             console=self._err,
             disable=self._disabled,
         )
@@ -187,7 +188,7 @@ class StartDisplay:
 
     def _say(self, sentence: str) -> None:
         if not self._progress.disable:
-            self._progress.console.print(sentence, highlight=False)
+            self._progress.console.print(sentence, highlight=False, markup=False)
 
     def _finish_phase(self) -> None:
         if self._task is not None:
@@ -257,9 +258,14 @@ def show_config(out: Console, config: ServerConfig, sources: Mapping[str, str], 
 def show_stop(out: Console, report: StopReport) -> None:
     """What `down` found and did."""
     if report.was is None:
-        out.print(f"No server named {report.name!r} was ever started; nothing to stop.")
+        out.print(
+            f"No server named {report.name!r} was ever started; nothing to stop.", markup=False
+        )
     elif not report.stopped:
-        out.print(f"The server {report.name!r} was not running ({report.was}); nothing to stop.")
+        out.print(
+            f"The server {report.name!r} was not running ({report.was}); nothing to stop.",
+            markup=False,
+        )
     else:
         out.print(
             f"Stopped {report.name!r} in {human_seconds(report.seconds)}: no process of it is "

@@ -29,6 +29,7 @@ from launcher.supervision.detached import (
 )
 from launcher.supervision.notify import Notifier
 from launcher.supervision.supervisor import Outcome, Supervisor
+from launcher.system import private
 
 # Events come every half second while bytes come, and none while a large file is hashed.
 DOWNLOAD_EXTENSION_SECONDS: Final = 600.0
@@ -45,9 +46,9 @@ def events_writer(store: RunStore) -> Callable[[Event], None]:
         nonlocal torn
         # What a full disk cut stays on its own line.
         line = ("\n" if torn else "") + event.to_json() + "\n"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         try:
-            descriptor = os.open(store.events_file, flags, 0o600)
+            descriptor = private.open_file(store.events_file, flags)
         except OSError:
             return
         try:
@@ -131,7 +132,8 @@ def run_detached(
                 supervisor = start_detached(launch, store, lock, adopt=options.adopted is not None)
             shown.wait_until_ready(
                 reader.follow(
-                    lambda: supervisor.poll() is None, dead=lambda: supervisor_died(store)
+                    lambda: supervisor.poll() is None,
+                    dead=lambda: supervisor_died(store, supervisor),
                 )
             )
         except KeyboardInterrupt:
@@ -143,6 +145,8 @@ def run_detached(
 
 def _check_adoption(store: RunStore, options: StartOptions) -> None:
     """Look again, under the lock: somebody else may have stopped or taken over the server."""
+    for sentence in store.was_set_aside():
+        consoles.err().print(sentence, soft_wrap=True, highlight=False, markup=False)
     record = store.read()
     if options.adopted is not None and (record is None or not record.can_be_adopted):
         raise NotRunningError(

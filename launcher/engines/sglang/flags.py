@@ -22,8 +22,9 @@ from typing import Any, Final, NoReturn
 import platformdirs
 
 from launcher.errors import EngineBrokenError, StateError, UnknownFlagError
+from launcher.system import private
 from launcher.system.files import make_private_folder, write_atomically
-from launcher.system.foreign import parse_json, read_foreign
+from launcher.system.foreign import parse_json
 from launcher.text import nearest
 
 LARGEST_TABLE_BYTES: Final = 16 * 1024**2
@@ -164,7 +165,7 @@ def load_flag_table(version: str, *, cache: Path | None = None) -> FlagTable:
     folder = cache or platformdirs.user_cache_path("specserve")
     cached = folder / name
     with contextlib.suppress(OSError, ValueError):
-        return _parse_table(read_foreign(cached, most_bytes=LARGEST_TABLE_BYTES))
+        return _parse_table(private.read_bytes(cached, largest_bytes=LARGEST_TABLE_BYTES))
     text = ask_sglang()
     try:
         table = _parse_table(text)

@@ -113,7 +113,7 @@ def take_over(context: RunContext, on_line: Callable[[str], None]) -> tuple[Serv
     record = context.journal.record
     assert record.server is not None  # noqa: S101  # it is alive, so it has been recorded
     output = AdoptedOutput(
-        record.log_file,
+        context.store.log_file,
         record.collector,
         on_line=on_line,
         began_at=record.started_at.timestamp(),

@@ -18,7 +18,8 @@ from pydantic import BaseModel, Field, ValidationError
 from launcher.engines.phases import Phase
 from launcher.errors import StateError
 from launcher.state.paths import servers_root
-from launcher.system.files import make_private_folder, write_atomically
+from launcher.system import private
+from launcher.system.files import file_size_bytes, make_private_folder, write_atomically
 from launcher.system.locks import open_locked
 
 STARTS_PER_KEY: Final = 10
@@ -123,11 +124,11 @@ class PhaseHistory:
         not throw away each other's.
         """
         try:
-            if not self._file.is_file():
-                return None if self._file.exists() else _File()
-            if self._file.stat().st_size > LARGEST_FILE_BYTES:
+            if file_size_bytes(self._file) > LARGEST_FILE_BYTES:
                 return _File()
-            text = self._file.read_bytes()
+            text = private.read_bytes(self._file, largest_bytes=LARGEST_FILE_BYTES)
+        except FileNotFoundError:
+            return _File()
         except OSError:
             return None
         try:

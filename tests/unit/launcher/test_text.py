@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.text import human_bytes, human_seconds, nearest
+from clients.cli.safe import terminal_safe as clients_terminal_safe
+from launcher.text import human_bytes, human_seconds, nearest, terminal_safe
+
+BIDI_CONTROLS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 @pytest.mark.parametrize(
@@ -67,3 +71,32 @@ def test_a_duration_is_in_the_units_that_suit_it(seconds: float, text: str) -> N
 @given(st.floats(0, 1e6))
 def test_a_duration_never_shows_sixty_of_anything(seconds: float) -> None:
     assert re.search(r"\b60(\.0)? (s|min)", human_seconds(seconds)) is None
+
+
+# --- what a terminal would act on --------------------------------------------------------------
+
+
+@given(st.text())
+def test_a_terminal_safe_text_has_nothing_that_a_terminal_acts_on(text: str) -> None:
+    shown = terminal_safe(text)
+
+    assert not [one for one in shown if unicodedata.category(one) in {"Cc", "Cs", "Zl", "Zp"}
+                and one not in "\n\t"]  # fmt: skip
+    assert not [one for one in shown if unicodedata.bidirectional(one) in BIDI_CONTROLS]
+    shown.encode()
+    # Twice is as once, since a table's cells go through it on several levels.
+    assert terminal_safe(shown) == shown
+    # The clients have a twin.
+    assert clients_terminal_safe(text) == shown
+
+
+@given(st.text(st.characters(categories=["L", "M", "N", "P", "S", "Zs"])))
+def test_a_text_of_letters_stays_as_it_is(text: str) -> None:
+    assert terminal_safe(text) == text
+
+
+def test_lines_stay_lines_and_colours_go() -> None:
+    assert terminal_safe("a\tb\r\nc\n") == "a\tb\nc\n"
+    assert terminal_safe("\x1b[1;31mred\x1b[0m") == "red"
+    assert terminal_safe("\x1b[2Jgone") == "\\x1b[2Jgone"
+    assert terminal_safe("half \udc80") == "half \\udc80"

@@ -105,7 +105,7 @@ def test_bad_record_names_its_path_and_the_field(text: str | bytes, says: str) -
 
 def test_unreadable_record_is_not_a_missing_one() -> None:
     run_record_path().mkdir(parents=True)
-    with pytest.raises(RunRecordError, match="Is a directory"):
+    with pytest.raises(RunRecordError, match="it is no regular file"):
         read_run_record()
 
 

@@ -50,12 +50,13 @@ def store() -> RunStore:
 
 
 @pytest.fixture
-def record(store: RunStore) -> RunRecord:
-    """A server that runs: its supervisor is this process."""
+def record(store: RunStore) -> Iterator[RunRecord]:
+    """A server that runs: its supervisor is this process, which holds the lock."""
     record = make_record(store.folder, started_at=datetime.now(UTC) - timedelta(hours=1))
     store.write(record)
     begin(store.log_file)
-    return record
+    with store.lock():
+        yield record
 
 
 def logs(*arguments: str) -> None:

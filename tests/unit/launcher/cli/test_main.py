@@ -489,9 +489,14 @@ def test_one_bad_record_does_not_hide_the_others(run: Run, tmp_path: Path) -> No
     (servers_root() / "bad").mkdir()
     (servers_root() / "bad" / "run.json").write_text("{")
     done = run("status", "--json")
-    assert done.code == errors.StateError.exit_code
+    assert done.code == errors.BrokenRecordError.exit_code
     assert '"name": "good"' in done.out
-    assert run("down", "--all").code == errors.StateError.exit_code
+    assert run("down", "--all").code == errors.BrokenRecordError.exit_code
+    # It was named, and set aside.
+    assert run("down", "--all").code == 0
+    assert [file.name[:15] for file in (servers_root() / "bad").glob("run.json*")] == [
+        "run.json.broken"
+    ]
 
 
 def test_completion_is_offered_for_the_installed_script(

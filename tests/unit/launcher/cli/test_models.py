@@ -179,7 +179,9 @@ def test_a_model_that_is_served_is_not_removed(run: Run, server: HubServer, by: 
         {"model_path": MODEL} if by == "id" else {"command": ("python", str(snapshot()))}
     )
     store.write(make_record(store.folder, name="night", state=ServerState.READY, **fields))
-    done = run("models", "rm", MODEL, "--yes")
+    # This process is its supervisor, for as long as it holds the lock.
+    with store.lock():
+        done = run("models", "rm", MODEL, "--yes")
     assert done.code == errors.ModelInUseError.exit_code
     assert "night" in done.err
     assert snapshot().is_dir()

@@ -81,7 +81,7 @@ def test_a_log_that_cannot_be_begun_is_an_error_before_anything_is_started(log: 
     (log / "x").touch()
     log.with_name("server.log.1").touch()
 
-    with pytest.raises(StateError, match="server.log cannot be written"):
+    with pytest.raises(StateError, match="server.log is not ours alone"):
         begin(log, 1)
 
 

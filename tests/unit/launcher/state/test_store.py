@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +87,7 @@ def test_each_file_has_its_place(store: RunStore, tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "servers").write_text("")
 
-    with pytest.raises(StateError, match="Not a directory"):
+    with pytest.raises(StateError, match="a file in a folder's place"):
         RunStore("a", root=tmp_path / "servers").create()
 
 
@@ -116,7 +116,11 @@ def test_servers_with_a_record_are_listed_by_name(tmp_path: Path) -> None:
     command=st.lists(st.text()).map(tuple),
     environment=st.dictionaries(st.text(), st.text(), max_size=3),
     api_key_file=st.none() | st.just(Path("/keys/a key")),
-    started_at=st.datetimes(timezones=st.just(UTC)),
+    started_at=st.datetimes(
+        datetime(1970, 1, 1),  # noqa: DTZ001  # the zone is an argument of its own
+        datetime(9000, 1, 1),  # noqa: DTZ001
+        timezones=st.just(UTC),
+    ),
 )
 def test_a_record_can_be_written_and_read_back(
     tmp_path_factory: pytest.TempPathFactory, **fields: Any
@@ -127,7 +131,9 @@ def test_a_record_can_be_written_and_read_back(
 
     store.write(record)
 
-    assert store.read() == record
+    # The supervisor in it is this process, which is one for as long as it holds the lock.
+    with store.lock():
+        assert store.read() == record
 
 
 def test_a_record_is_for_its_owner_alone(store: RunStore) -> None:
@@ -142,7 +148,8 @@ def test_a_field_of_a_later_version_does_not_hurt(store: RunStore) -> None:
     fields = json.loads(store.record_file.read_text())
     store.record_file.write_text(json.dumps({**fields, "later": 1}))
 
-    assert store.read() == record
+    with store.lock():
+        assert store.read() == record
 
 
 @pytest.mark.parametrize(
@@ -170,7 +177,7 @@ def test_what_is_no_record_is_told_without_its_content(store: RunStore, content:
 def test_a_record_that_cannot_be_read_is_told(store: RunStore) -> None:
     store.record_file.mkdir()
 
-    with pytest.raises(StateError, match="cannot be read: Is a directory"):
+    with pytest.raises(StateError, match="not ours alone: it is a folder in a file's place"):
         store.read()
 
 
@@ -300,14 +307,16 @@ def test_one_process_alone_holds_the_lock(store: RunStore) -> None:
 
 
 def test_the_one_who_comes_second_is_told_what_runs(store: RunStore) -> None:
-    store.write(make_record(store.folder, state="READY", server=this_process()))
-
-    with (
-        held_by_another_process(store),
-        pytest.raises(AlreadyRunningError, match=f"process {os.getpid()}"),
-        store.lock(),
-    ):
-        pytest.fail("two hold it")
+    with held_by_another_process(store) as holder:
+        supervisor = ProcessIdentity.of(holder.pid)
+        store.write(
+            make_record(store.folder, state="READY", supervisor=supervisor, server=this_process())
+        )
+        with (
+            pytest.raises(AlreadyRunningError, match=f"process {os.getpid()}"),
+            store.lock(),
+        ):
+            pytest.fail("two hold it")
 
 
 def test_keys_that_were_only_half_written_go_too(store: RunStore) -> None:

@@ -218,7 +218,17 @@ def test_a_stop_during_a_restart_ends_it_as_gently(tmp_path: Path) -> None:
 
 def test_down_reaches_a_supervisor_that_is_restarting(tmp_path: Path) -> None:
     scene = Scene(tmp_path, "serve")
-    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"]) as supervisor:
+    # What makes it a supervisor is the lock.
+    holds = (
+        "import fcntl, signal, sys; lock = open(sys.argv[1], 'w'); fcntl.flock(lock, 2); print()"
+    )
+    scene.store.lock_file.touch(mode=0o600)
+    with subprocess.Popen(
+        [sys.executable, "-uc", f"{holds}; signal.pause()", str(scene.store.lock_file)],
+        stdout=subprocess.PIPE,
+    ) as supervisor:
+        assert supervisor.stdout is not None
+        supervisor.stdout.readline()
         record = make_record(
             tmp_path, name="scene", state="STOPPING", restarting=True, server=None,
             supervisor=ProcessIdentity.of(supervisor.pid),
@@ -311,9 +321,11 @@ def test_a_process_that_the_system_refuses_is_an_error_and_leaves_no_key(tmp_pat
 
 def test_a_server_whose_log_cannot_be_written_is_not_started(tmp_path: Path) -> None:
     scene = Scene(tmp_path, "serve", keys=True)
-    scene.store.log_file.symlink_to(tmp_path / "missing" / "server.log")
-    with pytest.raises(StateError):
-        scene.run()
+    with scene.store.lock():
+        # Later than the lock, which would have set it aside.
+        scene.store.log_file.symlink_to(tmp_path / "missing" / "server.log")
+        with pytest.raises(StateError):
+            scene.supervisor.run()
     assert scene.record.state == "FATAL"
     assert scene.record.server is None
     assert not scene.store.secrets_file.exists()

@@ -42,9 +42,11 @@ def test_a_folder_is_for_its_owner_alone(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(StateError, match="file cannot be written: File exists"):
+    with pytest.raises(
+        StateError, match="file is not ours alone: it is a file in a folder's place"
+    ):
         make_private_folder(tmp_path / "file")
-    with pytest.raises(StateError, match="Not a directory") as caught:
+    with pytest.raises(StateError, match="not ours alone") as caught:
         make_private_folder(tmp_path / "file" / "below")
     assert "XDG_STATE_HOME" in caught.value.action
 

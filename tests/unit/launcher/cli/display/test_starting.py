@@ -22,6 +22,7 @@ from launcher.cli.display.starting import StartOptions, run_detached, run_in_for
 from launcher.engines.launch import Launch
 from launcher.errors import (
     AlreadyRunningError,
+    ForeignStateError,
     LauncherError,
     ModelNotFoundError,
     NotRunningError,
@@ -143,13 +144,37 @@ def test_a_supervisor_that_dies_without_a_word_is_told(store: RunStore) -> None:
     store.create()
     reader = EventReader(store.events_file)
     broken = make_launch("serve")
-    store.record_file.mkdir()  # so that it cannot write its record
     with store.lock() as lock:
+        store.record_file.mkdir()  # so that it cannot write its record
         supervisor = start_detached(broken, store, lock)
     events = reader.follow(lambda: supervisor.poll() is None, dead=lambda: supervisor_died(store))
     with pytest.raises(ServerError, match="without a word") as caught:
         list(events)
     assert any("run.json" in line for line in caught.value.evidence)
+    store.record_file.rmdir()
+
+
+def test_a_supervisor_that_cannot_write_its_first_record_says_so_as_in_the_foreground(
+    store: RunStore,
+) -> None:
+    """On a full disk neither its events nor its log take a word."""
+    store.create()
+    reader = EventReader(store.events_file)
+    with store.lock() as lock:
+        for file in (store.record_file, store.events_file):
+            file.mkdir()
+        store.supervisor_log_file.symlink_to("/dev/full")
+        with pytest.raises(ForeignStateError):
+            start_detached(make_launch("serve"), store, lock)
+        store.supervisor_log_file.unlink()
+        supervisor = start_detached(make_launch("serve"), store, lock)
+    store.events_file.rmdir()
+    events = reader.follow(
+        lambda: supervisor.poll() is None, dead=lambda: supervisor_died(store, supervisor)
+    )
+    with pytest.raises(StateError, match=r"run\.json cannot be written") as caught:
+        list(events)
+    assert caught.value.exit_code == StateError.exit_code
     store.record_file.rmdir()
 
 
