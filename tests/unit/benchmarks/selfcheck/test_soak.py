@@ -287,7 +287,7 @@ def stopped(tmp_path: Path) -> RunStore:
     dead = ProcessIdentity.of(os.getpid()).model_copy(update={"start_ticks": 1})
     store.write(
         make_record(
-            tmp_path, state=ServerState.STOPPED, supervisor=dead, server=dead,
+            tmp_path, name=store.name, state=ServerState.STOPPED, supervisor=dead, server=dead,
             base_url=f"http://127.0.0.1:{port}",
         )
     )  # fmt: skip
