@@ -310,7 +310,7 @@ def stopped(tmp_path: Path) -> RunStore:
     dead = ProcessIdentity.of(os.getpid()).model_copy(update={"start_ticks": 1})
     store.write(
         make_record(
-            tmp_path, state=ServerState.STOPPED, supervisor=dead, server=dead,
+            tmp_path, name=store.name, state=ServerState.STOPPED, supervisor=dead, server=dead,
             base_url=f"http://127.0.0.1:{port}",
         )
     )  # fmt: skip
@@ -331,9 +331,11 @@ def test_everything_that_is_left_is_found(stopped: RunStore, tmp_path: Path) -> 
     segment = "sglang_loads_0123456789ab.shm"
     known = stopped.read()
     assert known is not None
+    # A collector is one by its command line.
+    words = ("collector.py", str(stopped.log_file))
     with (tmp_path / "output").open("wb") as output:
         alive = spawn(
-            Command((sys.executable, "-c", "import signal; signal.pause()"), {}),
+            Command((sys.executable, "-c", "import signal; signal.pause()", *words), {}),
             run_id=known.run_id, cwd=tmp_path, output=output.fileno(), die_with_parent=False,
         )  # fmt: skip
     stopped.write(known.model_copy(update={"server": alive.identity, "collector": alive.identity}))
@@ -364,9 +366,12 @@ def test_a_watch_follows_the_runs_of_a_server(stopped: RunStore) -> None:
     assert known is not None
     server = ProcessIdentity.of(os.getpid())
     for run_id, phase in (("a", "warm-up"), ("b", "loading weights")):
-        stopped.write(known.model_copy(update={"run_id": run_id, "server": server}))
+        run = {"run_id": run_id, "server": server, "supervisor": server}
+        stopped.write(known.model_copy(update=run))
         events_writer(stopped)(PhaseProgress(run_id=run_id, elapsed_seconds=1.0, phase=phase))
-        watch.look()
+        # This process is its supervisor while it holds the lock.
+        with stopped.lock():
+            watch.look()
         assert watch.record.run_id == run_id
         assert watch.phase() == phase
     assert watch.runs == {"a": server, "b": server}
