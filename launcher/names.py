@@ -23,3 +23,7 @@ RUN_ID_VARIABLE: Final = "SPECSERVE_RUN_ID"
 
 # The key that clients must send, where no file holds it.
 API_KEY_VARIABLE: Final = "LAUNCHER_API_KEY"
+
+# Keys that a user may have in the environment, for the launcher or for a client. They go to no
+# process that is started here: whoever may read /proc/PID/environ would have them.
+KEY_VARIABLES: Final = (API_KEY_VARIABLE, "SPECSERVE_API_KEY", "SPECSERVE_ADMIN_KEY")

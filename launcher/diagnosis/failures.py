@@ -57,8 +57,15 @@ class Facts:
         return _with_last_words(self.evidence, self)
 
 
-def not_spawned(error: OSError) -> SpawnError:
+def not_spawned(error: OSError | ValueError) -> SpawnError:
     """The error for a process that the system does not start."""
+    if isinstance(error, ValueError):
+        # The value itself is not told: it may be any variable of the environment.
+        return SpawnError(
+            f"The server's process cannot be started: {error} in an argument or a variable.",
+            action="Look at the arguments after `--`, and at `env`, for characters that do not "
+            "belong there.",
+        )
     return SpawnError(
         f"The server's process cannot be started: {error.strerror}.",
         action="Look at the limits on processes and open files: `ulimit -u -n`.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from launcher.diagnosis import failures
 from launcher.diagnosis.failures import EVIDENCE_LINES
 from launcher.engines.launch import Launch
 from launcher.errors import LauncherError, NotRunningError, ServerError
+from launcher.names import KEY_VARIABLES
 from launcher.state.events import Event, ServerFailed, ServerReady, ServerStopped
 from launcher.state.store import RunStore
 from launcher.supervision.stop import SUPERVISOR_MARGIN_SECONDS
@@ -41,6 +43,7 @@ def start_detached(
                 *(["--adopt"] if adopt else []),
             ],
             stdin=subprocess.PIPE,
+            env={name: text for name, text in os.environ.items() if name not in KEY_VARIABLES},
             stdout=subprocess.DEVNULL,
             stderr=log,
             pass_fds=[lock],

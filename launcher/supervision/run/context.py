@@ -17,6 +17,7 @@ from launcher.supervision.journal import Journal
 from launcher.supervision.mailbox import Mailbox, Request
 from launcher.supervision.server.process import ServerProcess, spawn
 from launcher.supervision.watches.phase_history import PhaseHistory, history_file
+from launcher.system.process import ProcessIdentity
 
 # How long the processes have to print the stacks of their threads.
 STACKS_SECONDS: Final = 3.0
@@ -48,6 +49,7 @@ class RunContext:
         run_id: in the environment of each of the server's processes.
         engine: what is served by.
         prober: asks the server.
+        leader: its first process; None before that is there.
         ready_at: when it began to serve, in monotonic seconds; None before.
         stopping: what was asked for, once somebody has asked.
         last_words: what was found before the server was ended, or empty.
@@ -61,6 +63,7 @@ class RunContext:
     run_id: str
     engine: Engine = field(init=False)
     prober: Prober = field(init=False)
+    leader: ProcessIdentity | None = None
     ready_at: float | None = None
     stopping: Request | None = None
     last_words: str = ""

@@ -51,10 +51,22 @@ def first_record(context: RunContext, *, restarts: int, last_failure: str | None
     )
 
 
-def adopted_record(context: RunContext, adopted: RunRecord) -> RunRecord:
-    """The record of a server that runs, with this process as its supervisor."""
-    own = ProcessIdentity.of(os.getpid())
-    return adopted.model_copy(update={"supervisor": own, "detached": context.launch.detached})
+def adopted_record(context: RunContext, adopted: RunRecord, *, ends: bool) -> RunRecord:
+    """The record of a server that runs, with this process as its supervisor.
+
+    Args:
+        context: of the run.
+        adopted: as the supervisor left it that was killed.
+        ends: the server is only taken over to be ended.
+    """
+    changes: dict[str, object] = {
+        "supervisor": ProcessIdentity.of(os.getpid()),
+        "detached": context.launch.detached,
+        "server": adopted.leader,
+    }
+    if ends:
+        changes |= {"state": ServerState.STOPPING, "restarting": False, "next_start_at": None}
+    return adopted.model_copy(update=changes)
 
 
 def launch_server(
@@ -94,7 +106,7 @@ def launch_server(
             output=output.write_end,
             die_with_parent=not context.launch.detached if wanted is None else wanted,
         )
-    except OSError as error:
+    except (OSError, ValueError) as error:
         output.close_write_end()
         output.join(KILL_TIMEOUT_SECONDS)
         raise failures.not_spawned(error) from error
@@ -111,7 +123,7 @@ def _made_key(context: RunContext) -> str | None:
 def take_over(context: RunContext, on_line: Callable[[str], None]) -> tuple[ServerProcess, Output]:
     """Follow a server whose supervisor was killed."""
     record = context.journal.record
-    assert record.server is not None  # noqa: S101  # it is alive, so it has been recorded
+    assert record.server is not None  # noqa: S101  # it is alive, so it was found
     output = AdoptedOutput(
         record.log_file,
         record.collector,

@@ -46,7 +46,7 @@ class Zygote:
     """Starts the launcher's processes; used by several threads."""
 
     def __init__(self, folder: Path) -> None:
-        environment = {**os.environ, "XDG_STATE_HOME": str(folder), "LAUNCHER_API_KEY": "unused"}
+        environment = {**os.environ, "XDG_STATE_HOME": str(folder), "LAUNCHER_API_KEY": KEYS["api-key"]}
         self._lock = threading.Lock()
         self._popen = subprocess.Popen(
             [sys.executable, "-m", "tests.unit.launcher.supervision.walk.zygote"],

@@ -6,6 +6,8 @@ one state run side by side, since they mostly wait.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -41,16 +43,11 @@ def held_at(step: str, how: str) -> Reach:
         task = scene.do(how)
         scene.until(lambda: bool(scene.processes()), "a process")
         scene.until(lambda: lines[step] in scene.last_line(), f"the step before {step}")
+        # What nobody has seen yet, nobody can take back.
+        scene.until(lambda: bool(scene.known().segments), "a record of the shared memory")
         return task if how == "follow" else None
 
     return reach
-
-
-def unrecorded(scene: WalkScene) -> None:
-    """STARTING: the server's process is there, and the record does not say so yet."""
-    scene.tell("hold-load")
-    scene.do("supervise", trap="unrecorded")
-    scene.until(lambda: len(scene.processes()) > 1, "the server's processes")
 
 
 def ready(scene: WalkScene) -> None:
@@ -119,7 +116,7 @@ def starting_again(scene: WalkScene) -> None:
     scene.tell("hold-cache")
     scene.known().supervisor.send_signal(signal.SIGUSR1)
     scene.until(
-        lambda: scene.known().run_id != before and "Load weight" in scene.last_line(),
+        lambda: scene.known().run_id != before and bool(scene.known().segments),
         "the second start",
     )
 
@@ -127,7 +124,6 @@ def starting_again(scene: WalkScene) -> None:
 SLOW_DRAIN = {"drain_timeout_seconds": 1.5}
 NO_DRAIN = {"drain_timeout_seconds": 0.0}
 STATES: dict[str, tuple[Reach, dict[str, Any]]] = {
-    "starting, unrecorded": (unrecorded, {}),
     **{
         f"starting, before {step}": (held_at(step, "supervise"), {})
         for step in ("import", "load", "cache", "port", "token")
@@ -209,16 +205,16 @@ def strike(reach: Reach, victim: str, number: signal.Signals) -> Callable[[WalkS
         scene.untell("broken", "stall")
         scene.check_down()
         if task is not None:
-            task.wait()
+            end = task.wait()
+            # Whoever else ends what he stops, it is stopped.
+            if task.file.stem.startswith("down") and "ok" not in end:
+                raise WalkError(f"the first down: {end}")
         scene.check_up()
 
     return act
 
 
 def _kill(pid: int, number: signal.Signals) -> None:
-    import contextlib
-    import os
-
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 
@@ -280,3 +276,59 @@ def test_whoever_watches_and_dies_or_stands_still_changes_nothing(
                 for number in (*DEATHS, signal.SIGSTOP)
             }
             run_cases(zygote, tmp_path / str(index), cases, **fields)
+
+
+def test_a_server_that_is_not_recorded_yet_is_found(zygote: Zygote, tmp_path: Path) -> None:
+    """Its supervisor is killed between the start of its process and the record of that."""
+
+    def act(scene: WalkScene) -> None:
+        scene.tell("hold-load")
+        scene.do("supervise", trap="unrecorded")
+        scene.until(lambda: len(scene.processes()) > 1, "the server's processes")
+        scene.known().supervisor.send_signal(signal.SIGKILL)
+        scene.check_status()
+        scene.check_down()
+        scene.check_up()
+
+    run_cases(zygote, tmp_path, {"unrecorded": act})
+
+
+@pytest.mark.parametrize("when", ["ready", "stopping"])
+def test_an_orphan_is_drained_and_its_requests_aborted(
+    when: str, zygote: Zygote, tmp_path: Path
+) -> None:
+    """As its supervisor would: it ends by itself, not by SIGKILL, and with its own admin key."""
+
+    def act(scene: WalkScene) -> None:
+        ready(scene)
+        scene.tell("inflight")
+        first = scene.do("down") if when == "stopping" else None
+        if first is not None:
+            scene.until_state("STOPPING")
+        scene.known().supervisor.send_signal(signal.SIGKILL)
+        scene.until_state("ORPHANED", "STOPPING")
+        scene.check_down()
+        if first is not None and "ok" not in (end := first.wait()):
+            raise WalkError(f"the first down: {end}")
+        if not (scene.control / "ended-itself").exists():
+            raise WalkError("it was killed")
+
+    run_cases(zygote, tmp_path, {when: act}, drain_timeout_seconds=0.3, stop_timeout_seconds=8.0)
+
+
+def test_one_that_took_an_orphan_over_aborts_with_its_admin_key(
+    zygote: Zygote, tmp_path: Path
+) -> None:
+    def act(scene: WalkScene) -> None:
+        ready(scene)
+        scene.known().supervisor.send_signal(signal.SIGKILL)
+        scene.until_state("ORPHANED")
+        follower = scene.do("adopt")
+        scene.until_state("READY")
+        scene.tell("inflight")
+        scene.check_down()
+        follower.wait()
+        if not (scene.control / "ended-itself").exists():
+            raise WalkError("it was killed")
+
+    run_cases(zygote, tmp_path, {"": act}, drain_timeout_seconds=0.3, stop_timeout_seconds=8.0)

@@ -19,10 +19,13 @@ from typing import Any
 
 from launcher.cli.display.starting import StartOptions, events_writer, run_detached
 from launcher.engines.launch import Launch
+from launcher.preflight.prepare import prepare_adoption
+from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
 from launcher.supervision.journal import Journal
 from launcher.supervision.stop import stop_server
 from launcher.supervision.supervisor import Supervisor
+from launcher.system.hardware import probe_hardware
 
 NAME = "walk"
 
@@ -33,7 +36,18 @@ def supervise(task: dict[str, Any]) -> str:
     launch = Launch.from_json(task["launch"])
     if task.get("trap") == "unrecorded":
         _stand_still_before_the_server_is_recorded()
-    adopted = store.read() if task.get("adopt") else None
+    return _supervise(store, launch, None)
+
+
+def adopt(task: dict[str, Any]) -> str:
+    """Take an orphan over as `python -m launcher up` does, with what the record says."""
+    store = RunStore(NAME, root=Path(task["root"]))
+    record = store.read()
+    assert record is not None
+    return _supervise(store, prepare_adoption(record, probe_hardware(), detached=True), record)
+
+
+def _supervise(store: RunStore, launch: Launch, adopted: RunRecord | None) -> str:
     with store.lock():
         supervisor = Supervisor(launch, store, events_writer(store), adopted=adopted)
         supervisor.handle_signals()
@@ -56,6 +70,7 @@ def follow(task: dict[str, Any]) -> str:
 
 TASKS: dict[str, Callable[[dict[str, Any]], str]] = {
     "supervise": supervise,
+    "adopt": adopt,
     "down": down,
     "follow": follow,
 }
