@@ -13,6 +13,7 @@ from launcher.errors import (
     CrashLoopError,
     EngineBrokenError,
     LauncherError,
+    PortInUseError,
     ServerExitedError,
     ServerHungError,
     SpawnError,
@@ -151,6 +152,15 @@ def lost(facts: Facts) -> ServerExitedError:
         "go on without it and was ended.",
         action=f"Read the whole output: `python -m launcher logs --name {facts.name}`.",
         evidence=facts.evidence,
+    )
+
+
+def port_taken(host: str, port: int, holder: str) -> PortInUseError:
+    """The error for a port that somebody else took while the server started."""
+    return PortInUseError(
+        f"Port {port} on {host} was taken by {holder} while the server started; it was sent no "
+        "key, and the start was ended.",
+        action="Stop that process, or choose another port with --port.",
     )
 
 

@@ -96,7 +96,7 @@ def prepare_adoption(record: RunRecord, hardware: Hardware, *, detached: bool) -
         keys["admin-api-key"] = kept
     return Launch(
         config,
-        Command(record.command, record.environment),
+        Command(record.command, {k: v for k, v in record.environment.items() if k != "TMPDIR"}),
         keys,
         record.versions,
         detached,

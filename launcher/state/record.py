@@ -108,9 +108,7 @@ class RunRecord(BaseModel):
         if self.state not in RUNNING_STATES | {ServerState.FATAL} or self.supervisor.is_alive():
             return False
         leader = self.leader
-        return leader is not None and (
-            leader.is_alive() or bool(find_members(leader, self.run_id))
-        )
+        return leader is not None and (leader.is_alive() or bool(find_members(leader, self.run_id)))
 
     @property
     def can_be_adopted(self) -> bool:

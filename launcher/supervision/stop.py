@@ -16,6 +16,7 @@ from launcher.state.record import RunRecord
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore, already_running
 from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS
+from launcher.supervision.server.scratch import remove_scratch
 from launcher.system.process import ProcessIdentity, wait_until_gone
 from launcher.system.shared_memory import remove_dead
 
@@ -114,6 +115,7 @@ def clear_up(store: RunStore) -> bool:
         store.forget_keys()
         # The kernel ends a server with its launcher, and takes nothing back that has a name.
         remove_dead(record.segments)
+        remove_scratch(record.run_id, record.environment)
         if record.live_state == "DEAD":
             # It stays dead where the disk is full.
             with contextlib.suppress(StateError):

@@ -15,8 +15,11 @@ from launcher.engines.select import engine_of
 from launcher.state.store import RunStore
 from launcher.supervision.journal import Journal
 from launcher.supervision.mailbox import Mailbox, Request
+from launcher.supervision.run.messages import PortTaken
 from launcher.supervision.server.process import ServerProcess, spawn
+from launcher.supervision.watches.listener import GuardedProber
 from launcher.supervision.watches.phase_history import PhaseHistory, history_file
+from launcher.system.members import find_members
 from launcher.system.process import ProcessIdentity
 
 # How long the processes have to print the stacks of their threads.
@@ -70,7 +73,16 @@ class RunContext:
 
     def __post_init__(self) -> None:
         self.engine = engine_of(self.config)
-        self.prober = self.dependencies.make_prober(self.config, self.launch.keys)
+        self.prober = GuardedProber(
+            self.dependencies.make_prober(self.config, self.launch.keys),
+            host=self.config.host,
+            port=self.config.port,
+            members=self._find_members,
+            on_stranger=lambda holder: self.mailbox.put(PortTaken(self.run_id, holder)),
+        )
+
+    def _find_members(self) -> list[ProcessIdentity]:
+        return [] if self.leader is None else find_members(self.leader, self.run_id)
 
     @property
     def config(self) -> ServerConfig:

@@ -115,7 +115,11 @@ class Run:
             return Failed(error, Retry.NEVER, served_seconds=context.served_seconds)
         except (OSError, RuntimeError) as error:
             # No descriptor, no thread: it was ended, and may do better next time.
-            return Failed(failures.out_of_means(error), Retry.ONCE_SERVED, served_seconds=context.served_seconds)
+            return Failed(
+                failures.out_of_means(error),
+                Retry.ONCE_SERVED,
+                served_seconds=context.served_seconds,
+            )
         finally:
             context.store.forget_keys()
 
@@ -159,6 +163,9 @@ class Run:
                 members.look()
                 self._starting.finish(memory)
                 self._serving.begin(members)
+            case messages.PortTaken(holder=holder) if self._is_starting:
+                self._context.last_words = holder
+                return EndReason.PORT_TAKEN
             case messages.ProcessEnded():
                 return EndReason.EXITED
             case messages.MemberEnded():
@@ -166,6 +173,10 @@ class Run:
             case messages.Probed(result=result):
                 return self._serving.judge(result, members)
         return None
+
+    @property
+    def _is_starting(self) -> bool:
+        return self._context.ready_at is None and self._context.stopping is None
 
     def _ring(self, timer: Timer, members: Members) -> EndReason | None:
         match timer:
@@ -185,7 +196,7 @@ class Run:
 
     def _look(self, members: Members) -> EndReason | None:
         try:
-            if self._context.ready_at is None and self._context.stopping is None:
+            if self._is_starting:
                 return self._starting.look(members)
             self._serving.look(members)
         except OSError:

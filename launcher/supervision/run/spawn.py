@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from launcher.diagnosis import failures
+from launcher.engines.launch import Command
 from launcher.logs import files as log_files
 from launcher.logs.output import AdoptedOutput, Output, ServerOutput
 from launcher.memory.report import MemoryRecord
@@ -17,6 +18,7 @@ from launcher.supervision.run.context import RunContext
 from launcher.supervision.run.messages import CollectorReplaced
 from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS
 from launcher.supervision.server.process import AdoptedProcess, ServerProcess
+from launcher.supervision.server.scratch import make_scratch, remove_scratch
 from launcher.system.hardware import MIB
 from launcher.system.ports import check_port_is_free
 from launcher.system.process import ProcessIdentity
@@ -98,15 +100,20 @@ def launch_server(
     except OSError as error:
         raise failures.not_spawned(error) from error
     wanted = config.die_with_launcher
+    command = context.launch.command
+    scratch = make_scratch(context.run_id, {**os.environ, **command.environment})
+    environment = {**command.environment, **scratch}
+    context.journal.update(environment=environment)
     try:
         process = context.dependencies.spawner(
-            context.launch.command,
+            Command(command.argv, environment),
             run_id=context.run_id,
             cwd=store.folder,
             output=output.write_end,
             die_with_parent=not context.launch.detached if wanted is None else wanted,
         )
     except (OSError, ValueError) as error:
+        remove_scratch(context.run_id, environment)
         output.close_write_end()
         output.join(KILL_TIMEOUT_SECONDS)
         raise failures.not_spawned(error) from error

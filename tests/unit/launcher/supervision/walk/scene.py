@@ -46,7 +46,11 @@ class Zygote:
     """Starts the launcher's processes; used by several threads."""
 
     def __init__(self, folder: Path) -> None:
-        environment = {**os.environ, "XDG_STATE_HOME": str(folder), "LAUNCHER_API_KEY": KEYS["api-key"]}
+        environment = {
+            **os.environ,
+            "XDG_STATE_HOME": str(folder),
+            "LAUNCHER_API_KEY": KEYS["api-key"],
+        }
         self._lock = threading.Lock()
         self._popen = subprocess.Popen(
             [sys.executable, "-m", "tests.unit.launcher.supervision.walk.zygote"],
@@ -132,7 +136,13 @@ class WalkScene:
 
     def calm(self) -> None:
         """Whatever it was told, it behaves again."""
-        self.untell(*(file.name for file in self.control.iterdir() if file.suffix != ".json" and file.name != "pids"))
+        self.untell(
+            *(
+                file.name
+                for file in self.control.iterdir()
+                if file.suffix != ".json" and file.name != "pids"
+            )
+        )
 
     # Processes
 

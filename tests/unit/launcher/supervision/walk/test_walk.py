@@ -179,9 +179,7 @@ def run_cases(
     """Run cases side by side; each is what it does with a scene of its own."""
 
     def run(number: int, name: str, act: Callable[[WalkScene], None]) -> str | None:
-        scene = WalkScene(
-            zygote, folder / str(number), detached="foreground" not in name, **fields
-        )
+        scene = WalkScene(zygote, folder / str(number), detached="foreground" not in name, **fields)
         try:
             act(scene)
         except Exception as error:  # noqa: BLE001  # told with its case, and the others go on
