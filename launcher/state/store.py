@@ -129,7 +129,7 @@ class RunStore:
         _remove(self.admin_key_file)
 
     def remove_partials(self) -> None:
-        """Remove what a supervisor that was killed while it wrote has left; the caller has the lock."""
+        """Remove what was being written when its writer was killed; the caller has the lock."""
         for partial in self.folder.glob(".*.partial"):
             with contextlib.suppress(OSError):
                 partial.unlink()

@@ -17,7 +17,6 @@ from launcher.state.states import ServerState, check_transition
 from launcher.state.store import RunStore
 from launcher.supervision.notify import Notifier
 
-
 # How soon after the disk has room again the record is true again.
 REWRITE_SECONDS: Final = 1.0
 

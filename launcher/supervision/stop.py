@@ -23,7 +23,7 @@ from launcher.system.shared_memory import remove_dead
 # The supervisor may need its kill time-out three times, to kill, to see what is released, and for
 # the end of the output, which it may have to kill in turn.
 SUPERVISOR_MARGIN_SECONDS: Final = 3 * KILL_TIMEOUT_SECONDS + 10.0
-# An `up` that holds the lock has its supervisor's record written within this, even on a busy machine.
+# An `up` that holds the lock has its supervisor's record written within this.
 _START_PATIENCE_SECONDS: Final = 10.0
 
 

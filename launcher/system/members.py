@@ -55,7 +55,7 @@ def find_members(leader: ProcessIdentity, run_id: str) -> list[ProcessIdentity]:
 
 
 def find_leader(run_id: str) -> ProcessIdentity | None:
-    """The first process of a server, where nobody wrote down which one it is; None where none lives.
+    """The first process of a server, where nobody wrote it down; None where no process lives.
 
     Where it has gone and others live on, the one that is returned lives no more either, and still
     says which session was its own.

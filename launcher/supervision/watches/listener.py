@@ -46,12 +46,8 @@ class GuardedProber:
         self._members = members
         self._on_stranger = on_stranger
         self._is_own = False
-        self._refusal: str | None = None
-
-    @property
-    def last_refusal(self) -> str | None:
-        """What the last probe that failed was told, or why nobody was asked."""
-        return self._refusal or self._prober.last_refusal
+        # What the last probe that failed was told, or why nobody was asked.
+        self.last_refusal: str | None = None
 
     def is_up(self) -> bool:
         """See `Prober`."""
@@ -77,6 +73,8 @@ class GuardedProber:
         if not self._look():
             return False
         answer = question()
+        if not answer:
+            self.last_refusal = self._prober.last_refusal
         # Whoever did not answer as it should may be another by now.
         self._is_own = answer
         return answer
@@ -87,18 +85,19 @@ class GuardedProber:
             return True
         # A connection first: during a start nobody listens, and that is soon known.
         if not is_listening(self._host, self._port):
-            self._refusal = NOBODY.format(port=self._port)
+            self.last_refusal = NOBODY.format(port=self._port)
             return False
         # Twice: a look may miss a process that is handing over to a child just then.
         for _ in range(2):
             sockets = listening_sockets(self._host, self._port)
             if sockets and sockets <= sockets_of(self._members()):
                 self._is_own = True
-                self._refusal = None
                 return True
         # It may have let go of the port just now.
         if sockets:
             holder = describe_listener(self._port)
-            self._refusal = f"port {self._port} is held by {holder}, which is none of the server's"
+            self.last_refusal = (
+                f"port {self._port} is held by {holder}, which is none of the server's"
+            )
             self._on_stranger(holder)
         return False

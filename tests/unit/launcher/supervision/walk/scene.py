@@ -229,10 +229,8 @@ class WalkScene:
             return None
         if said in AT_WORK:
             return f"{said} without a supervisor"
-        if lives and said != "ORPHANED":
-            return f"{said}, and processes live"
-        if not lives and said == "ORPHANED":
-            return "ORPHANED, and nothing lives"
+        if lives != (said == "ORPHANED"):
+            return f"{said}, and {'processes live' if lives else 'nothing lives'}"
         return None
 
     def check_status(self) -> None:
@@ -306,8 +304,8 @@ class WalkScene:
         record = self.record
         if record is not None:
             record.supervisor.send_signal(signal.SIGKILL)
-        for pid in self.seen_pids():
-            Path("/dev/shm", f"specserve_walk_{pid}").unlink(missing_ok=True)  # noqa: S108
+        for seen in self.seen_pids():
+            Path("/dev/shm", f"specserve_walk_{seen}").unlink(missing_ok=True)  # noqa: S108
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The server of the walk: a stand-in that stops at whichever step it is told to.
 
-Usage: `python -I -S server.py PORT FOLDER SECRETS`. What it does is decided by files in FOLDER, so that a
-case can change its mind while it runs:
+Usage: `python -I -S server.py PORT FOLDER SECRETS`. What it does is decided by files in FOLDER, so
+that a case can change its mind while it runs:
 
 - `hold-STEP`: goes no further than that step of its start (see `STEPS`) while the file is there;
 - `broken`: fails to start;
@@ -47,7 +47,7 @@ def main() -> None:
     with open(secrets, encoding="utf-8") as file:  # noqa: PTH123  # as above
         keys = json.load(file)
     _share(f"/dev/shm/specserve_walk_{os.getpid()}")  # noqa: S108  # a segment's own place
-    child = subprocess.Popen(["sglang::scheduler_TP0", "60"], executable="/bin/sleep")
+    child = subprocess.Popen(["sglang::scheduler_TP0", "60"], executable="/bin/sleep")  # noqa: S607  # it is a title
     draining = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: draining.set())
 

@@ -8,6 +8,7 @@ task's folder.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -36,6 +37,8 @@ def supervise(task: dict[str, Any]) -> str:
     launch = Launch.from_json(task["launch"])
     if task.get("trap") == "unrecorded":
         _stand_still_before_the_server_is_recorded()
+    if task.get("trap") == "full-disk":
+        _fill_the_disk_while(Path(task["folder"], "disk-full"))
     return _supervise(store, launch, None)
 
 
@@ -84,7 +87,19 @@ def _stand_still_before_the_server_is_recorded() -> None:
             time.sleep(60)
         update(journal, **changes)
 
-    Journal.update = wait  # type: ignore[method-assign]
+    Journal.update = wait  # type: ignore[method-assign,assignment]
+
+
+def _fill_the_disk_while(file: Path) -> None:
+    """Every record meets a full disk for as long as a file is there."""
+    fsync = os.fsync
+
+    def full(descriptor: Any) -> None:
+        if file.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    os.fsync = full
 
 
 def _run(task: dict[str, Any]) -> None:
