@@ -99,7 +99,7 @@ def _fill_the_disk_while(file: Path) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
         fsync(descriptor)
 
-    os.fsync = full
+    os.fsync = full  # type: ignore[assignment]
 
 
 def _run(task: dict[str, Any]) -> None:
