@@ -26,3 +26,7 @@ LAST_OUTPUT_ROUTE: Final = "/specserve/last_output"
 
 # The key that clients must send, where no file holds it.
 API_KEY_VARIABLE: Final = "LAUNCHER_API_KEY"
+
+# Keys that a user may have in the environment, for the launcher or for a client. They go to no
+# process that is started here: whoever may read /proc/PID/environ would have them.
+KEY_VARIABLES: Final = (API_KEY_VARIABLE, "SPECSERVE_API_KEY", "SPECSERVE_ADMIN_KEY")

@@ -28,7 +28,7 @@ from launcher.supervision.detached import (
     supervisor_died,
     wait_until_ready,
 )
-from launcher.supervision.stop import stop_server
+from launcher.supervision.stop import clear_up, stop_server
 from launcher.system.hardware import Hardware, probe_hardware
 
 
@@ -89,8 +89,8 @@ def serving(
     former = store.read_or_set_aside()
     if former is not None and former.is_running:
         raise already_running(former, name)
-    # Also takes back what a supervisor that was killed has left.
-    stop_server(store)
+    # What a supervisor that was killed has left.
+    clear_up(store)
     launch = prepare.prepare(
         config, probe_hardware(), secrets_file=store.secrets_file, detached=True, report=report
     )

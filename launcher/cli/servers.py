@@ -125,7 +125,7 @@ def restart(*, name: str, as_json: bool) -> None:
     from launcher.engines.launch import Launch  # noqa: PLC0415
     from launcher.models.download.request import OnPullEvent  # noqa: PLC0415
     from launcher.preflight import checks, prepare  # noqa: PLC0415
-    from launcher.supervision.stop import stop_server  # noqa: PLC0415
+    from launcher.supervision.stop import clear_up  # noqa: PLC0415
     from launcher.system.hardware import probe_hardware  # noqa: PLC0415
 
     store = RunStore(name)
@@ -137,7 +137,7 @@ def restart(*, name: str, as_json: bool) -> None:
         starting.restart_supervised(record, config, store, as_json=as_json)
         return
     # What a killed supervisor left behind holds the port.
-    stop_server(store)
+    clear_up(store)
 
     def check(report: OnPullEvent) -> Launch:
         return prepare.prepare(

@@ -20,7 +20,7 @@ from launcher.models.download.request import OnPullEvent
 from launcher.preflight import prepare
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore, already_running
-from launcher.supervision.stop import stop_server
+from launcher.supervision.stop import clear_up
 from launcher.system.hardware import probe_hardware
 
 
@@ -155,4 +155,4 @@ def make_way(store: RunStore, record: RunRecord) -> None:
         raise already_running(record, store.name)
     if record.is_orphaned:
         say(f"Ending what is left of server {store.name!r}, whose supervisor was killed.", err=True)
-    stop_server(store)
+    clear_up(store)

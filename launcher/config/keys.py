@@ -58,6 +58,18 @@ def read_keys(config: ServerConfig, environment: Mapping[str, str]) -> dict[str,
     return keys
 
 
+def read_kept_admin_key(file: Path | None) -> str | None:
+    """The admin key of a server that runs, for whoever takes it over; None where there is none.
+
+    Args:
+        file: where it stands while the server runs.
+    """
+    try:
+        return None if file is None else _read_file(file, {})
+    except InvalidValueError:
+        return None
+
+
 def _read_file(file: Path, environment: Mapping[str, str]) -> str:
     try:
         text = read_foreign(file, most_bytes=LARGEST_KEY_FILE_BYTES).decode("utf-8")

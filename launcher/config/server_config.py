@@ -179,6 +179,10 @@ class ServerConfig(BaseModel):
         default=None,
         description="Whether SIGKILL of the launcher ends the server; unset: in the foreground.",
     )
+    core_dumps: bool = Field(
+        default=False,
+        description="Whether its processes may leave core dumps, which hold the keys.",
+    )
 
     health_interval_seconds: float = Field(
         default=10.0, gt=0, description="Pause between two probes of a server that serves."

@@ -28,6 +28,7 @@ class EndReason(Enum):
     START_HUNG = auto()
     HUNG = auto()
     PROCESS_LOST = auto()
+    PORT_TAKEN = auto()  # by somebody else, before the server listened there
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,9 @@ def conclude(reason: EndReason, seen: FinalState, causes: CauseTable) -> Failed:
         case EndReason.START_HUNG:
             error = failures.start_hung(facts, allowed_seconds=seen.config.hang_timeout_seconds)
             return Failed(error, Retry.ONCE_SERVED, "start-hung")
+        case EndReason.PORT_TAKEN:
+            error = failures.port_taken(seen.config.host, seen.config.port, seen.last_words)
+            return Failed(error, Retry.ONCE_SERVED, "port-taken")
         case EndReason.HUNG:
             error = failures.hung(facts, failures=seen.failures)
             return Failed(error, Retry.ALWAYS, "hung", served_seconds=served_seconds)

@@ -14,6 +14,7 @@ from launcher.errors import (
     CrashLoopError,
     EngineBrokenError,
     LauncherError,
+    PortInUseError,
     ServerExitedError,
     ServerHungError,
     SpawnError,
@@ -60,8 +61,15 @@ class Facts:
         return _with_last_words(self.evidence, self)
 
 
-def not_spawned(error: OSError) -> SpawnError:
+def not_spawned(error: OSError | ValueError) -> SpawnError:
     """The error for a process that the system does not start."""
+    if isinstance(error, ValueError):
+        # The value itself is not told: it may be any variable of the environment.
+        return SpawnError(
+            f"The server's process cannot be started: {error} in an argument or a variable.",
+            action="Look at the arguments after `--`, and at `env`, for characters that do not "
+            "belong there.",
+        )
     return SpawnError(
         f"The server's process cannot be started: {error.strerror}.",
         action="Look at the limits on processes and open files: `ulimit -u -n`.",
@@ -148,6 +156,15 @@ def lost(facts: Facts) -> ServerExitedError:
         "go on without it and was ended.",
         action=f"Read the whole output: `python -m launcher logs --name {facts.name}`.",
         evidence=facts.evidence,
+    )
+
+
+def port_taken(host: str, port: int, holder: str) -> PortInUseError:
+    """The error for a port that somebody else took while the server started."""
+    return PortInUseError(
+        f"Port {port} on {host} was taken by {holder} while the server started; it was sent no "
+        "key, and the start was ended.",
+        action="Stop that process, or choose another port with --port.",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from launcher.config.keys import read_keys
+from launcher.config.keys import read_kept_admin_key, read_keys
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Command, Launch, history_key
 from launcher.models.download.hub import Hub
@@ -103,10 +103,14 @@ def prepare_adoption(
     facts = ServingFacts(config, hardware)
     engine = facts.engine
     version = record.versions.get(engine.distribution, engine.verified_version)
+    keys = read_keys(config, os.environ)
+    # It has the key that was made at its start.
+    if (kept := read_kept_admin_key(record.admin_key_file)) is not None:
+        keys["admin-api-key"] = kept
     return Launch(
         config,
         make_command(facts, _models_of(record, facts), secrets_file, _gpus_of(record, hardware)),
-        read_keys(config, os.environ),
+        keys,
         record.versions,
         detached,
         history_key=_history_key(facts, version),

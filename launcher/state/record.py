@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from launcher.errors import StateError
 from launcher.memory.report import MemoryRecord
 from launcher.state.states import RUNNING_STATES, SERVING_STATES, ServerState
-from launcher.system.members import find_members
+from launcher.system.members import find_leader, find_members
 from launcher.system.process import ProcessIdentity
 from launcher.system.shared_memory import Segment
 
@@ -82,6 +82,14 @@ class RunRecord(BaseModel):
             ) from error
 
     @property
+    def leader(self) -> ProcessIdentity | None:
+        """The server's first process; found by the run's id where its supervisor was killed first.
+
+        Between the start of that process and the record of it, SIGKILL may come, or a full disk.
+        """
+        return self.server or find_leader(self.run_id)
+
+    @property
     def is_supervised(self) -> bool:
         """Whether the supervisor that wrote this still lives."""
         return self.state in RUNNING_STATES and self.supervisor.is_alive()
@@ -97,12 +105,10 @@ class RunRecord(BaseModel):
 
         That was killed, or has given up on a process that did not die.
         """
-        return (
-            self.state in RUNNING_STATES | {ServerState.FATAL}
-            and self.server is not None
-            and not self.supervisor.is_alive()
-            and (self.server.is_alive() or bool(find_members(self.server, self.run_id)))
-        )
+        if self.state not in RUNNING_STATES | {ServerState.FATAL} or self.supervisor.is_alive():
+            return False
+        leader = self.leader
+        return leader is not None and (leader.is_alive() or bool(find_members(leader, self.run_id)))
 
     @property
     def can_be_adopted(self) -> bool:

@@ -152,6 +152,12 @@ class RunStore:
         self.remove_secrets()
         _remove(self.admin_key_file)
 
+    def remove_partials(self) -> None:
+        """Remove what was being written when its writer was killed; the caller has the lock."""
+        for partial in self.folder.glob(".*.partial"):
+            with contextlib.suppress(OSError):
+                partial.unlink()
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[int]:
         """Be the only supervisor of this name. The kernel lets go when the process dies.

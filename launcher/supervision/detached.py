@@ -16,6 +16,7 @@ from launcher.diagnosis import failures
 from launcher.diagnosis.failures import EVIDENCE_LINES
 from launcher.engines.launch import Launch
 from launcher.errors import LauncherError, NotRunningError, ServerError
+from launcher.names import KEY_VARIABLES
 from launcher.state.events import Event, ServerFailed, ServerReady, ServerStopped, parse_event
 from launcher.state.store import RunStore
 from launcher.supervision.stop import SUPERVISOR_MARGIN_SECONDS
@@ -58,6 +59,7 @@ def start_detached(
                     *(["--adopt"] if adopt else []),
                 ],
                 stdin=subprocess.PIPE,
+                env={n: text for n, text in os.environ.items() if n not in KEY_VARIABLES},
                 stdout=last_word,
                 stderr=log,
                 pass_fds=[lock],

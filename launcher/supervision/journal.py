@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from launcher.errors import StateError
 from launcher.state.events import Event, StateChanged
@@ -16,6 +16,9 @@ from launcher.state.record import RunRecord
 from launcher.state.states import ServerState, check_transition
 from launcher.state.store import RunStore
 from launcher.supervision.notify import Notifier
+
+# How soon after the disk has room again the record is true again.
+REWRITE_SECONDS: Final = 1.0
 
 
 class Journal:
@@ -42,6 +45,8 @@ class Journal:
         self._clock = clock
         self._began = clock()
         self._record: RunRecord | None = None
+        # When to try again to write what the disk did not take; None where it took all.
+        self._overdue_at: float | None = None
 
     @property
     def record(self) -> RunRecord:
@@ -54,28 +59,37 @@ class Journal:
         """Time since the run began, or was adopted."""
         return self._clock() - self._began
 
-    def begin(self, record: RunRecord) -> None:
+    def begin(self, record: RunRecord, *, must_be_written: bool) -> None:
         """Take up a run.
 
         Raises:
-            StateError: the first record of a supervisor cannot be written. Later ones may be lost.
+            StateError: the record cannot be written, and has to be. Otherwise that is made up for.
         """
-        is_first = self._record is None
         self._record = record
         self._began = self._clock()
         try:
-            self._store.write(record)
+            self._write()
         except StateError:
-            if is_first:
+            if must_be_written:
                 raise
         self._announce()
 
     def update(self, **changes: object) -> None:
         """Change the record."""
         self._record = self.record.model_copy(update=changes)
-        # A disk that is full now must not end a server that serves; the next change writes again.
+        # A disk that is full now must not end a server that serves.
         with contextlib.suppress(StateError):
-            self._store.write(self._record)
+            self._write()
+
+    def catch_up(self) -> float | None:
+        """Write what a full disk did not take, where that is due.
+
+        Returns:
+            In how many seconds to call this again; None: the record is as it should be.
+        """
+        if self._overdue_at is not None and self._clock() >= self._overdue_at:
+            self.update()
+        return None if self._overdue_at is None else max(0.0, self._overdue_at - self._clock())
 
     def move(self, state: ServerState, **changes: object) -> None:
         """Move to another state."""
@@ -90,6 +104,12 @@ class Journal:
     def tell(self, kind: type[Event], **fields: Any) -> None:
         """Emit an event of this run."""
         self._emit(kind(run_id=self.record.run_id, elapsed_seconds=self.elapsed_seconds, **fields))
+
+    def _write(self) -> None:
+        # Overdue until it has been written.
+        self._overdue_at = self._clock() + REWRITE_SECONDS
+        self._store.write(self.record)
+        self._overdue_at = None
 
     def _announce(self) -> None:
         state = self.record.state

@@ -53,6 +53,8 @@ class Mailbox:
         clock: monotonic seconds.
         beat_seconds: how often to call `beat` while waiting; None: never.
         beat: proof for a watchdog that the loop comes round.
+        chore: does what is overdue, whenever the loop comes round; says in how many seconds it has
+            to be called again, or None: there is nothing to do.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Mailbox:
         clock: Callable[[], float] = time.monotonic,
         beat_seconds: float | None = None,
         beat: Callable[[], None] = lambda: None,
+        chore: Callable[[], float | None] = lambda: None,
     ) -> None:
         # A SimpleQueue may be put into by a signal handler that interrupted a put.
         self._items: queue.SimpleQueue[RunMessage | Request] = queue.SimpleQueue()
@@ -69,6 +72,7 @@ class Mailbox:
         self._beat_seconds = beat_seconds
         self._beat = beat
         self._next_beat = clock()
+        self._chore = chore
 
     def put(self, item: RunMessage | Request) -> None:
         """Report something. Safe in a signal handler and from any thread."""
@@ -87,11 +91,12 @@ class Mailbox:
         """Wait for whatever is next."""
         while True:
             self._beat_if_due()
+            chore_seconds = self._chore()
             # Looked at first: a server that prints without end must not outrun its deadline.
             if (timer := self._rung()) is not None:
                 return timer
             try:
-                return self._items.get(timeout=self._seconds_to_wait())
+                return self._items.get(timeout=self._seconds_to_wait(chore_seconds))
             except queue.Empty:
                 continue
 
@@ -111,8 +116,10 @@ class Mailbox:
         del self._timers[first]
         return first
 
-    def _seconds_to_wait(self) -> float | None:
+    def _seconds_to_wait(self, chore_seconds: float | None) -> float | None:
         times = list(self._timers.values())
+        if chore_seconds is not None:
+            times.append(self._clock() + chore_seconds)
         if self._beat_seconds is not None:
             times.append(self._next_beat)
         return min(max(0.0, min(times) - self._clock()), LONGEST_WAIT_SECONDS) if times else None

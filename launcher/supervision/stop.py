@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from dataclasses import dataclass
@@ -10,18 +11,20 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from launcher.diagnosis import failures
+from launcher.errors import AlreadyRunningError, StateError
 from launcher.state.record import RunRecord
 from launcher.state.states import ServerState
-from launcher.state.store import RunStore
-from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS, ServerResources, end_server
-from launcher.system.members import find_members
-from launcher.system.ports import describe_listener, is_listening
-from launcher.system.process import wait_until_gone
+from launcher.state.store import RunStore, already_running
+from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS
+from launcher.supervision.server.scratch import remove_scratch
+from launcher.system.process import ProcessIdentity, wait_until_gone
 from launcher.system.shared_memory import remove_dead
 
 # The supervisor may need its kill time-out three times, to kill, to see what is released, and for
 # the end of the output, which it may have to kill in turn.
 SUPERVISOR_MARGIN_SECONDS: Final = 3 * KILL_TIMEOUT_SECONDS + 10.0
+# An `up` that holds the lock has its supervisor's record written within this.
+_START_PATIENCE_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,60 +55,79 @@ class _Served(BaseModel):
 
 
 def stop_server(store: RunStore) -> StopReport:
-    """Stop a server, whether or not its supervisor still lives; nothing to stop is no error.
+    """Stop a server, whether or not its supervisor lives until the end; nothing is no error.
 
     Raises:
-        StopError: a process or the port is still there.
+        StopError: a process is still there.
+        AlreadyRunningError: somebody is starting it, and has not come as far as a record.
     """
-    record = store.read()
-    if record is None:
-        return StopReport(store.name, None, stopped=False, seconds=0.0)
-    began = time.monotonic()
-    was = record.live_state
-    config = _Served.model_validate(record.config)
-    if record.is_supervised:
-        # A second signal would end the requests that another `down` lets finish.
-        if record.state is not ServerState.STOPPING or record.restarting:
-            record.supervisor.send_signal(signal.SIGTERM)
-        patience = config.stop_seconds + SUPERVISOR_MARGIN_SECONDS
-        if not wait_until_gone(record.supervisor, timeout_seconds=patience):
-            raise failures.supervisor_stays(record.supervisor.pid, seconds=patience)
-    elif record.is_orphaned:
-        # Its supervisor was killed; whoever stops it now writes its state.
-        with store.lock():
-            _stop_orphan(record, config)
-            # Looked at before the record says so: what survived must be found again.
-            _check_nothing_is_left(record, config)
-            store.write(record.model_copy(update={"state": ServerState.STOPPED}))
-            store.forget_keys()
-    else:
-        store.forget_keys()
-        # The kernel ends a server with its launcher, and takes nothing back that has a name.
-        remove_dead(record.segments)
-        if was == "DEAD":
-            with store.lock():
-                store.write(record.model_copy(update={"state": ServerState.STOPPED}))
-        return StopReport(store.name, was, stopped=False, seconds=0.0)
-    _check_nothing_is_left(record, config)
+    began = since = time.monotonic()
+    was: str | None = None
+    asked: list[ProcessIdentity] = []
+    while True:
+        record = store.read()
+        was = was or (record.live_state if record is not None else None)
+        if record is not None and record.is_supervised:
+            is_another = bool(asked) and record.supervisor not in asked
+            if is_another and record.state is not ServerState.STOPPING:
+                break  # somebody has started it again, and does not want it stopped
+            asked.append(record.supervisor)
+            _await_supervisor(record)
+            since = time.monotonic()
+            continue
+        try:
+            ended = clear_up(store)
+        except AlreadyRunningError:
+            # A start that has no record yet, or somebody else who ends what is left.
+            if time.monotonic() - since > _START_PATIENCE_SECONDS:
+                raise
+            continue
+        seconds = time.monotonic() - began if asked or ended else 0.0
+        return StopReport(store.name, was, stopped=bool(asked) or ended, seconds=seconds)
     return StopReport(store.name, was, stopped=True, seconds=time.monotonic() - began)
 
 
-def _stop_orphan(record: RunRecord, config: _Served) -> None:
-    if record.server is None:
-        return
-    if record.server.send_signal(signal.SIGTERM):
-        wait_until_gone(record.server, timeout_seconds=config.stop_seconds)
-    resources = ServerResources(config.host, config.port, on_gpus=config.device == "cuda")
-    end_server(record.server, record.run_id, resources, record.segments)
-    # It ends by itself when nobody can print any more.
-    if record.collector is not None and not wait_until_gone(
-        record.collector, timeout_seconds=KILL_TIMEOUT_SECONDS
-    ):
-        record.collector.send_signal(signal.SIGKILL)
+def clear_up(store: RunStore) -> bool:
+    """End what a supervisor that was killed has left, and take back what that held.
+
+    Returns:
+        Whether something lived.
+
+    Raises:
+        AlreadyRunningError: somebody supervises it, or starts it.
+        StopError: a process is still there.
+    """
+    if not store.folder.exists():
+        return False
+    with store.lock():
+        record = store.read()
+        if record is None:
+            return False
+        if record.is_supervised:
+            raise already_running(record, store.name)
+        store.remove_partials()
+        if record.is_orphaned:
+            # Imported here: a supervisor that lives needs none of it.
+            from launcher.supervision.orphans import end_orphan  # noqa: PLC0415
+
+            end_orphan(store, record, _Served.model_validate(record.config).model_dump())
+            return True
+        store.forget_keys()
+        # The kernel ends a server with its launcher, and takes nothing back that has a name.
+        remove_dead(record.segments)
+        remove_scratch(record.run_id, record.environment)
+        if record.live_state == "DEAD":
+            # It stays dead where the disk is full.
+            with contextlib.suppress(StateError):
+                store.write(record.model_copy(update={"state": ServerState.STOPPED}))
+        return False
 
 
-def _check_nothing_is_left(record: RunRecord, config: _Served) -> None:
-    if record.server is not None and (left := find_members(record.server, record.run_id)):
-        raise failures.survived([one.pid for one in left], seconds=KILL_TIMEOUT_SECONDS)
-    if is_listening(config.host, config.port):
-        raise failures.port_still_open(config.port, describe_listener(config.port))
+def _await_supervisor(record: RunRecord) -> None:
+    config = _Served.model_validate(record.config)
+    # A second signal would end the requests that another `down` lets finish.
+    if record.state is not ServerState.STOPPING or record.restarting:
+        record.supervisor.send_signal(signal.SIGTERM)
+    patience = config.stop_seconds + SUPERVISOR_MARGIN_SECONDS
+    if not wait_until_gone(record.supervisor, timeout_seconds=patience):
+        raise failures.supervisor_stays(record.supervisor.pid, seconds=patience)

@@ -24,6 +24,7 @@ from launcher.supervision.restarts import RestartBudget, refuse_restart
 from launcher.supervision.run.context import Dependencies
 from launcher.supervision.run.loop import Run
 from launcher.system.members import adopt_orphans
+from launcher.system.process import forbid_core_dumps
 
 
 class Outcome(enum.Enum):
@@ -65,6 +66,7 @@ class Supervisor:
             clock=clock,
             beat_seconds=self._notifier.watchdog_seconds,
             beat=self._notifier.watchdog,
+            chore=self._journal.catch_up,
         )
         self._budget = RestartBudget(launch.config)
         self._has_served = adopted is not None
@@ -110,6 +112,8 @@ class Supervisor:
             StateError: the first run record, or the log, cannot be written.
         """
         adopt_orphans()
+        if not self._launch.config.core_dumps:
+            forbid_core_dumps()
         restarts = 0
         while True:
             run = Run(

@@ -54,6 +54,27 @@ def find_members(leader: ProcessIdentity, run_id: str) -> list[ProcessIdentity]:
     return [member for member in members if member.pid != os.getpid()]
 
 
+def find_leader(run_id: str) -> ProcessIdentity | None:
+    """The first process of a server, where nobody wrote it down; None where no process lives.
+
+    Where it has gone and others live on, the one that is returned lives no more either, and still
+    says which session was its own.
+
+    Args:
+        run_id: what the server was started with.
+    """
+    marker = f"{RUN_ID_VARIABLE}={run_id}".encode()
+    for pid in all_pids():
+        with contextlib.suppress(OSError):
+            if pid != os.getpid() and _signs_of(pid, marker, 0)[0]:
+                session = os.getsid(pid)
+                with contextlib.suppress(ProcessLookupError):
+                    if _signs_of(session, marker, session)[0]:
+                        return ProcessIdentity.of(session)
+                return ProcessIdentity(pid=session, start_ticks=0, boot_id=boot_id())
+    return None
+
+
 def _signs_of(pid: int, marker: bytes, session: int) -> tuple[bool, bool]:
     """Whether a process has the run id in its environment, and whether it is in the session."""
     environment = Path(f"/proc/{pid}/environ").read_bytes()

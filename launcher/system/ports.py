@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
+import os
 import socket
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final, TypeAlias
 
 import psutil
 
 from launcher.errors import InvalidValueError, PortInUseError
+from launcher.system.process import ProcessIdentity
+
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+_LISTEN: Final = "0A"  # include/net/tcp_states.h
 
 
 def check_port_is_free(host: str, port: int) -> None:
@@ -72,6 +82,61 @@ def describe_listener(port: int) -> str:
         return f"process {process.pid} ({process.name()})"
     except psutil.Error:
         return f"process {process.pid}"
+
+
+def listening_sockets(host: str, port: int) -> frozenset[int]:
+    """The sockets that could answer at an address of this machine, by inode. Linux only.
+
+    Those of other users too. Source: proc(5), /proc/net/tcp.
+    """
+    with contextlib.suppress(OSError, UnicodeError):
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        wanted = {_plain(str(address[0])) for *_, address in found}
+        anywhere = any(address.is_unspecified for address in wanted)
+        return frozenset(
+            inode
+            for address, inode in _listeners(port)
+            if anywhere or address.is_unspecified or address in wanted
+        )
+    return frozenset()
+
+
+def sockets_of(members: Iterable[ProcessIdentity]) -> frozenset[int]:
+    """The sockets that processes have open, by inode; of those that may not be read, none."""
+    found = set()
+    for member in members:
+        folder = f"/proc/{member.pid}/fd"
+        with contextlib.suppress(OSError):
+            for descriptor in os.listdir(folder):  # noqa: PTH208  # names alone
+                with contextlib.suppress(OSError):
+                    target = os.readlink(f"{folder}/{descriptor}")  # noqa: PTH115  # as above
+                    if target.startswith("socket:["):
+                        found.add(int(target[len("socket:[") : -1]))
+    return frozenset(found)
+
+
+def _listeners(port: int) -> Iterator[tuple[_Address, int]]:
+    """Address and inode of each socket that listens on a port."""
+    ending = f":{port:04X}"
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines():
+                fields = line.split(maxsplit=10)
+                if len(fields) > 9 and fields[3] == _LISTEN and fields[1].endswith(ending):
+                    words = bytes.fromhex(fields[1].partition(":")[0])
+                    # In words of the processor's own order.
+                    packed = b"".join(
+                        int.from_bytes(words[at : at + 4], sys.byteorder).to_bytes(4, "big")
+                        for at in range(0, len(words), 4)
+                    )
+                    yield _plain(str(ipaddress.ip_address(packed))), int(fields[9])
+
+
+def _plain(text: str) -> _Address:
+    """An address, one of the fourth version that was written as one of the sixth as what it is."""
+    address = ipaddress.ip_address(text.partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
 
 
 def is_listening(host: str, port: int) -> bool:

@@ -84,6 +84,21 @@ def command_line(pid: int) -> list[str]:
     return [os.fsdecode(word) for word in words]
 
 
+def forbid_core_dumps() -> None:
+    """Let neither this process nor what it starts leave its memory, with the keys, on a disk.
+
+    One byte, not none: the kernel takes that as the only limit that also holds where a program
+    collects the dumps (core(5), a pattern that begins with a bar), and as too little for a file.
+    Only the soft limit is set, so a process that wants dumps can still ask for them.
+    """
+    # Imported here: Windows has none, and imports this module all the same.
+    import resource  # noqa: PLC0415
+
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    allowed = 1 if hard == resource.RLIM_INFINITY or hard >= 1 else 0
+    resource.setrlimit(resource.RLIMIT_CORE, (allowed, hard))
+
+
 def boot_id() -> str:
     """An id that changes with every boot of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from types import MappingProxyType
 from typing import Final
 
@@ -65,6 +66,9 @@ UNSUPERVISED_FLAGS: Final = frozenset(
         *("--is-embedding", "--skip-tokenizer-init"),
     }
 )
+# SGLang checks no key at all with more than one of them (entrypoints/http_server.py: "only
+# supported in single tokenizer mode"), puts the keys into shared memory, and loads no plugin there.
+TOKENIZER_WORKERS_FLAG: Final = "--tokenizer-worker-num"
 # SGLang reads keys from its own config file; the launcher writes that file, and only one is taken.
 CONFIG_FLAG: Final = "--config"
 SKIP_WARM_UP_FLAG: Final = "--skip-server-warmup"
@@ -163,7 +167,7 @@ def check_arguments(command: Command, extra_args: tuple[str, ...], table: FlagTa
     }
     unsupervised = {table.canonical(flag) for flag in UNSUPERVISED_FLAGS}
     secrets = {table.canonical(flag) for flag in SECRET_FLAGS}
-    for argument in extra_args:
+    for argument, value in _with_values(extra_args):
         flag = table.canonical(argument)
         if flag is None:
             continue
@@ -183,6 +187,13 @@ def check_arguments(command: Command, extra_args: tuple[str, ...], table: FlagTa
                 "plain HTTP from one machine.",
                 action="Leave it out; put a proxy before the server for TLS.",
             )
+        if flag == TOKENIZER_WORKERS_FLAG and value not in {"", "1"}:
+            raise ConfigError(
+                f"{flag} {value}: with more than one tokenizer worker SGLang checks no API key, "
+                "and answers and arguments go past this launcher's plugins.",
+                action="Leave it out; start another server, with a name and a port of its own, for "
+                "more of them.",
+            )
         if flag in owners:
             option = owners[flag].replace("_", "-")
             raise ConfigError(
@@ -190,6 +201,13 @@ def check_arguments(command: Command, extra_args: tuple[str, ...], table: FlagTa
                 action=f"Use the launcher's own --{option} before `--`.",
             )
     table.check(command.server_arguments)
+
+
+def _with_values(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each argument, with the value that belongs to it if it is an option."""
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
+        _, equals, attached = argument.partition("=")
+        yield argument, attached if equals else following
 
 
 def _applies(config: ServerConfig, field: str) -> bool:

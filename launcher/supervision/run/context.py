@@ -15,8 +15,12 @@ from launcher.engines.select import engine_of
 from launcher.state.store import RunStore
 from launcher.supervision.journal import Journal
 from launcher.supervision.mailbox import Mailbox, Request
+from launcher.supervision.run.messages import PortTaken
 from launcher.supervision.server.process import ServerProcess, spawn
+from launcher.supervision.watches.listener import GuardedProber
 from launcher.supervision.watches.phase_history import PhaseHistory, history_file
+from launcher.system.members import find_members
+from launcher.system.process import ProcessIdentity
 
 # How long the processes have to print the stacks of their threads.
 STACKS_SECONDS: Final = 3.0
@@ -48,6 +52,7 @@ class RunContext:
         run_id: in the environment of each of the server's processes.
         engine: what is served by.
         prober: asks the server.
+        leader: its first process; None before that is there.
         ready_at: when it began to serve, in monotonic seconds; None before.
         stopping: what was asked for, once somebody has asked.
         last_words: what was found before the server was ended, or empty.
@@ -61,13 +66,23 @@ class RunContext:
     run_id: str
     engine: Engine = field(init=False)
     prober: Prober = field(init=False)
+    leader: ProcessIdentity | None = None
     ready_at: float | None = None
     stopping: Request | None = None
     last_words: str = ""
 
     def __post_init__(self) -> None:
         self.engine = engine_of(self.config)
-        self.prober = self.dependencies.make_prober(self.config, self.launch.keys)
+        self.prober = GuardedProber(
+            self.dependencies.make_prober(self.config, self.launch.keys),
+            host=self.config.host,
+            port=self.config.port,
+            members=self._find_members,
+            on_stranger=lambda holder: self.mailbox.put(PortTaken(self.run_id, holder)),
+        )
+
+    def _find_members(self) -> list[ProcessIdentity]:
+        return [] if self.leader is None else find_members(self.leader, self.run_id)
 
     @property
     def config(self) -> ServerConfig:

@@ -49,6 +49,7 @@ class Run:
         mailbox: brings everything that happens.
         dependencies: for tests.
         adopted: the record of a server that already serves, and whose supervisor was killed.
+        ends: only end the adopted server, in whichever state it was left.
         restarts: how often this supervisor has started the server before.
         last_failure: why it did the last time, where nobody asked for it.
     """
@@ -62,12 +63,14 @@ class Run:
         dependencies: Dependencies,
         *,
         adopted: RunRecord | None = None,
+        ends: bool = False,
         restarts: int = 0,
         last_failure: str | None = None,
     ) -> None:
         run_id = adopted.run_id if adopted else secrets.token_hex(8)
         self._context = RunContext(launch, store, journal, mailbox, dependencies, run_id)
         self._adopted = adopted
+        self._ends = ends
         self._restarts = restarts
         self._last_failure = last_failure
         self._starting = Starting(self._context)
@@ -82,19 +85,25 @@ class Run:
         """
         context = self._context
         context.mailbox.clear()
-        context.journal.begin(self._first_record())
+        # A full disk keeps no server from coming back, nor one from being ended.
+        is_new = self._restarts == 0 and not self._ends
+        context.journal.begin(self._first_record(), must_be_written=is_new)
         try:
             begin = take_over if self._adopted else launch_server
             process, output = begin(context, self._read)
-            segments = self._adopted.segments if self._adopted else ()
-            members = Members(context, process.identity, segments)
-            if self._adopted:
-                self._serving.begin(members)
-        except LauncherError as error:
-            context.store.forget_keys()
-            return Failed(error, Retry.ONCE_SERVED)
+        except BaseException as error:
+            # Nothing was started. What could not be taken over keeps its key.
+            if self._adopted is None:
+                context.store.forget_keys()
+            if isinstance(error, LauncherError):
+                return Failed(error, Retry.ONCE_SERVED)
+            raise
+        context.leader = process.identity
+        members = Members(context, process.identity, context.journal.record.segments)
         try:
             try:
+                if self._adopted and not self._ends:
+                    self._serving.begin(members)
                 reason = self._attend(process, members)
             finally:
                 # Whatever happened, nothing of the server outlives its supervisor's care.
@@ -108,14 +117,17 @@ class Run:
             return Failed(error, Retry.NEVER, served_seconds=context.served_seconds)
         except (OSError, RuntimeError) as error:
             # No descriptor, no thread: it was ended, and may do better next time.
-            failure = failures.out_of_means(error)
-            return Failed(failure, Retry.ONCE_SERVED, served_seconds=context.served_seconds)
+            return Failed(
+                failures.out_of_means(error),
+                Retry.ONCE_SERVED,
+                served_seconds=context.served_seconds,
+            )
         finally:
             context.store.forget_keys()
 
     def _first_record(self) -> RunRecord:
         if self._adopted is not None:
-            return adopted_record(self._context, self._adopted)
+            return adopted_record(self._context, self._adopted, ends=self._ends)
         return first_record(self._context, restarts=self._restarts, last_failure=self._last_failure)
 
     def _read(self, line: str) -> None:
@@ -149,8 +161,13 @@ class Run:
             case messages.CollectorReplaced(collector=collector):
                 self._context.journal.update(collector=collector)
             case messages.TokenGenerated(memory=memory) if self._context.stopping is None:
+                # Looked at first: once it is READY, whoever kills it leaves no time for that.
+                members.look()
                 self._starting.finish(memory)
                 self._serving.begin(members)
+            case messages.PortTaken(holder=holder) if self._is_starting:
+                self._context.last_words = holder
+                return EndReason.PORT_TAKEN
             case messages.ProcessEnded():
                 return EndReason.EXITED
             case messages.MemberEnded():
@@ -158,6 +175,10 @@ class Run:
             case messages.Probed(result=result):
                 return self._serving.judge(result, members)
         return None
+
+    @property
+    def _is_starting(self) -> bool:
+        return self._context.ready_at is None and self._context.stopping is None
 
     def _ring(self, timer: Timer, members: Members) -> EndReason | None:
         match timer:
@@ -177,7 +198,7 @@ class Run:
 
     def _look(self, members: Members) -> EndReason | None:
         try:
-            if self._context.ready_at is None and self._context.stopping is None:
+            if self._is_starting:
                 return self._starting.look(members)
             self._serving.look(members)
         except OSError:

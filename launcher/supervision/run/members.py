@@ -10,6 +10,7 @@ from launcher.supervision.mailbox import Timer
 from launcher.supervision.run.context import RunContext
 from launcher.supervision.run.messages import MemberEnded
 from launcher.supervision.server.end import ServerResources, end_server
+from launcher.supervision.server.scratch import remove_scratch
 from launcher.supervision.watches.members import MemberWatch
 from launcher.system.activity import EngineChild
 from launcher.system.members import find_members, reap_orphans
@@ -95,6 +96,7 @@ class Members:
         resources = ServerResources(config.host, config.port, on_gpus=config.device == "cuda")
         try:
             end_server(self._leader, self._context.run_id, resources, self._segments)
+            remove_scratch(self._context.run_id, self._context.journal.record.environment)
         finally:
             reap_orphans(self._leader)
 

@@ -45,6 +45,13 @@ class MemberEnded(RunMessage):
 
 
 @dataclass(frozen=True, slots=True)
+class PortTaken(RunMessage):
+    """Somebody listens on the server's port who is none of its processes."""
+
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
 class Probed(RunMessage):
     """A health probe came back, or did not."""
 

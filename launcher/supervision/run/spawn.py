@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from launcher.diagnosis import failures
+from launcher.engines.launch import Command
 from launcher.logs import files as log_files
 from launcher.logs.output import AdoptedOutput, Output, ServerOutput
 from launcher.memory.report import MemoryRecord
@@ -17,6 +18,7 @@ from launcher.supervision.run.context import RunContext
 from launcher.supervision.run.messages import CollectorReplaced
 from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS
 from launcher.supervision.server.process import AdoptedProcess, ServerProcess
+from launcher.supervision.server.scratch import make_scratch, remove_scratch
 from launcher.system.hardware import MIB
 from launcher.system.ports import check_port_is_free
 from launcher.system.process import ProcessIdentity
@@ -51,10 +53,22 @@ def first_record(context: RunContext, *, restarts: int, last_failure: str | None
     )
 
 
-def adopted_record(context: RunContext, adopted: RunRecord) -> RunRecord:
-    """The record of a server that runs, with this process as its supervisor."""
-    own = ProcessIdentity.of(os.getpid())
-    return adopted.model_copy(update={"supervisor": own, "detached": context.launch.detached})
+def adopted_record(context: RunContext, adopted: RunRecord, *, ends: bool) -> RunRecord:
+    """The record of a server that runs, with this process as its supervisor.
+
+    Args:
+        context: of the run.
+        adopted: as the supervisor left it that was killed.
+        ends: the server is only taken over to be ended.
+    """
+    changes: dict[str, object] = {
+        "supervisor": ProcessIdentity.of(os.getpid()),
+        "detached": context.launch.detached,
+        "server": adopted.leader,
+    }
+    if ends:
+        changes |= {"state": ServerState.STOPPING, "restarting": False, "next_start_at": None}
+    return adopted.model_copy(update=changes)
 
 
 def launch_server(
@@ -86,15 +100,20 @@ def launch_server(
     except OSError as error:
         raise failures.not_spawned(error) from error
     wanted = config.die_with_launcher
+    command = context.launch.command
+    scratch = make_scratch(context.run_id, {**os.environ, **command.environment})
+    environment = {**command.environment, **scratch}
+    context.journal.update(environment=environment)
     try:
         process = context.dependencies.spawner(
-            context.launch.command,
+            Command(command.argv, environment),
             run_id=context.run_id,
             cwd=store.folder,
             output=output.write_end,
             die_with_parent=not context.launch.detached if wanted is None else wanted,
         )
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        remove_scratch(context.run_id, environment)
         output.close_write_end()
         output.join(KILL_TIMEOUT_SECONDS)
         raise failures.not_spawned(error) from error
@@ -111,7 +130,7 @@ def _made_key(context: RunContext) -> str | None:
 def take_over(context: RunContext, on_line: Callable[[str], None]) -> tuple[ServerProcess, Output]:
     """Follow a server whose supervisor was killed."""
     record = context.journal.record
-    assert record.server is not None  # noqa: S101  # it is alive, so it has been recorded
+    assert record.server is not None  # noqa: S101  # it is alive, so it was found
     output = AdoptedOutput(
         context.store.log_file,
         record.collector,

@@ -20,6 +20,8 @@ from launcher.system.activity import read_activity
 from launcher.system.members import dump_stacks
 
 LOOK_SECONDS: Final = 5.0
+# Soon at first, and then ever later: what a killed process shared, only an earlier look can tell.
+FIRST_LOOK_SECONDS: Final = 0.1
 SLOW_REPEAT_SECONDS: Final = 60.0
 
 
@@ -38,6 +40,7 @@ class Starting:
             on_ready=lambda memory: context.mailbox.put(TokenGenerated(context.run_id, memory)),
         )
         self._slow_told_at: float | None = None
+        self._next_look_seconds = FIRST_LOOK_SECONDS
 
     @property
     def phase(self) -> Phase:
@@ -54,7 +57,9 @@ class Starting:
     def look_again(self) -> None:
         """Look at the processes some seconds from now."""
         hang_seconds = self._context.config.hang_timeout_seconds
-        self._context.mailbox.set(Timer.LOOK, min(LOOK_SECONDS, hang_seconds / 4))
+        longest = min(LOOK_SECONDS, hang_seconds / 4)
+        self._context.mailbox.set(Timer.LOOK, min(longest, self._next_look_seconds))
+        self._next_look_seconds *= 2
 
     def read(self, line: str) -> None:
         """Take a line of output, in the reader's thread."""

@@ -12,6 +12,7 @@ from launcher.state.states import ServerState
 from launcher.supervision.mailbox import Request, Timer
 from launcher.supervision.run.context import RunContext
 from launcher.supervision.run.members import Members
+from launcher.system.proc_stat import read_stat
 from launcher.system.process import ProcessIdentity
 
 ABORT_REPEAT_SECONDS: Final = 1.0
@@ -30,13 +31,27 @@ def stop(
     # systemd would end the whole unit at its own deadline, a restarted server included.
     if request is Request.STOP:
         context.journal.say_goodbye()
-    context.journal.move(ServerState.STOPPING, restarting=request is Request.RESTART)
+    restarting = request is Request.RESTART
+    if context.journal.record.state is ServerState.STOPPING:
+        # Its own supervisor had begun to stop it, and was killed.
+        context.journal.update(restarting=restarting)
+    else:
+        context.journal.move(ServerState.STOPPING, restarting=restarting)
     members.look()
+    if _is_frozen(leader):
+        # So it was to be killed: it drains nothing any more.
+        return EndReason.KILLED
     leader.send_signal(signal.SIGTERM)
     context.mailbox.clear()
     context.mailbox.set(Timer.DRAIN, context.config.drain_timeout_seconds)
     context.mailbox.set(Timer.KILL, context.config.stop_seconds)
     return None
+
+
+def _is_frozen(leader: ProcessIdentity) -> bool:
+    with contextlib.suppress(OSError):
+        return leader.is_alive() and read_stat(leader.pid).state == "T"
+    return False
 
 
 def _stop_again(context: RunContext, request: Request) -> EndReason | None:

@@ -11,7 +11,7 @@ from typing import Final
 from launcher.diagnosis import failures
 from launcher.system.hardware import gpu_pids
 from launcher.system.members import freeze_members, kill_members
-from launcher.system.ports import describe_listener, is_listening
+from launcher.system.ports import describe_listener, listening_sockets, sockets_of
 from launcher.system.process import ProcessIdentity
 from launcher.system.shared_memory import Segment, remove_dead, segments_of
 
@@ -48,19 +48,21 @@ def end_server(
     # A process that is still growing shares more after it was looked at; a frozen one does not.
     members = freeze_members(leader, run_id, timeout_seconds=FREEZE_TIMEOUT_SECONDS)
     shared = frozenset(segments) | segments_of(members)
+    sockets = listening_sockets(resources.host, resources.port) & sockets_of(members)
     left = kill_members(leader, run_id, timeout_seconds=KILL_TIMEOUT_SECONDS)
     if left:
         raise failures.survived([member.pid for member in left], seconds=KILL_TIMEOUT_SECONDS)
     # One that threw its environment away proves nothing, and yet is the one that was started.
     leader.send_signal(signal.SIGKILL)
     remove_dead(shared)
-    _await_release(resources, {member.pid for member in members})
+    _await_release(resources, sockets, {member.pid for member in members})
 
 
-def _await_release(resources: ServerResources, pids: set[int]) -> None:
+def _await_release(resources: ServerResources, sockets: frozenset[int], pids: set[int]) -> None:
+    """Wait until the server's own sockets are closed; a stranger's on the same port is his."""
     deadline = time.monotonic() + RELEASE_SECONDS
     while True:
-        port_open = is_listening(resources.host, resources.port)
+        port_open = bool(sockets & listening_sockets(resources.host, resources.port))
         holders = gpu_pids() & pids if resources.on_gpus else frozenset()
         if not port_open and not holders:
             return

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from launcher.engines.launch import Command
-from launcher.names import API_KEY_VARIABLE, RUN_ID_VARIABLE
+from launcher.names import KEY_VARIABLES, RUN_ID_VARIABLE
 from launcher.supervision.server import bind
 from launcher.system.proc_stat import read_stat
 from launcher.system.process import ProcessIdentity, boot_id
@@ -78,8 +78,9 @@ def spawn(
             that ends.
     """
     environment = {**os.environ, **command.environment, RUN_ID_VARIABLE: run_id}
-    # It comes to the server by a file, and is nobody else's.
-    environment.pop(API_KEY_VARIABLE, None)
+    # They come to the server by a file, and are nobody else's.
+    for variable in KEY_VARIABLES:
+        environment.pop(variable, None)
     bound = [sys.executable, "-I", "-S", bind.__file__, str(os.getpid())] if die_with_parent else []
     popen = subprocess.Popen(
         [*bound, *command.argv],

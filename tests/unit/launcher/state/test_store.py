@@ -111,7 +111,7 @@ def test_servers_with_a_record_are_listed_by_name(tmp_path: Path) -> None:
 @given(
     state=st.sampled_from(ServerState),
     ready_seconds=st.none() | st.floats(0, 1e6),
-    kv_cache_tokens=st.none() | st.integers(1),
+    kv_cache_tokens=st.none() | st.integers(1, 2**53),
     exit=st.none() | st.text(),
     command=st.lists(st.text()).map(tuple),
     environment=st.dictionaries(st.text(), st.text(), max_size=3),

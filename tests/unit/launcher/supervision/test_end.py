@@ -18,6 +18,7 @@ from launcher.supervision.server import end
 from launcher.supervision.server.end import ServerResources, end_server
 from launcher.supervision.server.process import ChildProcess, spawn
 from launcher.system.members import find_members, freeze_members
+from launcher.system.ports import listening_sockets
 from launcher.system.shared_memory import ROOT, segments_of
 
 RUN_ID = "0123456789abcdef"
@@ -121,12 +122,24 @@ def test_memory_that_a_driver_gives_back_late_is_waited_for(
     assert answers == []
 
 
-def test_a_port_that_somebody_else_took_meanwhile_is_told(
-    server: ChildProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(end, "RELEASE_SECONDS", 0.1)
+def test_a_port_that_somebody_else_took_meanwhile_is_his(server: ChildProcess) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
+        resources = ServerResources("127.0.0.1", port, on_gpus=False)
+        end_server(server.identity, RUN_ID, resources, [])
+    assert find_members(server.identity, RUN_ID) == []
+
+
+def test_the_servers_own_port_is_told_where_somebody_keeps_it_open(
+    server: ChildProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a process does that inherited it and is no member."""
+    monkeypatch.setattr(end, "RELEASE_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as kept:
+        port = kept.getsockname()[1]
+        sockets = listening_sockets("127.0.0.1", port)
+        assert len(sockets) == 1
+        monkeypatch.setattr(end, "sockets_of", lambda _members: sockets)
         with pytest.raises(StopError, match=f"{port}"):
             end_server(
                 server.identity, RUN_ID, ServerResources("127.0.0.1", port, on_gpus=False), []

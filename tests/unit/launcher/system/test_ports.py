@@ -14,7 +14,15 @@ import pytest
 
 from launcher.errors import InvalidValueError, PortInUseError
 from launcher.serving import free_port
-from launcher.system.ports import check_port_is_free, describe_listener, find_listener, is_listening
+from launcher.system.ports import (
+    check_port_is_free,
+    describe_listener,
+    find_listener,
+    is_listening,
+    listening_sockets,
+    sockets_of,
+)
+from launcher.system.process import ProcessIdentity
 
 HERE = "127.0.0.1"
 
@@ -114,3 +122,23 @@ def test_a_listener_that_ends_while_it_is_described_keeps_its_pid(
 
     with listener() as port:
         assert describe_listener(port) == f"process {os.getpid()}"
+
+
+@pytest.mark.parametrize(
+    ("bound", "asked", "is_found"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.1", "0.0.0.0", True),  # noqa: S104  # what a server may be told
+        ("0.0.0.0", "127.0.0.1", True),  # noqa: S104  # as above
+        ("127.0.0.2", "127.0.0.1", False),
+        ("127.0.0.1", "localhost", True),
+    ],
+)
+def test_who_could_answer_at_an_address_is_found_by_its_sockets(
+    bound: str, asked: str, *, is_found: bool
+) -> None:
+    with socket.create_server((bound, 0)) as listener:
+        found = listening_sockets(asked, listener.getsockname()[1])
+        assert bool(found) is is_found
+        own = sockets_of([ProcessIdentity.of(os.getpid())])
+        assert found <= own

@@ -127,7 +127,7 @@ class Tree:
         # Nobody listens on port 1, so nothing is waited for.
         launch = Launch(make_config(port=1), Command(argv, {}), {}, {}, detached=False)
         journal = Journal(store, lambda _: None, Notifier.from_environment({}))
-        journal.begin(record)
+        journal.begin(record, must_be_written=True)
         context = RunContext(launch, store, journal, Mailbox(), Dependencies(), self.run_id)
         return Members(context, self.leader.identity, ())
 

@@ -292,6 +292,16 @@ def test_a_second_config_file_is_refused() -> None:
     assert "--config after `--` is SGLang's own config file" in refusal("--config", "x").problem
 
 
+@pytest.mark.parametrize(
+    "extra",
+    [("--tokenizer-worker-num", "2"), ("--tokenizer-worker-num=4",), ("--tokenizer-w", "3")],
+)
+def test_tokenizer_workers_that_check_no_key_are_refused(extra: tuple[str, ...]) -> None:
+    error = refusal(*extra)
+    assert isinstance(error, ConfigError)
+    assert "checks no API key" in error.problem
+
+
 def test_what_sglang_would_refuse_is_refused() -> None:
     assert isinstance(refusal("--log-levels", "debug"), UnknownFlagError)
     assert isinstance(refusal("--log-requests-level", "9"), UnknownFlagError)
