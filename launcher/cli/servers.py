@@ -205,6 +205,9 @@ def _note(record: RunRecord) -> str | None:
         how = "takes it over" if record.can_be_adopted else "starts it anew"
         why = record.last_failure if record.state == "FATAL" else "its supervisor was killed."
         return f"{why} `python -m launcher up --name {record.name}` {how}, `down` stops it."
+    if record.is_supervised and record.supervisor.is_stopped():
+        pid = record.supervisor.pid
+        return f"its supervisor stands still (SIGSTOP), so nobody watches it: `kill -CONT {pid}`."
     if record.state in {"BACKOFF", "FATAL", "EXITED"} or record.restarts:
         return record.last_failure
     return None

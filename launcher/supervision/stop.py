@@ -128,6 +128,8 @@ def _await_supervisor(record: RunRecord) -> None:
     # A second signal would end the requests that another `down` lets finish.
     if record.state is not ServerState.STOPPING or record.restarting:
         record.supervisor.send_signal(signal.SIGTERM)
+    # One that somebody has stopped would not hear of it; for any other it means nothing.
+    record.supervisor.send_signal(signal.SIGCONT)
     patience = config.stop_seconds + SUPERVISOR_MARGIN_SECONDS
     if not wait_until_gone(record.supervisor, timeout_seconds=patience):
         raise failures.supervisor_stays(record.supervisor.pid, seconds=patience)

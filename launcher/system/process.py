@@ -48,6 +48,14 @@ class ProcessIdentity(BaseModel):
         """Whether this very process still runs. A zombie does not."""
         return boot_id() == self.boot_id and _start_ticks_of(self.pid) == self.start_ticks
 
+    def is_stopped(self) -> bool:
+        """Whether this very process stands still: SIGSTOP, or a debugger that holds it."""
+        try:
+            stat = read_stat(self.pid)
+        except OSError:
+            return False
+        return stat.start_ticks == self.start_ticks and stat.state in {"T", "t"}
+
     def send_signal(self, number: signal.Signals) -> bool:
         """Signal this very process, or nobody; says whether it was there to be signalled."""
         # Asked first, since the pid of a forged record may be one that no call takes.

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from launcher.cli.servers import _note
 from launcher.system.proc_stat import read_stat
 from tests.unit.launcher.supervision.walk.scene import Task, WalkError, WalkScene, Zygote
 
@@ -332,3 +333,17 @@ def test_one_that_took_an_orphan_over_aborts_with_its_admin_key(
             raise WalkError("it was killed")
 
     run_cases(zygote, tmp_path, {"": act}, drain_timeout_seconds=0.3, stop_timeout_seconds=8.0)
+
+
+def test_down_wakes_a_supervisor_that_stands_still(zygote: Zygote, tmp_path: Path) -> None:
+    def act(scene: WalkScene) -> None:
+        ready(scene)
+        scene.known().supervisor.send_signal(signal.SIGSTOP)
+        scene.until(scene.known().supervisor.is_stopped, "a supervisor that stands still")
+        note = _note(scene.known())
+        if note is None or "kill -CONT" not in note:
+            raise WalkError(f"status says nothing of it: {note}")
+        scene.check_down()
+        scene.check_up()
+
+    run_cases(zygote, tmp_path, {"": act})
