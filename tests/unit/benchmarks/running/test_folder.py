@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 from pathlib import Path
 
 import pytest
@@ -123,13 +124,23 @@ def test_prompts_that_were_changed_are_refused(folder: ResultsFolder) -> None:
 
 
 def test_a_full_disk_gives_the_reserve_back_and_keeps_what_was_measured(
-    folder: ResultsFolder,
+    folder: ResultsFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = Cell("plain", "chat", C1, 0)
     folder.add_cell(*measured(kept))
     assert (folder.path / "reserve").stat().st_size == RESERVED_BYTES
-    # The kernel's own full disk.
-    (folder.path / "cells" / ".000-chat-c2-plain.jsonl.partial").symlink_to("/dev/full")
+    full = folder.path / "cells" / ".000-chat-c2-plain.jsonl.partial"
+    really_open = os.open
+
+    def open_on_a_full_disk(path: Path, flags: int, mode: int = 0o777) -> int:
+        """The kernel's own full disk."""
+        return (
+            really_open("/dev/full", os.O_WRONLY)
+            if path == full
+            else really_open(path, flags, mode)
+        )
+
+    monkeypatch.setattr(os, "open", open_on_a_full_disk)
 
     with pytest.raises(StorageError, match="No space left") as caught:
         folder.add_cell(*measured(Cell("plain", "chat", C2, 0)))
