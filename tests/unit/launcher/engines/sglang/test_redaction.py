@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from launcher.engines.sglang.plugins import redaction
@@ -32,5 +34,15 @@ def test_it_does_nothing_unless_the_launcher_asked(monkeypatch: pytest.MonkeyPat
 def test_a_server_whose_keys_would_show_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(REDACT_VARIABLE, "1")
     monkeypatch.setattr(redaction, "TARGET", "os.path.no_such_function")
+    monkeypatch.setattr(redaction, "DUMP_TARGET", "os.path.dirname")
     with pytest.raises(SystemExit, match="server_info"):
         redaction.activate()
+
+
+@pytest.mark.parametrize("as_mapping", [True, False], ids=["mapping", "ServerArgs"])
+def test_a_dump_holds_the_arguments_without_the_keys(*, as_mapping: bool) -> None:
+    fields = {"api_key": "a", "admin_api_key": "b", "port": 8000}
+    given = fields if as_mapping else SimpleNamespace(resolved_dict=lambda: fields)
+    assert redaction.redact_arguments(given, None) == {
+        "api_key": None, "admin_api_key": None, "port": 8000,
+    }  # fmt: skip
