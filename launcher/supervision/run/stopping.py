@@ -12,7 +12,6 @@ from launcher.state.states import ServerState
 from launcher.supervision.mailbox import Request, Timer
 from launcher.supervision.run.context import RunContext
 from launcher.supervision.run.members import Members
-from launcher.system.proc_stat import read_stat
 from launcher.system.process import ProcessIdentity
 
 ABORT_REPEAT_SECONDS: Final = 1.0
@@ -38,7 +37,7 @@ def stop(
     else:
         context.journal.move(ServerState.STOPPING, restarting=restarting)
     members.look()
-    if _is_frozen(leader):
+    if leader.is_stopped():
         # So it was to be killed: it drains nothing any more.
         return EndReason.KILLED
     leader.send_signal(signal.SIGTERM)
@@ -46,12 +45,6 @@ def stop(
     context.mailbox.set(Timer.DRAIN, context.config.drain_timeout_seconds)
     context.mailbox.set(Timer.KILL, context.config.stop_seconds)
     return None
-
-
-def _is_frozen(leader: ProcessIdentity) -> bool:
-    with contextlib.suppress(OSError):
-        return leader.is_alive() and read_stat(leader.pid).state == "T"
-    return False
 
 
 def _stop_again(context: RunContext, request: Request) -> EndReason | None:
