@@ -19,7 +19,7 @@ from pydantic_core import from_json
 from launcher.errors import BrokenRecordError, StateError
 from launcher.state.record import SCHEMA_VERSION, RunRecord
 from launcher.system.locks import has_open, is_locked
-from launcher.system.members import find_members
+from launcher.system.members import find_members, is_exiting
 from launcher.system.process import ProcessIdentity, command_line
 
 # A real one has about 10 KiB, and 200 bytes more for each segment of shared memory.
@@ -93,8 +93,13 @@ def confirm(record: RunRecord, lock_file: Path, log_file: Path) -> RunRecord:
             return record.model_copy(update=changes) if changes else record
         changes["supervisor"] = record.supervisor.model_copy(update={"boot_id": _NO_BOOT})
     server = record.server
-    alive = server is not None and server.is_alive()
-    if server is not None and alive and server not in find_members(server, record.run_id):
+    if (
+        server is not None
+        and server.is_alive()
+        and server not in find_members(server, record.run_id)
+        # Asked last: one that ends has nothing left to prove itself by.
+        and not is_exiting(server)
+    ):
         changes["server"] = None
     return record.model_copy(update=changes) if changes else record
 

@@ -129,6 +129,15 @@ def kill_members(
         time.sleep(_POLL_SECONDS)
 
 
+def is_exiting(process: ProcessIdentity) -> bool:
+    """Whether a process has gone or is on its way out: its environment proves nothing any more."""
+    try:
+        stat = read_stat(process.pid)
+    except OSError:
+        return True
+    return stat.start_ticks != process.start_ticks or bool(stat.flags & _PF_EXITING)
+
+
 def _exiting(leader: ProcessIdentity) -> list[ProcessIdentity]:
     """Those in the leader's session that are on their way out.
 
