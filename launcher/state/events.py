@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from pydantic import ConfigDict, TypeAdapter
 
@@ -24,6 +24,7 @@ from launcher.errors import LauncherError
 from launcher.state.states import ServerState
 from launcher.system import private
 from launcher.system.files import cannot_read
+from launcher.system.foreign import parse_json
 
 POLL_SECONDS: Final = 0.05
 # The longest of ours have a hundred lines of evidence; what is longer is none.
@@ -193,10 +194,7 @@ def parse_event(line: str) -> Event:
     Raises:
         ValueError: the line is not an event, for example because it is not complete yet.
     """
-    try:
-        fields: Any = json.loads(line)
-    except RecursionError as error:
-        raise ValueError("nested deeper than any event") from error
+    fields = parse_json(line)
     if not isinstance(fields, dict):
         raise ValueError("an event is a JSON object")  # noqa: TRY004  # the line is bad, not the type
     kind = str(fields.pop("event", None))

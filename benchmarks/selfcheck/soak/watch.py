@@ -15,7 +15,7 @@ from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
 from launcher.system.members import find_members
 from launcher.system.ports import describe_listener, is_listening
-from launcher.system.process import ProcessIdentity, wait_until_gone
+from launcher.system.process import ProcessIdentity, command_line, wait_until_gone
 
 POLL_SECONDS: Final = 0.01
 GRACE_SECONDS: Final = 5.0
@@ -142,9 +142,8 @@ def names_in(folder: Path) -> frozenset[str]:
 
 def title_of(process: ProcessIdentity) -> str:
     """What a process is, in a word or two."""
-    with contextlib.suppress(OSError):
-        words = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
-        line = b" ".join(words).decode(errors="replace")
+    if words := command_line(process.pid):
+        line = " ".join(words)
         for sign, name in (
             ("resource_tracker", "resource tracker"),
             ("spawn_main", "child without a title yet"),
@@ -154,5 +153,5 @@ def title_of(process: ProcessIdentity) -> str:
         ):
             if sign in line:
                 return name
-        return Path(words[0].decode(errors="replace").strip()).name
+        return Path(words[0].strip()).name
     return "ended"

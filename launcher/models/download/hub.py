@@ -42,6 +42,7 @@ LONGEST_LISTING_SECONDS: Final = 60.0
 MOST_FILES: Final = 50_000
 # What is asked for beyond a year is a slip, or a joke.
 LONGEST_ASKED_SECONDS: Final = 365 * 86_400.0
+_LOOK_AT: Final = "Look at what answers in the hub's place: HF_ENDPOINT, HTTPS_PROXY."
 _RETRIED: Final = frozenset({408, 500, 502, 503, 504})
 
 
@@ -191,17 +192,17 @@ class Hub:
         except httpx.TooManyRedirects as error:
             raise HubAnswerError(
                 f"{self.address} leads in circles for {repository}: redirects without end.",
-                action="Look at what answers in the hub's place: HF_ENDPOINT, HTTPS_PROXY.",
+                action=_LOOK_AT,
             ) from error
         except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.DecodingError) as error:
             raise HubAnswerError(
                 f"{self.address} gives an answer on {repository} that is none of a hub: {error}.",
-                action="Look at what answers in the hub's place: HF_ENDPOINT, HTTPS_PROXY.",
+                action=_LOOK_AT,
             ) from error
         except RecursionError as error:
             raise HubAnswerError(
                 f"{self.address} gives an answer on {repository} that is nested without end.",
-                action="Look at what answers in the hub's place: HF_ENDPOINT, HTTPS_PROXY.",
+                action=_LOOK_AT,
             ) from error
         except httpx.TransportError as error:
             text = str(error) or type(error).__name__

@@ -77,14 +77,9 @@ class RetryBudget:
     def _give_up(self, error: TransientError) -> HubError:
         after = f"after {self._failures} attempts" if self._failures > 1 else "at once"
         what = f"{error.problem}; given up {after}."
-        if error.slow:
-            return HubAnswerError(
-                what,
-                action="Look at the network, HF_ENDPOINT and the proxy; the same command goes on "
-                "where it was.",
-            )
-        if not error.busy:
-            return HubUnreachableError(
+        if error.slow or not error.busy:
+            kind = HubAnswerError if error.slow else HubUnreachableError
+            return kind(
                 what,
                 action="Look at the network, HF_ENDPOINT and the proxy; the same command goes on "
                 "where it was.",

@@ -24,7 +24,6 @@ from launcher.supervision.watches.health import (
     RequestProgress,
 )
 from launcher.supervision.watches.stopped import StoppedProcesses
-from launcher.system.activity import read_activity
 from launcher.system.members import dump_stacks
 
 LOOK_SECONDS: Final = 60.0
@@ -108,7 +107,7 @@ class Serving:
         if health is Health.UNHEALTHY:
             return None
         found = members.find()
-        stopped = read_activity(found, now=time.monotonic()).stopped
+        stopped = [one.pid for one in found if one.is_stopped()]
         if stopped and (words := _say_stopped(stopped)) not in context.last_words:
             context.last_words += f"; {words}"
         dump_stacks(found, wait_seconds=STACKS_SECONDS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from launcher.system.activity import read_activity
 from launcher.system.process import ProcessIdentity
 
 
@@ -30,6 +29,5 @@ class StoppedProcesses:
         """Look at processes; those that stood still at each look for so long, by their pids."""
         now = self._clock()
         looked_at = sorted(processes, key=lambda one: one.pid)
-        pids = read_activity(looked_at, now=now).stopped
-        self._since = {one: self._since.get(one, now) for one in looked_at if one.pid in pids}
+        self._since = {one: self._since.get(one, now) for one in looked_at if one.is_stopped()}
         return [one for one in self._since if now - self._since[one] >= self._patience_seconds]
