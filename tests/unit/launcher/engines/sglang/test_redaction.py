@@ -34,7 +34,7 @@ def test_it_does_nothing_unless_the_launcher_asked(monkeypatch: pytest.MonkeyPat
 def test_a_server_whose_keys_would_show_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(REDACT_VARIABLE, "1")
     monkeypatch.setattr(redaction, "TARGET", "os.path.no_such_function")
-    monkeypatch.setattr(redaction, "DUMP_TARGET", "os.path.dirname")
+    monkeypatch.setattr(redaction, "DUMP_TARGET", "os.path.no_other_function")
     with pytest.raises(SystemExit, match="server_info"):
         redaction.activate()
 
