@@ -179,6 +179,16 @@ class ServerConfig(BaseModel):
         default=None,
         description="Whether SIGKILL of the launcher ends the server; unset: in the foreground.",
     )
+    shared_imports: bool | None = Field(
+        default=None,
+        description="Whether the server's processes share one import of the engine; unset: on a "
+        "CPU.",
+    )
+    stand_by: bool | None = Field(
+        default=None,
+        description="Whether a process that has imported the engine waits for a restart; unset: "
+        "with shared imports, where 24 GiB of memory are available.",
+    )
     core_dumps: bool = Field(
         default=False,
         description="Whether its processes may leave core dumps, which hold the keys.",
@@ -222,6 +232,17 @@ class ServerConfig(BaseModel):
         if value is not None and not re.fullmatch(r"[A-Za-z0-9._/-]+", value):
             raise ValueError("must be a commit, branch or tag name")
         return value
+
+    @property
+    def shares_imports(self) -> bool:
+        """Whether the server's processes fork after one import."""
+        return self.device == "cpu" if self.shared_imports is None else self.shared_imports
+
+    @model_validator(mode="after")
+    def _stands_by_with_shared_imports(self) -> Self:
+        if self.stand_by and not self.shares_imports:
+            raise ValueError("stand_by needs shared_imports")
+        return self
 
     @model_validator(mode="after")
     def _speculation_is_consistent(self) -> Self:

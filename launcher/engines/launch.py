@@ -69,7 +69,7 @@ class Launch:
     `keys` are what the engine reads from the secrets file: `admin-api-key`, and `api-key` where
     clients need one. `history_key` says which earlier starts took about as long; `model_commit` is
     the commit of the repository that is served, where it is one. `planned` is None where the
-    model's memory cannot be planned.
+    model's memory cannot be planned. `stand_by`: a process waits for the next run.
     """
 
     config: ServerConfig
@@ -80,6 +80,7 @@ class Launch:
     history_key: str = ""
     model_commit: str | None = None
     planned: PlannedMemory | None = None
+    stand_by: bool = False
 
     def to_json(self) -> str:
         """For the standard input of a detached supervisor: it holds the keys, so never a file."""
@@ -93,6 +94,7 @@ class Launch:
                 "history_key": self.history_key,
                 "model_commit": self.model_commit,
                 "planned": self.planned.model_dump() if self.planned else None,
+                "stand_by": self.stand_by,
             }
         )
 
@@ -110,6 +112,7 @@ class Launch:
             history_key=fields["history_key"],
             model_commit=fields["model_commit"],
             planned=PlannedMemory.model_validate(planned) if planned else None,
+            stand_by=fields["stand_by"],
         )
 
 

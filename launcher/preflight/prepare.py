@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from launcher.config.keys import read_kept_admin_key, read_keys
 from launcher.config.server_config import ServerConfig
@@ -17,6 +18,9 @@ from launcher.preflight.command import check_engine, make_command
 from launcher.preflight.facts import ServedModels, ServingFacts
 from launcher.state.record import RunRecord
 from launcher.system.hardware import Gpu, Hardware, read_cpu_model
+
+# About a twentieth of it is what such a process takes.
+STAND_BY_MEMORY_BYTES: Final = 24 * 1024**3
 
 
 def plan_command(config: ServerConfig, hardware: Hardware, *, secrets_file: Path) -> Command:
@@ -75,7 +79,15 @@ def prepare(
     command = make_command(facts, models, secrets_file)
     history = _history_key(facts, version)
     return Launch(
-        config, command, keys, facts.engine.versions(), detached, history, models.commit, planned
+        config,
+        command,
+        keys,
+        facts.engine.versions(),
+        detached,
+        history,
+        models.commit,
+        planned,
+        stands_by(config, hardware),
     )
 
 
@@ -115,7 +127,16 @@ def prepare_adoption(
         detached,
         history_key=_history_key(facts, version),
         model_commit=record.model_commit,
+        stand_by=stands_by(config, hardware),
     )
+
+
+def stands_by(config: ServerConfig, hardware: Hardware) -> bool:
+    """Whether a process waits for the next run: docs/start.md says what it costs."""
+    if config.stand_by is not None:
+        return config.stand_by
+    roomy = hardware.available_memory_bytes >= STAND_BY_MEMORY_BYTES
+    return config.shares_imports and roomy and config.restart != "never"
 
 
 def _models_of(record: RunRecord, facts: ServingFacts) -> ServedModels:

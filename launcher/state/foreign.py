@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from launcher.errors import BrokenRecordError, StateError
-from launcher.state.record import SCHEMA_VERSION, RunRecord
+from launcher.state.record import SCHEMA_VERSION, RunRecord, StandByRecord
 from launcher.system.locks import has_open, is_locked
 from launcher.system.members import find_members, is_exiting
 from launcher.system.process import ProcessIdentity, command_line
@@ -88,6 +88,14 @@ def confirm(record: RunRecord, lock_file: Path, log_file: Path) -> RunRecord:
     changes: dict[str, object] = {}
     if record.collector is not None and not _is_collector(record.collector, log_file):
         changes["collector"] = None
+    stand_by = record.stand_by
+    if (
+        stand_by is not None
+        and stand_by.process.is_alive()
+        and stand_by.process not in find_members(stand_by.process, stand_by.run_id)
+        and not is_exiting(stand_by.process)
+    ):
+        changes["stand_by"] = None
     if record.supervisor.is_alive():
         if _holds(record.supervisor, lock_file):
             return record.model_copy(update=changes) if changes else record
@@ -168,6 +176,7 @@ def _impossible(record: RunRecord, name: str) -> str | None:
         "supervisor": _is_process(record.supervisor),
         "server": record.server is None or _is_process(record.server),
         "collector": record.collector is None or _is_process(record.collector),
+        "stand_by": record.stand_by is None or _is_stand_by(record.stand_by),
         **{field: count is None or count >= 0 for field, count in counts.items()},
     }
     return next((field for field, is_possible in possible.items() if not is_possible), None)
@@ -178,6 +187,14 @@ def _is_process(process: ProcessIdentity) -> bool:
         0 < process.pid <= HIGHEST_PID
         and process.start_ticks >= 0
         and _BOOT_ID.fullmatch(process.boot_id) is not None
+    )
+
+
+def _is_stand_by(stand_by: StandByRecord) -> bool:
+    return (
+        _is_process(stand_by.process)
+        and _RUN_ID.fullmatch(stand_by.run_id) is not None
+        and (stand_by.memory_bytes is None or stand_by.memory_bytes >= 0)
     )
 
 

@@ -21,6 +21,20 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Final = 1
 
 
+class StandByRecord(BaseModel):
+    """A process that has imported the engine, and waits to be the server of the next run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    process: ProcessIdentity
+    # Of the run that it was started for.
+    run_id: str
+    # It has imported everything.
+    ready: bool
+    # Its own memory, and its part of what it shares.
+    memory_bytes: int | None
+
+
 class RunRecord(BaseModel):
     """One run of a server, as the clients and benchmarks find it."""
 
@@ -53,6 +67,7 @@ class RunRecord(BaseModel):
     supervisor: ProcessIdentity
     server: ProcessIdentity | None = None
     collector: ProcessIdentity | None = None
+    stand_by: StandByRecord | None = None
     segments: tuple[Segment, ...] = ()
     dropped_lines: int = 0
     exit: str | None = None

@@ -29,6 +29,7 @@ class Timer(enum.Enum):
     FALLOUT = enum.auto()  # a process was lost, and the engine has had its time to react
     DRAIN = enum.auto()  # requests in flight have had their time
     KILL = enum.auto()  # the server has had its time to end
+    STAND_BY = enum.auto()  # look after the process that stands by for the next run
     RESTART = enum.auto()  # the pause after a failure is over
 
 

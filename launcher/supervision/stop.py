@@ -106,6 +106,11 @@ def clear_up(store: RunStore) -> bool:
         if record.is_supervised:
             raise already_running(record, store.name)
         store.remove_partials()
+        if record.stand_by is not None:
+            from launcher.supervision.server.stand_by import end_left  # noqa: PLC0415
+
+            end_left(record.stand_by)
+            record = record.model_copy(update={"stand_by": None})
         if record.is_orphaned:
             # Imported here: a supervisor that lives needs none of it.
             from launcher.supervision.orphans import end_orphan  # noqa: PLC0415

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from launcher.diagnosis import failures
 from launcher.diagnosis.conclusion import Failed, Stopped
 from launcher.engines.launch import Launch
+from launcher.engines.select import engine_of
 from launcher.errors import LauncherError
 from launcher.state.events import Event, ServerCrashed, ServerFailed, ServerStopped
 from launcher.state.record import RunRecord
@@ -23,6 +24,7 @@ from launcher.supervision.notify import Notifier
 from launcher.supervision.restarts import RestartBudget, refuse_restart
 from launcher.supervision.run.context import Dependencies
 from launcher.supervision.run.loop import Run
+from launcher.supervision.server.stand_by import Holder, Nobody, StandBy, end_left
 from launcher.system.members import adopt_orphans
 from launcher.system.process import forbid_core_dumps
 
@@ -69,8 +71,21 @@ class Supervisor:
             chore=self._journal.catch_up,
         )
         self._budget = RestartBudget(launch.config)
+        self._stand_by = self._make_stand_by()
         self._has_served = adopted is not None
         self._last_failure: str | None = None
+
+    def _make_stand_by(self) -> Holder:
+        launch, wanted = self._launch, self._launch.config.die_with_launcher
+        if not launch.stand_by:
+            return Nobody()
+        return StandBy(
+            launch,
+            self._store.folder,
+            die_with_parent=not launch.detached if wanted is None else wanted,
+            note=lambda record: self._journal.update(stand_by=record),
+            versions=engine_of(launch.config).versions,
+        )
 
     def request(self, what: Request) -> None:
         """Ask for something. Safe in a signal handler and from any thread.
@@ -114,6 +129,14 @@ class Supervisor:
         adopt_orphans()
         if not self._launch.config.core_dumps:
             forbid_core_dumps()
+        if self._adopted is not None and self._adopted.stand_by is not None:
+            end_left(self._adopted.stand_by)
+        try:
+            return self._run_until_stopped()
+        finally:
+            self._stand_by.end()
+
+    def _run_until_stopped(self) -> Outcome:
         restarts = 0
         while True:
             run = Run(
@@ -122,6 +145,7 @@ class Supervisor:
                 self._journal,
                 self._mailbox,
                 self._dependencies,
+                stand_by=self._stand_by,
                 adopted=self._adopted,
                 restarts=restarts,
                 last_failure=self._last_failure,

@@ -66,7 +66,7 @@ def probe_hardware() -> Hardware:
         gpus=gpus,
         gpu_note=note,
         cpus=usable_cpus(),
-        available_memory_bytes=_available_memory_bytes(),
+        available_memory_bytes=available_memory_bytes(),
     )
 
 
@@ -211,7 +211,8 @@ def _names(entry: str, gpu: Gpu) -> bool:
     return entry == str(gpu.index) or (entry.startswith("GPU-") and gpu.uuid.startswith(entry))
 
 
-def _available_memory_bytes() -> int:
+def available_memory_bytes() -> int:
+    """Memory that a new process could take, by the kernel's estimate and the cgroup's limit."""
     available = psutil.virtual_memory().available
     limit = _cgroup_headroom_bytes()
     return available if limit is None else min(available, limit)

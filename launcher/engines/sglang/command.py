@@ -19,6 +19,7 @@ from launcher.names import (
     FREEZE_GC_VARIABLE,
     GLM_PARSERS_VARIABLE,
     REDACT_VARIABLE,
+    SHARED_IMPORTS_VARIABLE,
 )
 
 MODULE: Final = "sglang.launch_server"
@@ -124,6 +125,11 @@ def build_command(
             python_path=target.python_path,
         )
     environment |= _for_plugins(config, arguments)
+    if config.shares_imports:
+        # One for each rank's scheduler, and the detokenizer.
+        environment[SHARED_IMPORTS_VARIABLE] = str(config.tp_size + 1)
+        # Who asks CUDA itself for its devices can fork no process that uses them (torch/cuda).
+        environment["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     return Command(tuple(arguments) + config.extra_args, MappingProxyType(environment))
 
 

@@ -17,6 +17,7 @@ from launcher.supervision.journal import Journal
 from launcher.supervision.mailbox import Mailbox, Request
 from launcher.supervision.run.messages import PortTaken
 from launcher.supervision.server.process import ServerProcess, spawn
+from launcher.supervision.server.stand_by import Holder, Nobody
 from launcher.supervision.watches.listener import GuardedProber
 from launcher.supervision.watches.phase_history import PhaseHistory, history_file
 from launcher.system.members import find_members
@@ -50,6 +51,7 @@ class RunContext:
         mailbox: brings everything that happens.
         dependencies: for tests.
         run_id: in the environment of each of the server's processes.
+        stand_by: the process that waits to be the server of the next run.
         engine: what is served by.
         prober: asks the server.
         leader: its first process; None before that is there.
@@ -64,6 +66,7 @@ class RunContext:
     mailbox: Mailbox
     dependencies: Dependencies
     run_id: str
+    stand_by: Holder = field(default_factory=Nobody)
     engine: Engine = field(init=False)
     prober: Prober = field(init=False)
     leader: ProcessIdentity | None = None

@@ -6,7 +6,6 @@ Threads and signal handlers only put something in; the loop routes it to the par
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 
 from launcher.diagnosis import failures
@@ -36,6 +35,7 @@ from launcher.supervision.run.starting import Starting
 from launcher.supervision.run.stopping import abort_requests, stop
 from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS
 from launcher.supervision.server.process import ServerProcess
+from launcher.supervision.server.stand_by import Holder, Nobody
 from launcher.system.oom import oom_kill_count
 
 
@@ -48,6 +48,7 @@ class Run:
         journal: takes the record and the events.
         mailbox: brings everything that happens.
         dependencies: for tests.
+        stand_by: holds a process that may become this run's server, and then one for the next.
         adopted: the record of a server that already serves, and whose supervisor was killed.
         ends: only end the adopted server, in whichever state it was left.
         restarts: how often this supervisor has started the server before.
@@ -62,13 +63,15 @@ class Run:
         mailbox: Mailbox,
         dependencies: Dependencies,
         *,
+        stand_by: Holder | None = None,
         adopted: RunRecord | None = None,
         ends: bool = False,
         restarts: int = 0,
         last_failure: str | None = None,
     ) -> None:
-        run_id = adopted.run_id if adopted else secrets.token_hex(8)
-        self._context = RunContext(launch, store, journal, mailbox, dependencies, run_id)
+        stand_by = Nobody() if stand_by is None else stand_by
+        run_id = adopted.run_id if adopted else stand_by.next_run_id()
+        self._context = RunContext(launch, store, journal, mailbox, dependencies, run_id, stand_by)
         self._adopted = adopted
         self._ends = ends
         self._restarts = restarts
@@ -192,6 +195,8 @@ class Run:
                 abort_requests(self._context)
             case Timer.LOOK:
                 return self._look(members)
+            case Timer.STAND_BY:
+                self._serving.prepare_next()
             case Timer.RESTART:
                 pass
         return None

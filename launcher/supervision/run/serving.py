@@ -27,6 +27,9 @@ from launcher.supervision.watches.stopped import StoppedProcesses
 from launcher.system.members import dump_stacks
 
 LOOK_SECONDS: Final = 60.0
+# The first requests of a server are not to wait for the imports of its successor.
+STAND_BY_DELAY_SECONDS: Final = 5.0
+STAND_BY_SECONDS: Final = 5.0
 
 
 class Serving:
@@ -69,11 +72,21 @@ class Serving:
         with contextlib.suppress(RuntimeError):
             self._watch.start()
         self.look_again()
+        context.mailbox.set(Timer.STAND_BY, STAND_BY_DELAY_SECONDS)
         self._tell_ready()
 
     def look_again(self) -> None:
         """Look at the processes a minute from now."""
         self._context.mailbox.set(Timer.LOOK, LOOK_SECONDS)
+
+    def prepare_next(self) -> None:
+        """Have a process stand by for the next run, where one is wanted."""
+        context = self._context
+        if context.stopping is None:
+            context.stand_by.prepare()
+            rests = context.journal.record.stand_by
+            soon = rests is not None and not rests.ready
+            context.mailbox.set(Timer.STAND_BY, STAND_BY_SECONDS if soon else LOOK_SECONDS)
 
     def read(self, line: str) -> None:
         """Take a line of output, in the reader's thread."""

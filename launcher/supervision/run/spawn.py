@@ -62,6 +62,7 @@ def adopted_record(context: RunContext, adopted: RunRecord, *, ends: bool) -> Ru
         ends: the server is only taken over to be ended.
     """
     changes: dict[str, object] = {
+        "stand_by": None,
         "supervisor": ProcessIdentity.of(os.getpid()),
         "detached": context.launch.detached,
         "server": adopted.leader,
@@ -105,7 +106,9 @@ def launch_server(
     environment = {**command.environment, **scratch}
     context.journal.update(environment=environment)
     try:
-        process = context.dependencies.spawner(
+        process = context.stand_by.take(
+            environment, output.write_end
+        ) or context.dependencies.spawner(
             Command(command.argv, environment),
             run_id=context.run_id,
             cwd=store.folder,

@@ -30,6 +30,7 @@ def stop(
     # systemd would end the whole unit at its own deadline, a restarted server included.
     if request is Request.STOP:
         context.journal.say_goodbye()
+        context.stand_by.end()
     restarting = request is Request.RESTART
     if context.journal.record.state is ServerState.STOPPING:
         # Its own supervisor had begun to stop it, and was killed.
@@ -55,6 +56,7 @@ def _stop_again(context: RunContext, request: Request) -> EndReason | None:
     # What is in flight ends as it would have with the restart.
     context.stopping = request
     context.journal.say_goodbye()
+    context.stand_by.end()
     context.journal.update(restarting=False)
     return None
 

@@ -7,6 +7,7 @@ import os
 import select
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -65,7 +66,13 @@ class AdoptedProcess:
 
 
 def spawn(
-    command: Command, *, run_id: str, cwd: Path, output: int, die_with_parent: bool
+    command: Command,
+    *,
+    run_id: str,
+    cwd: Path,
+    output: int,
+    die_with_parent: bool,
+    passed: Collection[int] = (),
 ) -> ChildProcess:
     """Start the server in a session, and so a process group, of its own.
 
@@ -76,6 +83,7 @@ def spawn(
         output: descriptor that takes what it prints.
         die_with_parent: let the kernel kill it as soon as the calling thread has ended, however
             that ends.
+        passed: descriptors that it inherits besides.
     """
     environment = {**os.environ, **command.environment, RUN_ID_VARIABLE: run_id}
     # They come to the server by a file, and are nobody else's.
@@ -90,6 +98,7 @@ def spawn(
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        pass_fds=tuple(passed),
         umask=UMASK,
     )
     try:

@@ -6,7 +6,6 @@ none of them; torch and others leave folders.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import stat
@@ -48,6 +47,10 @@ def make_scratch(run_id: str, environment: Mapping[str, str]) -> dict[str, str]:
         return {}
     try:
         folder.mkdir(mode=0o700)
+    except FileExistsError:
+        # Made for the process that stood by for this run.
+        if not is_ours(folder):
+            return {}
     except OSError:
         return {}
     user = environment.get("LOGNAME") or environment.get("USER") or f"uid_{os.getuid()}"
@@ -66,7 +69,14 @@ def remove_scratch(run_id: str, environment: Mapping[str, str]) -> None:
     named = environment.get("TMPDIR")
     parents = {Path(tempfile.gettempdir())} | ({Path(named).parent} if named else set())
     for folder in (parent / scratch_name(run_id) for parent in parents):
-        with contextlib.suppress(OSError):
-            found = folder.lstat()
-            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
-                shutil.rmtree(folder, ignore_errors=True)
+        if is_ours(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether it is a folder, no link to one, and this user's."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
