@@ -29,7 +29,14 @@ E = TypeVar("E", bound=Event)
 class Scene:
     """A supervisor over a stand-in, with what it emitted."""
 
-    def __init__(self, tmp_path: Path, *behaviour: str, keys: bool = False, **fields: Any) -> None:
+    def __init__(
+        self,
+        tmp_path: Path,
+        *behaviour: str,
+        keys: bool = False,
+        stand_by: bool = False,
+        **fields: Any,
+    ) -> None:
         self.port = free_port()
         defaults = {
             "model_path": "/m",
@@ -53,6 +60,7 @@ class Scene:
             else {},
             versions={},
             detached=False,
+            stand_by=stand_by,
         )
         self.supervisor = self.supervise()
 

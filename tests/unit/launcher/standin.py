@@ -19,7 +19,10 @@ and `/generate`, and then misbehaves as told:
 - `lose-rank`: a child with the title of a scheduler ends, and the server goes on;
 - `lose-rank-loading`: the same during the start, which does not go on then;
 - `hang`: starts, and then nothing moves;
+- `kill-me FILE`: writes its pid to FILE once it is ready;
 - `keep-requests`: goes on after SIGTERM until it is told to abort its requests.
+
+It stands by, as the engine does, where it is started to.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ import sys
 import threading
 import time
 from pathlib import Path
+
+from launcher.engines.sglang.plugins.sharing import stand_by
 
 MARKERS = (
     "[2026-11-23 15:14:20] Load weight begin. avail mem=20.52 GB",
@@ -84,6 +89,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 def main() -> None:
     port, behaviour, *rest = sys.argv[1], *sys.argv[2:]
+    if stand_by.is_asked_for():
+        print("imported ahead", flush=True)
+        stand_by.wait()
     misbehaves = behaviour in {"crash", "fail-to-start"} and _counts_up(Path(rest[0]), int(rest[1]))
     _before_the_log(behaviour, misbehaves=misbehaves)
     if behaviour == "print-secret":
@@ -93,6 +101,8 @@ def main() -> None:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print("The server is fired up and ready to roll!", flush=True)
+    if behaviour == "kill-me":
+        Path(rest[0]).write_text(str(os.getpid()))
     if behaviour == "crash" and misbehaves:
         time.sleep(0.5)
         os._exit(int(rest[2]))

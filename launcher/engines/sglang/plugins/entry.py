@@ -20,6 +20,7 @@ ORDER: Final = (
     "warm_up",
     "openai_api",
     "last_output",
+    "prompt_stop",
 )
 
 

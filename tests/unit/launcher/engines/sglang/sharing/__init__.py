@@ -1,0 +1,1 @@
+"""One import for all processes of a server."""

@@ -1,0 +1,84 @@
+"""A stop is handed to SGLang's own function as soon as that has nothing to wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from typing import Any
+
+import pytest
+
+from launcher.engines.sglang.plugins import prompt_stop
+
+
+class Manager:
+    """What the hook reads of SGLang's `TokenizerManager`."""
+
+    def __init__(self, *, requests: int, status: str = "Up") -> None:
+        self.gracefully_exit = False
+        self.rid_to_state = {str(number): object() for number in range(requests)}
+        self.server_status = types.SimpleNamespace(name=status)
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt_stop, "POLL_SECONDS", 0.0)
+
+
+async def turns(count: int = 20) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def watched(manager: Manager, *steps: Any) -> list[bool]:
+    """Whether SGLang's function was called after each step."""
+    stopped: list[object] = []
+
+    async def stop(one: object) -> None:
+        stopped.append(one)
+
+    async def scene() -> list[bool]:
+        task = asyncio.create_task(prompt_stop.watch(stop, manager))
+        seen = []
+        for step in steps:
+            step()
+            await turns()
+            seen.append(stopped == [manager])
+        task.cancel()
+        return seen
+
+    return asyncio.run(scene())
+
+
+def test_it_waits_for_the_stop_and_for_the_requests_in_flight() -> None:
+    manager = Manager(requests=2)
+
+    def ask() -> None:
+        manager.gracefully_exit = True
+
+    def end_one() -> None:
+        manager.rid_to_state.popitem()
+
+    assert watched(manager, lambda: None, ask, end_one, end_one) == [False, False, False, True]
+
+
+def test_a_server_that_is_unhealthy_waits_for_no_request() -> None:
+    manager = Manager(requests=1, status="UnHealthy")
+    manager.gracefully_exit = True
+    assert watched(manager, lambda: None) == [True]
+
+
+def test_nor_does_one_that_is_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SGL_FORCE_SHUTDOWN", "true")
+    manager = Manager(requests=1)
+    manager.gracefully_exit = True
+    assert watched(manager, lambda: None) == [True]
+
+
+def test_sglang_has_what_is_read_of_it() -> None:
+    """The names by which the hook knows SGLang's state, in the installed version."""
+    managers = pytest.importorskip("sglang.srt.managers.tokenizer_manager")
+    assert asyncio.iscoroutinefunction(managers.TokenizerManager.sigterm_watchdog)
+    assert managers.ServerStatus.UnHealthy.name == "UnHealthy"
+    names = managers.TokenizerManager.sigterm_watchdog.__code__.co_names
+    assert {"gracefully_exit", "rid_to_state", "server_status"} <= set(names)
