@@ -29,7 +29,7 @@ from launcher.errors import (
 )
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore, list_stores
-from launcher.text import human_seconds
+from launcher.text import human_bytes, human_seconds
 
 STATE_COLOURS: Final[Mapping[str, str]] = {
     "READY": "green",
@@ -197,6 +197,13 @@ def _print_servers(records: list[RunRecord]) -> None:
     for record in records:
         if (note := _note(record)) is not None:
             say(f"\n{record.name}: {note}")
+    for record in records:
+        if record.is_running and (stand_by := record.stand_by) is not None:
+            takes = "" if stand_by.memory_bytes is None else human_bytes(stand_by.memory_bytes)
+            how = f"is ready, {takes}" if stand_by.ready else "is getting ready"
+            say(
+                f"\n{record.name}: process {stand_by.process.pid} stands by for a restart; it {how}"
+            )
 
 
 def _note(record: RunRecord) -> str | None:

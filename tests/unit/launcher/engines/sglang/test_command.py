@@ -27,7 +27,7 @@ from launcher.engines.sglang.flags import FlagTable, load_flag_table
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
 from launcher.engines.sglang.version import VERIFIED_VERSION
 from launcher.errors import ConfigError, LauncherError, SecretInArgumentsError, UnknownFlagError
-from launcher.names import FREEZE_GC_VARIABLE, GLM_PARSERS_VARIABLE
+from launcher.names import FREEZE_GC_VARIABLE, GLM_PARSERS_VARIABLE, SHARED_IMPORTS_VARIABLE
 from tests.unit.launcher.examples import SECRET, configs, make_config
 
 SGLANG = load_flag_table(VERIFIED_VERSION)
@@ -177,6 +177,8 @@ def test_a_server_on_a_cpu_gets_what_the_cpu_engine_says() -> None:
         "PYTHONFAULTHANDLER": "1",
         "SPT_NOENV": "1",
         FREEZE_GC_VARIABLE: "1",
+        SHARED_IMPORTS_VARIABLE: "3",
+        "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
         **cpu_settings.server_environment((0, 1, 2, 3), 2, python_path="/mine"),
     }
 
