@@ -1,35 +1,86 @@
-"""Hooks on functions of SGLang, by its own registry, that are known to hold.
+"""Hooks on functions of SGLang that are known to hold. For our plugins, in a server's processes.
 
-For our plugins, in a server's processes. SGLang logs a hook that it cannot apply and carries on
-(sglang/srt/plugins/hook_registry.py), and would then fail later and less clearly.
+SGLang's own registry (sglang/srt/plugins/hook_registry.py) logs a hook that it cannot apply and
+carries on, and would then fail later and less clearly. And it looks through all 6,000 modules for
+each of its targets, which by now took more than a second of each process's start. The kinds of
+hooks, and what a hook is called with, are the registry's.
 """
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import pkgutil
+import sys
+import types
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
-Hook: TypeAlias = tuple[Callable[..., Any], Literal["AFTER", "AROUND", "REPLACE"]]
+Kind: TypeAlias = Literal["AFTER", "AROUND", "REPLACE"]
+Hook: TypeAlias = tuple[Callable[..., Any], Kind]
+# Whose modules may have taken a function by name from where it is defined.
+_IMPORTERS: Final = "sglang."
 
 
 def install(hooks: Mapping[str, Hook]) -> None:
-    """Register hooks by the dotted name of their target, apply them, and look.
+    """Put hooks in the place of functions and methods, by their dotted names; all of them or none.
 
     Raises:
-        RuntimeError: a target is there and was not hooked.
+        RuntimeError: a target is no function.
         AttributeError, ImportError: a target is not there, as in another version of SGLang.
     """
-    from sglang.srt.plugins.hook_registry import HookRegistry, HookType  # noqa: PLC0415
-
+    found = {target: _resolve(target) for target in hooks}
+    replaced: dict[int, Callable[..., Any]] = {}
     for target, (hook, kind) in hooks.items():
-        HookRegistry.register(target, hook, getattr(HookType, kind))
-    # SGLang applies the hooks only after its plugins have returned. Applying is idempotent.
-    HookRegistry.apply_hooks()
-    missing = [target for target in hooks if not is_hooked(target)]
-    if missing:
-        raise RuntimeError(f"hooks not applied: {', '.join(missing)}")
+        owner, name, original = found[target]
+        wrapped = _wrap(original, hook, kind)
+        setattr(owner, name, wrapped)
+        if isinstance(owner, types.ModuleType):
+            replaced[id(original)] = wrapped
+    if replaced:
+        _replace_imported(replaced)
+
+
+def _resolve(target: str) -> tuple[Any, str, Callable[..., Any]]:
+    path, _, name = target.rpartition(".")
+    owner = pkgutil.resolve_name(path)
+    original = getattr(owner, name)
+    # A class method, or what is static, would have to be wrapped as what it is.
+    plain = isinstance(owner, types.ModuleType) or isinstance(vars(owner).get(name), _FUNCTIONS)
+    if isinstance(original, type) or not callable(original) or not plain:
+        raise RuntimeError(f"{target} is no function that can be hooked")
+    return owner, name, original
+
+
+_FUNCTIONS: Final = (types.FunctionType, types.BuiltinFunctionType)
+
+
+def _wrap(original: Callable[..., Any], hook: Callable[..., Any], kind: Kind) -> Any:
+    @functools.wraps(original)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if kind == "REPLACE":
+            return hook(*args, **kwargs)
+        if kind == "AROUND":
+            return hook(original, *args, **kwargs)
+        result = original(*args, **kwargs)
+        changed = hook(result, *args, **kwargs)
+        return result if changed is None else changed
+
+    return wrapper
+
+
+def _replace_imported(replaced: Mapping[int, Callable[..., Any]]) -> None:
+    """Replace functions where a module has them by `from ... import`.
+
+    Args:
+        replaced: what takes the place of a function, by the function's id.
+    """
+    for name, module in list(sys.modules.items()):
+        if not name.startswith(_IMPORTERS) or not isinstance(module, types.ModuleType):
+            continue
+        for attribute, value in list(vars(module).items()):
+            if (wrapped := replaced.get(id(value))) is not None:
+                setattr(module, attribute, wrapped)
 
 
 def install_if_possible(hooks: Mapping[str, Hook], otherwise: str) -> bool:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from launcher.engines.sglang.plugins.sharing import models
+
 # They bring nearly all that each process imports (sglang/srt/entrypoints/engine.py).
 MODULES: Final = (
     "sglang.srt.entrypoints.http_server",
@@ -43,6 +45,7 @@ def import_engine() -> None:
             importlib.import_module(name)
         torch = importlib.import_module("torch")
         if not torch.cuda.is_available():
+            models.leave_out_others(sys.argv)
             with _cuda_left_alone(torch.cuda):
                 importlib.import_module(MODELS)
     finally:

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import types
-from collections.abc import Callable
 
 import pytest
 
@@ -33,52 +32,31 @@ def test_any_other_value_leaves_it_inert(monkeypatch: pytest.MonkeyPatch) -> Non
     plugin.activate()
 
 
-class FakeRegistry:
-    """SGLang's registry as far as the plugin uses it; it applies nothing."""
-
-    targets: list[str]
-
-    def __init__(self) -> None:
-        self.targets = []
-
-    def register(self, target: str, _hook: Callable[..., object], _kind: object) -> None:
-        self.targets.append(target)
-
-    def apply_hooks(self) -> None:
-        """Fail silently, as the real one does."""
-
-
 @pytest.fixture
-def fake_sglang(monkeypatch: pytest.MonkeyPatch) -> FakeRegistry:
-    registry = FakeRegistry()
-    module = types.ModuleType("sglang.srt.plugins.hook_registry")
-    module.HookRegistry = registry  # type: ignore[attr-defined]
-    module.HookType = types.SimpleNamespace(REPLACE=1, AFTER=2)  # type: ignore[attr-defined]
+def fake_sglang(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An SGLang that has nothing but what says on which platform it is."""
     context = types.ModuleType("sglang.srt.runtime_context")
     context.override_platform = (  # type: ignore[attr-defined]
         lambda **_: types.SimpleNamespace(install=lambda: None)
     )
-    for name in ("sglang", "sglang.srt", "sglang.srt.plugins"):
+    for name in ("sglang", "sglang.srt"):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
-    monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(sys.modules, context.__name__, context)
     monkeypatch.setenv(settings.ENVIRONMENT_SWITCH, "1")
-    return registry
-
-
-def test_a_hook_that_was_not_applied_ends_the_process(
-    fake_sglang: FakeRegistry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hooks, "is_hooked", lambda target: "pynccl" not in target)
-    with pytest.raises(SystemExit, match=r"hooks not applied: .*PyNcclCommunicator"):
-        plugin.activate()
-    assert "torch.cuda.synchronize" in fake_sglang.targets
 
 
 @pytest.mark.usefixtures("fake_sglang")
-def test_applied_hooks_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hooks, "is_hooked", lambda _target: True)
+def test_a_hook_that_has_no_target_ends_the_process() -> None:
+    with pytest.raises(SystemExit, match=r"AttributeError.*0\.5\.23"):
+        plugin.activate()
+
+
+@pytest.mark.usefixtures("fake_sglang")
+def test_hooks_that_hold_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed: list[str] = []
+    monkeypatch.setattr(hooks, "install", installed.extend)
     plugin.activate()
+    assert "torch.cuda.synchronize" in installed
 
 
 @pytest.mark.usefixtures("fake_sglang")
