@@ -33,6 +33,9 @@ def install(hooks: Mapping[str, Hook]) -> None:
     replaced: dict[int, Callable[..., Any]] = {}
     for target, (hook, kind) in hooks.items():
         owner, name, original = found[target]
+        if isinstance(original, classmethod | staticmethod):
+            setattr(owner, name, type(original)(_wrap(original.__func__, hook, kind)))
+            continue
         wrapped = _wrap(original, hook, kind)
         setattr(owner, name, wrapped)
         if isinstance(owner, types.ModuleType):
@@ -41,18 +44,19 @@ def install(hooks: Mapping[str, Hook]) -> None:
         _replace_imported(replaced)
 
 
-def _resolve(target: str) -> tuple[Any, str, Callable[..., Any]]:
+def _resolve(target: str) -> tuple[Any, str, Any]:
+    """Where a target is, and what stands there: of a class what it has itself, undescribed."""
     path, _, name = target.rpartition(".")
     owner = pkgutil.resolve_name(path)
-    original = getattr(owner, name)
-    # A class method, or what is static, would have to be wrapped as what it is.
-    plain = isinstance(owner, types.ModuleType) or isinstance(vars(owner).get(name), _FUNCTIONS)
-    if isinstance(original, type) or not callable(original) or not plain:
+    if isinstance(owner, types.ModuleType):
+        original = getattr(owner, name)
+        is_function = callable(original) and not isinstance(original, type)
+    else:
+        original = vars(owner).get(name)
+        is_function = isinstance(original, types.FunctionType | classmethod | staticmethod)
+    if not is_function:
         raise RuntimeError(f"{target} is no function that can be hooked")
     return owner, name, original
-
-
-_FUNCTIONS: Final = (types.FunctionType, types.BuiltinFunctionType)
 
 
 def _wrap(original: Callable[..., Any], hook: Callable[..., Any], kind: Kind) -> Any:

@@ -3,12 +3,18 @@
 After SIGTERM SGLang sets a flag, looks at it every five seconds, and as often at the requests still
 in flight (sglang/srt/managers/tokenizer_manager.py, `sigterm_watchdog`). This looks five times a
 second and hands over to that function once it has nothing left to wait for.
+
+When the server has shut down, Python would take its modules apart one by one, for seconds. Nobody
+has anything of that: the process ends instead.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -17,6 +23,8 @@ from launcher.names import RUN_ID_VARIABLE
 
 TARGET: Final = "sglang.srt.managers.tokenizer_manager.TokenizerManager.sigterm_watchdog"
 POLL_SECONDS: Final = 0.2
+# The manager that was asked to stop, once it has nothing left to do.
+_asked: Final[list[Any]] = []
 
 
 def activate() -> None:
@@ -27,7 +35,19 @@ def activate() -> None:
     """
     if RUN_ID_VARIABLE not in os.environ or not hooks.in_first_process():
         return
+    # What was registered first is called last: after all that SGLang and others do at the end.
+    atexit.register(leave)
     hooks.install_if_possible({TARGET: (watch, "AROUND")}, "a stop is seen every five seconds")
+
+
+def leave() -> None:
+    """End this process where it was asked to stop; at any other end its exit code is Python's."""
+    if not _asked:
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(0)
 
 
 async def watch(stop: Callable[[Any], Awaitable[None]], manager: Any) -> None:
@@ -42,6 +62,7 @@ async def watch(stop: Callable[[Any], Awaitable[None]], manager: Any) -> None:
     # SGLang's own function knows when not to wait for requests; it is told of those that end.
     while manager.rid_to_state and not _waits_for_nobody(manager):
         await asyncio.sleep(POLL_SECONDS)
+    _asked.append(manager)
     await stop(manager)
 
 

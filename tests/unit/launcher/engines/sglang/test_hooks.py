@@ -64,6 +64,20 @@ def test_a_method_is_hooked_for_each_instance(engine: types.ModuleType) -> None:
     assert one.add(1, 2) == [3]
 
 
+def test_what_a_class_makes_and_what_is_static_stays_that(engine: types.ModuleType) -> None:
+    engine.Adder.fixed = staticmethod(lambda: 3)
+    hooks.install(
+        {
+            "sglang.defining.Adder.make": (lambda made, cls: (made, cls), "AFTER"),
+            "sglang.defining.Adder.fixed": (doubled, "AFTER"),
+        }
+    )
+    made, cls = engine.Child.make()
+    assert isinstance(made, engine.Child)
+    assert cls is engine.Child
+    assert engine.Adder().fixed() == 6
+
+
 def test_the_kinds(engine: types.ModuleType) -> None:
     hooks.install({"sglang.defining.add": (lambda *_, **__: None, "AFTER")})
     assert engine.add(1, 2) == 3
@@ -84,7 +98,6 @@ def test_two_hooks_on_one_target_both_hold(engine: types.ModuleType) -> None:
         "sglang.defining.gone",
         "sglang.defining.number",
         "sglang.defining.Adder",
-        "sglang.defining.Adder.make",
         "sglang.defining.Child.add",
         "sglang.gone.add",
     ],

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import textwrap
 import types
 from typing import Any
 
 import pytest
 
 from launcher.engines.sglang.plugins import prompt_stop
+from launcher.names import RUN_ID_VARIABLE
 
 
 class Manager:
@@ -23,6 +27,8 @@ class Manager:
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompt_stop, "POLL_SECONDS", 0.0)
+    # Pytest itself must not leave at its end.
+    monkeypatch.setattr(prompt_stop, "_asked", [])
 
 
 async def turns(count: int = 20) -> None:
@@ -73,6 +79,36 @@ def test_nor_does_one_that_is_forced(monkeypatch: pytest.MonkeyPatch) -> None:
     manager = Manager(requests=1)
     manager.gracefully_exit = True
     assert watched(manager, lambda: None) == [True]
+
+
+@pytest.mark.parametrize(("asked", "code"), [(True, 0), (False, 3)])
+def test_a_server_that_was_asked_to_stop_takes_nothing_apart(*, asked: bool, code: int) -> None:
+    """Others' last words come first; an end that nobody asked for keeps its exit code."""
+    program = textwrap.dedent(
+        f"""
+        import atexit, os, sys
+        os.environ["{RUN_ID_VARIABLE}"] = "run"
+        from launcher.engines.sglang.plugins import hooks, prompt_stop
+        hooks.install_if_possible = lambda *_: True
+        prompt_stop.activate()
+
+        class TakenApart:
+            def __del__(self):
+                os.write(1, b"taken apart")
+
+        atexit.register(print, "registered later")
+        sys.kept = TakenApart()
+        if {asked}:
+            prompt_stop._asked.append(1)
+        sys.exit(3)
+        """
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == code, ran.stderr
+    assert ran.stdout.startswith("registered later\n")
+    assert ("taken apart" in ran.stdout) is not asked
 
 
 def test_sglang_has_what_is_read_of_it() -> None:
