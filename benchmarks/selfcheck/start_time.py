@@ -26,6 +26,7 @@ from rich.table import Table
 from benchmarks.running.resources import server_cpu_seconds
 from launcher.config.sources import resolve
 from launcher.engines.launch import Command, Launch
+from launcher.names import SHARED_IMPORTS_VARIABLE
 from launcher.preflight import prepare
 from launcher.state.events import Event, ServerReady
 from launcher.state.store import RunStore
@@ -34,6 +35,8 @@ from launcher.supervision.supervisor import Supervisor
 from launcher.system.hardware import probe_hardware
 
 BASELINE: Final = "as launched"
+# SGLang's own; see launcher/engines/sglang/plugins/sharing/models.py.
+LEFT_OUT_VARIABLE: Final = "SGLANG_DISABLED_MODEL_ARCHS"
 SEED: Final = 20261123
 
 
@@ -69,6 +72,12 @@ def with_variables(command: Command, **changes: str) -> Command:
     return replace(command, environment=MappingProxyType({**command.environment, **changes}))
 
 
+def without(command: Command, variable: str) -> Command:
+    """The command without a variable."""
+    kept = {name: text for name, text in command.environment.items() if name != variable}
+    return replace(command, environment=MappingProxyType(kept))
+
+
 def no_bytecode(command: Command, _: Path) -> Command:
     """Every process compiles Python's sources, as after an install and with nothing to write to."""
     # A folder that does not exist: nothing is found there, and nothing may be written.
@@ -84,6 +93,16 @@ def compiled_helpers(command: Command, scratch: Path) -> Command:
     )
 
 
+def each_imports(command: Command, _: Path) -> Command:
+    """Every process imports the engine by itself, as SGLang starts them."""
+    return without(command, SHARED_IMPORTS_VARIABLE)
+
+
+def all_models(command: Command, _: Path) -> Command:
+    """The modules of all models are imported, as SGLang does."""
+    return with_variables(command, **{LEFT_OUT_VARIABLE: ""})
+
+
 def own_warm_up(command: Command, _: Path) -> Command:
     """The server sends its own warm-up request before it says that it is up."""
     argv = tuple(part for part in command.argv if part != "--skip-server-warmup")
@@ -93,6 +112,8 @@ def own_warm_up(command: Command, _: Path) -> Command:
 ARMS: Final[Mapping[str, Callable[[Command, Path], Command]]] = MappingProxyType(
     {
         BASELINE: lambda command, _: command,
+        "an import for each process": each_imports,
+        "modules of all models": all_models,
         "no bytecode cache": no_bytecode,
         "compiled helpers": compiled_helpers,
         "the server's own warm-up": own_warm_up,
@@ -126,12 +147,12 @@ def measure(launch: Launch, folder: Path) -> tuple[float, float]:
     return taken[0]
 
 
-def run_rounds(base: Launch, rounds: int) -> Iterator[Start]:
+def run_rounds(base: Launch, rounds: int, arms: Sequence[str]) -> Iterator[Start]:
     """Start every arm once a round."""
     order = random.Random(SEED)  # noqa: S311  # an order of runs, no secret
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds):
-            for arm in order.sample(list(ARMS), len(ARMS)):
+            for arm in order.sample(arms, len(arms)):
                 command = ARMS[arm](base.command, Path(folder))
                 launch = replace(base, command=command)
                 wall, cpu = measure(launch, Path(folder))
@@ -186,16 +207,20 @@ def show(summaries: Sequence[Summary]) -> Table:
 @click.command()
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1))
 @click.option("--port", default=8199, show_default=True)
+@click.option("--tp-size", default=1, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--arm", "arms", multiple=True, type=click.Choice(list(ARMS)), help="Only these; default: all."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print every start, for programs.")
-def main(*, rounds: int, port: int, as_json: bool) -> None:
+def main(*, rounds: int, port: int, tp_size: int, arms: tuple[str, ...], as_json: bool) -> None:
     """Time the start of the nano server, with each of the launcher's cuts taken back in turn."""
     hardware = probe_hardware()
     # Killed at once when it is ready: how it stops is not what is measured.
-    flags = {"port": port, "stop_timeout_seconds": 0}
+    flags = {"port": port, "tp_size": tp_size, "stop_timeout_seconds": 0, "stand_by": False}
     config = resolve(preset="nano", flags=flags).config
     base = prepare.prepare(config, hardware, secrets_file=Path(os.devnull), detached=False)
     starts = []
-    for start in run_rounds(base, rounds):
+    for start in run_rounds(base, rounds, list(dict.fromkeys((BASELINE, *(arms or ARMS))))):
         starts.append(start)
         click.echo(f"{start.arm}: {start.wall_seconds} s, {start.cpu_seconds} s of CPU", err=True)
     summaries = summarise(starts)
