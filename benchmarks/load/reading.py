@@ -17,7 +17,7 @@ from clients.http.chunk import (
     speculation_in,
     text_of,
 )
-from clients.http.sse import EventDecoder
+from clients.http.sse import EventDecoder, EventTooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,10 @@ class AnswerReader:
             piece: cut anywhere.
             at_ns: when it arrived: the time of each event that it completes.
         """
-        self._take(self._decoder.feed(piece), at_ns)
+        try:
+            self._take(self._decoder.feed(piece), at_ns)
+        except EventTooLargeError as error:
+            self.failure = self.failure or f"StreamError: {error}"
         self.last_ns = at_ns
 
     def end(self) -> None:

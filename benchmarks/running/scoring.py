@@ -51,6 +51,8 @@ def score(
         TargetError: the server gives no log-probabilities, or fails.
     """
 
+    target.check()
+
     async def ask_all() -> list[ScoredAnswer]:
         headers = {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
         async with httpx.AsyncClient(
