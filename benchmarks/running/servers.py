@@ -19,8 +19,16 @@ from benchmarks.load.target import Target
 from benchmarks.plan import Arm
 from benchmarks.results import ArmStart
 from benchmarks.running.resources import server_cpu_seconds
-from clients import ChatClient, ClientError, ConfigurationError, RetryPolicy, read_run_record
+from clients import (
+    AnswerLimits,
+    ChatClient,
+    ClientError,
+    ConfigurationError,
+    RetryPolicy,
+    read_run_record,
+)
 from clients.http.local.own_server import OwnServer
+from clients.http.transport import RuledClient, Rules
 from launcher.config.server_config import ServerConfig
 from launcher.errors import ConfigError, LauncherError
 from launcher.serving import configure, free_port, serving
@@ -240,18 +248,18 @@ def _flush(target: Target, admin_key: str | None) -> bool:
     key = admin_key or target.api_key
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        target.check()
-        # SGLang waits so long for requests that are still being cleared away.
-        answer = httpx.post(
-            f"{target.base_url}/flush_cache",
-            params={"timeout": FLUSH_SECONDS},
-            headers=headers,
+        with RuledClient(
+            Rules(AnswerLimits(), target.own),
             timeout=ADMIN_TIMEOUT_SECONDS,
             trust_env=False,
             # Reading the system's certificates takes longer than the request.
             verify=target.base_url.startswith("https:"),
-        )
-    except (httpx.HTTPError, TargetError):
+        ) as http:
+            # SGLang waits so long for requests that are still being cleared away.
+            answer = http.post(
+                f"{target.base_url}/flush_cache", params={"timeout": FLUSH_SECONDS}, headers=headers
+            )
+    except (httpx.HTTPError, ClientError):
         return False
     return answer.is_success
 
