@@ -16,6 +16,9 @@ import httptools
 MOST_ANSWER_BYTES = 64 * 1024 * 1024
 """Of one answer, which is kept until it is read: 100,000 tokens have about half of it."""
 
+TOO_LARGE = "AnswerTooLarge"
+"""How the failure of a larger one begins."""
+
 BUFFER_BYTES = 65_536
 """Of the one buffer that all connections of a pool read into, one after the other."""
 
@@ -168,7 +171,7 @@ class Connection(asyncio.BufferedProtocol):
             # Of the head, too, which httptools keeps while a header has no end.
             self._answer_bytes += nbytes
             if self._answer_bytes > MOST_ANSWER_BYTES and self._answer is not None:
-                self._fail(f"AnswerTooLarge: more than {MOST_ANSWER_BYTES:,} bytes")
+                self._fail(f"{TOO_LARGE}: more than {MOST_ANSWER_BYTES:,} bytes")
                 self.abort()
         except httptools.HttpParserError as error:
             self._fail(f"{type(error).__name__}: not HTTP/1.1: {error}")

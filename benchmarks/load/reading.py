@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
+from benchmarks.load.connection import TOO_LARGE
 from benchmarks.records import RequestRecord
 from clients.http.chunk import (
     END_MARK,
@@ -229,6 +230,9 @@ def _judge(answer: HttpAnswer, reader: AnswerReader) -> tuple[Outcome, str | Non
 
 
 def _why(answer: HttpAnswer, reader: AnswerReader) -> str:
+    if answer.failure is not None and answer.failure.startswith(TOO_LARGE):
+        # Where it was cut, its last event is no JSON.
+        return answer.failure
     if error := reader.failure or answer.failure:
         return error
     if not reader.began:

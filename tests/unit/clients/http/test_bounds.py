@@ -221,6 +221,21 @@ def test_what_is_no_limit_is_refused(field: str, value: object) -> None:
         ChatClient("http://127.0.0.1:1", limits=5)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("asking", [ask, ask_async], ids=["sync", "async"])
+@pytest.mark.parametrize(
+    "body", [b"{}", b"[]", b"null", b"5", b'{"data": 5}', b'{"data": [5]}', b'{"data": [{}]}']
+)
+def test_what_is_no_list_of_models_is_shown_as_it_came(
+    body: bytes, asking: Callable[..., object]
+) -> None:
+    with (
+        hostile(lambda send, _: send(whole(body))) as server,
+        pytest.raises(MalformedReplyError, match="no answer of /v1/models") as caught,
+    ):
+        asking(server.url, "models", SMALL)
+    assert body.decode() in str(caught.value)
+
+
 @settings(deadline=None, max_examples=200)
 @given(
     st.lists(st.sampled_from([b"data: ab", b"data:", b"\n", b"\n\n", b": c", b"x"]), max_size=60)
