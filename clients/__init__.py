@@ -22,6 +22,7 @@ from clients.async_chat import AsyncChatClient
 from clients.chat import ChatClient
 from clients.errors import (
     AnswerError,
+    AnswerTooLargeError,
     AuthenticationError,
     BadRequestError,
     BrokenStreamError,
@@ -35,11 +36,14 @@ from clients.errors import (
     MissingToolCallError,
     ModelNotFoundError,
     NotFoundError,
+    NotThatServerError,
     PermissionDeniedError,
     RateLimitError,
+    RedirectError,
     RequestTimeoutError,
     RequestTooLargeError,
     RunRecordError,
+    ServerGoneError,
     ServerLookupError,
     ServerNotFoundError,
     ServerNotReadyError,
@@ -67,11 +71,12 @@ from clients.events import (
     Usage,
 )
 from clients.flow.effects import RunEvent
+from clients.http.local.run_record import RunRecord, read_run_record, run_record_path
 from clients.http.retry import RetryPolicy
-from clients.http.run_record import RunRecord, read_run_record, run_record_path
 from clients.http.server_side import Health, ServerInfo, ServerMetrics
 from clients.http.stream import AsyncChatStream, ChatStream
 from clients.http.timeouts import Timeouts
+from clients.http.transport import AnswerLimits
 from clients.reply import ChatReply, EmptyCause, ReplyBuilder, Timings, ToolCall
 from clients.request import AskOptions, ChatOptions, EmptyAnswer, Message, Messages, ToolLike
 from clients.tools.arguments import Repair
@@ -81,6 +86,8 @@ from clients.tools.tool import Tool, tool
 __all__ = [
     "Acceptance",
     "AnswerError",
+    "AnswerLimits",
+    "AnswerTooLargeError",
     "ArgumentsLost",
     "AskOptions",
     "AsyncChatClient",
@@ -109,9 +116,11 @@ __all__ = [
     "MissingToolCallError",
     "ModelNotFoundError",
     "NotFoundError",
+    "NotThatServerError",
     "PermissionDeniedError",
     "RateLimitError",
     "ReasoningDelta",
+    "RedirectError",
     "Repair",
     "ReplyBuilder",
     "RequestTimeoutError",
@@ -120,6 +129,7 @@ __all__ = [
     "RunEvent",
     "RunRecord",
     "RunRecordError",
+    "ServerGoneError",
     "ServerInfo",
     "ServerLookupError",
     "ServerMetrics",

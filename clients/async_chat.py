@@ -24,6 +24,7 @@ from clients.flow.sending import (
 from clients.http.failures import body_failure
 from clients.http.stream import AsyncChatStream
 from clients.http.timeouts import BodyInTime
+from clients.http.transport import RuledAsyncClient
 from clients.tools.calls import run_call_async
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class AsyncChatClient:
         endpoint = self._flows.endpoint
         self.base_url = endpoint.base_url
         self._owns_http = http_client is None
-        self._http = http_client or httpx.AsyncClient(**transport_arguments(endpoint))
+        self._http = RuledAsyncClient(**transport_arguments(self._flows, http_client))
         self._sdk = openai.AsyncOpenAI(**sdk_arguments(endpoint), http_client=self._http)
         # The SDK imports this part on first use, which must not count as the server's time. Its
         # overloads cannot take a dictionary of arguments.
@@ -210,7 +211,9 @@ class AsyncChatClient:
 
     async def _read(self, response: httpx.Response, deadline_ns: int) -> bytes:
         """Read a body by its deadline. A limit for each wait, as httpx has it, may never come."""
-        body = BodyInTime(response, deadline_ns, self._flows.clock_ns)
+        body = BodyInTime(
+            response, deadline_ns, self._flows.clock_ns, self._flows.limits.body_bytes
+        )
         try:
             async for data in response.aiter_bytes():
                 body.add(data)

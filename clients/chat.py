@@ -24,6 +24,7 @@ from clients.flow.sending import (
 from clients.http.failures import body_failure
 from clients.http.stream import ChatStream
 from clients.http.timeouts import BodyInTime
+from clients.http.transport import RuledClient
 from clients.tools.calls import by_name, run_call
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class ChatClient:
         timeouts: the longest waits, each by name.
         retry: how often, and after which pauses, a request is repeated that the server had not
             begun: no connection, 429, 503. A stream that has begun is never repeated.
+        limits: how much of an answer is taken.
         report_acceptance: ask SGLang how speculation went, a field that other servers may refuse.
         http_client: the transport; the caller closes it. For tests and unusual networks.
         clock_ns: a monotonic clock in nanoseconds.
@@ -73,7 +75,7 @@ class ChatClient:
         endpoint = self._flows.endpoint
         self.base_url = endpoint.base_url
         self._owns_http = http_client is None
-        self._http = http_client or httpx.Client(**transport_arguments(endpoint))
+        self._http = RuledClient(**transport_arguments(self._flows, http_client))
         self._sdk = openai.OpenAI(**sdk_arguments(endpoint), http_client=self._http)
         # The SDK imports this part on first use, which must not count as the server's time. Its
         # overloads cannot take a dictionary of arguments.
@@ -320,7 +322,9 @@ class ChatClient:
 
     def _read(self, response: httpx.Response, deadline_ns: int) -> bytes:
         """Read a body by its deadline. A limit for each wait, as httpx has it, may never come."""
-        body = BodyInTime(response, deadline_ns, self._flows.clock_ns)
+        body = BodyInTime(
+            response, deadline_ns, self._flows.clock_ns, self._flows.limits.body_bytes
+        )
         try:
             for data in response.iter_bytes():
                 body.add(data)

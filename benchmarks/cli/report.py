@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.errors import RegressionError
+from benchmarks.errors import RegressionError, ReportError, TargetError
 from benchmarks.running.folder import ResultsFolder
 from launcher.cli.display import consoles
 
@@ -24,15 +24,30 @@ def report(*, folder: Path, plots: Path | None, as_json: bool) -> None:
     from benchmarks.report.document import build  # noqa: PLC0415
     from benchmarks.report.files import write_plots, write_report  # noqa: PLC0415
 
-    made = build(ResultsFolder(folder).read())
+    results = ResultsFolder(folder).read()
+    if not results.requests:
+        raise ReportError(
+            f"Nothing was measured in {folder} so far.",
+            action=f"`python -m benchmarks run --resume {folder}` measures what is missing.",
+        )
+    is_measured = any(one.outcome == "successful" for one in results.requests)
+    made = build(results)
     written = [*write_report(made, folder), *(write_plots(made, plots) if plots else ())]
     if as_json:
         click.echo(json.dumps({"files": [str(file) for file in written]}, indent=2))
+        if not is_measured:
+            # The document is the answer; a second one would be none that a program could read.
+            raise SystemExit(TargetError.exit_code)
         return
     for part in show_report(made):
         consoles.out().print(part)
     for file in written:
         click.echo(str(file))
+    if not is_measured:
+        raise TargetError(
+            f"None of {len(results.requests)} requests was successful: the report has no figure.",
+            action=f"`python -m benchmarks run --resume {folder}` tries them again.",
+        )
 
 
 @click.command()

@@ -13,6 +13,12 @@ from dataclasses import dataclass, field
 
 import httptools
 
+MOST_ANSWER_BYTES = 64 * 1024 * 1024
+"""Of one answer, which is kept until it is read: 100,000 tokens have about half of it."""
+
+TOO_LARGE = "AnswerTooLarge"
+"""How the failure of a larger one begins."""
+
 BUFFER_BYTES = 65_536
 """Of the one buffer that all connections of a pool read into, one after the other."""
 
@@ -80,6 +86,7 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_answer",
+        "_answer_bytes",
         "_buffer",
         "_done",
         "_ends_with_connection",
@@ -95,6 +102,7 @@ class Connection(asyncio.BufferedProtocol):
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._done: asyncio.Future[None] | None = None
         self._answer: HttpAnswer | None = None
+        self._answer_bytes = 0
         self._parser: httptools.HttpResponseParser | None = None
         self._transport: asyncio.Transport | None = None
         self._now_ns = 0
@@ -118,6 +126,7 @@ class Connection(asyncio.BufferedProtocol):
         """
         assert self._transport is not None  # noqa: S101 - a pool hands out connected ones only
         self._answer = answer
+        self._answer_bytes = 0
         self._ends_with_connection = False
         self._parser = httptools.HttpResponseParser(self)
         self._done = asyncio.get_running_loop().create_future()
@@ -159,6 +168,11 @@ class Connection(asyncio.BufferedProtocol):
         self._answer.is_heard = True
         try:
             self._parser.feed_data(self._buffer[:nbytes])
+            # Of the head, too, which httptools keeps while a header has no end.
+            self._answer_bytes += nbytes
+            if self._answer_bytes > MOST_ANSWER_BYTES and self._answer is not None:
+                self._fail(f"{TOO_LARGE}: more than {MOST_ANSWER_BYTES:,} bytes")
+                self.abort()
         except httptools.HttpParserError as error:
             self._fail(f"{type(error).__name__}: not HTTP/1.1: {error}")
             self.abort()

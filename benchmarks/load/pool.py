@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic_core import to_json
 
-from benchmarks.errors import PlanError
+from benchmarks.errors import PlanError, TargetError
 from benchmarks.load.connection import BUFFER_BYTES, Connection, HttpAnswer
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Pool:
         self._host = host
         self._port = port or (443 if url.scheme == "https" else 80)
         self._tls = ssl.create_default_context() if url.scheme == "https" else None
+        self._target = target
         self._head = _head(url.path.rstrip("/"), url.netloc.rpartition("@")[2], target.api_key)
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
         self._idle: list[Connection] = []
@@ -123,6 +124,12 @@ class Pool:
                 lambda: Connection(self._buffer), self._host, self._port, ssl=self._tls
             )
         self._all.add(connection)
+        try:
+            # The connection leads to whoever listened when it was made.
+            self._target.check()
+        except TargetError as error:
+            connection.abort()
+            raise ConnectionRefusedError(error.problem) from error
         connection.lost.add_done_callback(lambda _: self._all.discard(connection))
         return connection
 

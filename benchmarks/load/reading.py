@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json
 
+from benchmarks.load.connection import TOO_LARGE
 from benchmarks.records import RequestRecord
 from clients.http.chunk import (
     END_MARK,
@@ -17,7 +18,7 @@ from clients.http.chunk import (
     speculation_in,
     text_of,
 )
-from clients.http.sse import EventDecoder
+from clients.http.sse import EventDecoder, EventTooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +63,10 @@ class AnswerReader:
             piece: cut anywhere.
             at_ns: when it arrived: the time of each event that it completes.
         """
-        self._take(self._decoder.feed(piece), at_ns)
+        try:
+            self._take(self._decoder.feed(piece), at_ns)
+        except EventTooLargeError as error:
+            self.failure = self.failure or f"StreamError: {error}"
         self.last_ns = at_ns
 
     def end(self) -> None:
@@ -226,6 +230,9 @@ def _judge(answer: HttpAnswer, reader: AnswerReader) -> tuple[Outcome, str | Non
 
 
 def _why(answer: HttpAnswer, reader: AnswerReader) -> str:
+    if answer.failure is not None and answer.failure.startswith(TOO_LARGE):
+        # Where it was cut, its last event is no JSON.
+        return answer.failure
     if error := reader.failure or answer.failure:
         return error
     if not reader.began:

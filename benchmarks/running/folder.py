@@ -153,12 +153,14 @@ class ResultsFolder:
         return tuple(found)
 
     def is_measured(self, cell: Cell) -> bool:
-        """Whether a cell is there whole."""
+        """Whether a cell is there whole, and a request of it was successful."""
         file = self._cell_file(cell)
         if not file.exists():
             return False
         with file.open("rb") as lines:
-            return CELL.validate_json(lines.readline()).is_complete
+            return CELL.validate_json(lines.readline()).is_complete and any(
+                json.loads(line)["outcome"] == "successful" for line in lines
+            )
 
     def add_start(self, start: ArmStart) -> None:
         """Keep what a server was. Raises StorageError, as all that add do."""
@@ -236,6 +238,7 @@ class ResultsFolder:
                 list(kept["workloads"]),
                 cells,
                 tuple(_read_all(self.path / "problems.jsonl", PROBLEM)),
+                answered={one.cell for one in requests if one.outcome == "successful"},
             ),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter
@@ -34,6 +34,8 @@ def missing(
     workloads: Sequence[str],
     cells: Sequence[CellRecord],
     problems: Sequence[Problem],
+    *,
+    answered: Collection[Cell],
 ) -> tuple[str, ...]:
     """What is not there, with the last known reason.
 
@@ -42,6 +44,8 @@ def missing(
         workloads: by the names that cells have.
         cells: those that are there, complete or not.
         problems: the newest last.
+        answered: those in which a request was successful. One without measures nothing, though
+            its failures are a result.
 
     Returns:
         A sentence for each round and arm, then one for each problem that costs no cell.
@@ -55,13 +59,17 @@ def missing(
             wanted = [
                 Cell(arm.name, name, load, number) for name in workloads for load in plan.loads
             ]
-            absent = [cell for cell in wanted if cell not in whole]
-            if not absent:
-                continue
-            partly = sum(cell in begun for cell in absent)
-            part = f", {partly} of them begun" if partly else ""
-            said.append(
-                f"Round {number + 1}, arm {arm.name}: {len(absent)} of {len(wanted)} cells are "
-                f"not complete{part}. {reasons.get(arm.name, 'The run was interrupted.')}"
-            )
+            place = f"Round {number + 1}, arm {arm.name}"
+            if absent := [cell for cell in wanted if cell not in whole]:
+                partly = sum(cell in begun for cell in absent)
+                part = f", {partly} of them begun" if partly else ""
+                said.append(
+                    f"{place}: {len(absent)} of {len(wanted)} cells are not complete{part}. "
+                    f"{reasons.get(arm.name, 'The run was interrupted.')}"
+                )
+            if failed := [cell for cell in wanted if cell in whole and cell not in answered]:
+                said.append(
+                    f"{place}: {len(failed)} of {len(wanted)} cells have no successful request. "
+                    f"{reasons.get(arm.name, 'Each of them failed.')}"
+                )
     return (*said, *(f"{one.what}: {one.why}" for one in problems if not one.arm))

@@ -234,6 +234,8 @@ class Runner:
             raise _lost(served, record, requests)
         if not record.is_complete:
             self._note(cell.arm, _not_over(record, len(requests), len(workload.prompts)))
+        elif len(failed) == len(requests):
+            self._note(cell.arm, _none_answered(record, requests))
 
     def _repetitions(self, arm: str) -> tuple[int, ...]:
         return (0, 1) if arm == self.plan.baseline else (0,)
@@ -278,6 +280,15 @@ def _not_over(record: CellRecord, sent: int, asked: int) -> TargetError:
         f"{record.cell.workload} at {record.cell.load.words} was ended after {seconds:.0f} s, with "
         f"{sent} of {asked} requests sent.",
         action="Allow more by --cell-timeout-seconds, or ask for fewer prompts.",
+    )
+
+
+def _none_answered(record: CellRecord, requests: Sequence[RequestRecord]) -> TargetError:
+    last = next((one.error for one in reversed(requests) if one.error), "no reason was given")
+    return TargetError(
+        f"None of {len(requests)} requests of {record.cell.workload} at {record.cell.load.words} "
+        f"was successful; the last: {last}.",
+        action="See the server's log.",
     )
 
 

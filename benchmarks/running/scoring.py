@@ -20,9 +20,13 @@ from benchmarks.errors import TargetError
 from benchmarks.load.target import Target
 from benchmarks.records import ScoredAnswer, ScoredToken
 from benchmarks.workloads.workload import Prompt
+from clients import AnswerLimits, ClientError
+from clients.http.transport import RuledAsyncClient, Rules
 
 ALTERNATIVES: Final = 5
 TIMEOUT_SECONDS: Final = 600.0
+# Log-probabilities take some hundred bytes a token.
+_LIMITS: Final = AnswerLimits(body_bytes=256 * 1024**2)
 
 
 def score(
@@ -53,8 +57,12 @@ def score(
 
     async def ask_all() -> list[ScoredAnswer]:
         headers = {"Authorization": f"Bearer {target.api_key}"} if target.api_key else {}
-        async with httpx.AsyncClient(
-            base_url=target.base_url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False
+        async with RuledAsyncClient(
+            Rules(_LIMITS, target.own),
+            base_url=target.base_url,
+            headers=headers,
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,
         ) as http:
 
             async def ask(prompt: Prompt) -> ScoredAnswer:
@@ -83,9 +91,10 @@ async def _ask(http: httpx.AsyncClient, prompt: Prompt, model: str) -> tuple[Sco
     body |= {"logprobs": True, "top_logprobs": ALTERNATIVES}
     try:
         answer = await http.post("/v1/chat/completions", json=body)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, ClientError) as error:
+        why = error.problem if isinstance(error, ClientError) else type(error).__name__
         raise TargetError(
-            f"Prompt {prompt.id!r} could not be scored: {type(error).__name__}.",
+            f"Prompt {prompt.id!r} could not be scored: {why.rstrip('.')}.",
             action="See the server's log; `--scored-prompts 0` leaves the comparison out.",
         ) from error
     try:

@@ -14,12 +14,21 @@ from typing import Any, Final
 
 import httpx
 
-from benchmarks.errors import ArmFailedError, PlanError, UnreachableError
+from benchmarks.errors import ArmFailedError, PlanError, TargetError, UnreachableError
 from benchmarks.load.target import Target
 from benchmarks.plan import Arm
 from benchmarks.results import ArmStart
 from benchmarks.running.resources import server_cpu_seconds
-from clients import ChatClient, ClientError, ConfigurationError, RetryPolicy
+from clients import (
+    AnswerLimits,
+    ChatClient,
+    ClientError,
+    ConfigurationError,
+    RetryPolicy,
+    read_run_record,
+)
+from clients.http.local.own_server import OwnServer
+from clients.http.transport import RuledClient, Rules
 from launcher.config.server_config import ServerConfig
 from launcher.errors import ConfigError, LauncherError
 from launcher.serving import configure, free_port, serving
@@ -152,7 +161,8 @@ def _was_interrupted(error: BaseException) -> bool:
 def _served(arm: Arm, record: RunRecord, admin_key: str, round_number: int) -> ServedArm:
     key_file = record.api_key_file
     key = key_file.read_text().strip() if key_file else os.environ.get("LAUNCHER_API_KEY")
-    target = Target(record.base_url, record.served_model_name, key)
+    own = OwnServer(read_run_record(record.name))
+    target = Target(record.base_url, record.served_model_name, key, own)
     # Keys are never in it; the place of the admin key's file means nothing to anybody else.
     written = record.model_dump(mode="json")
     written["config"].pop("admin_key_file", None)
@@ -226,9 +236,10 @@ def _first_model(arm: Arm, base_url: str, key: str | None) -> str:
 def _server_info(target: Target) -> dict[str, Any] | None:
     """What SGLang says of itself; None of another server."""
     try:
+        target.check()
         with ChatClient(target.base_url, api_key=target.api_key, model=target.model) as client:
             info = client.server_info()
-    except (ClientError, ValueError):
+    except (ClientError, TargetError, ValueError):
         return None
     return info.model_dump(mode="json")
 
@@ -237,17 +248,18 @@ def _flush(target: Target, admin_key: str | None) -> bool:
     key = admin_key or target.api_key
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        # SGLang waits so long for requests that are still being cleared away.
-        answer = httpx.post(
-            f"{target.base_url}/flush_cache",
-            params={"timeout": FLUSH_SECONDS},
-            headers=headers,
+        with RuledClient(
+            Rules(AnswerLimits(), target.own),
             timeout=ADMIN_TIMEOUT_SECONDS,
             trust_env=False,
             # Reading the system's certificates takes longer than the request.
             verify=target.base_url.startswith("https:"),
-        )
-    except httpx.HTTPError:
+        ) as http:
+            # SGLang waits so long for requests that are still being cleared away.
+            answer = http.post(
+                f"{target.base_url}/flush_cache", params={"timeout": FLUSH_SECONDS}, headers=headers
+            )
+    except (httpx.HTTPError, ClientError):
         return False
     return answer.is_success
 
@@ -255,8 +267,9 @@ def _flush(target: Target, admin_key: str | None) -> bool:
 def is_alive(served: ServedArm) -> bool:
     """Whether anything answers at all, fast or slow; not whether it generates."""
     try:
+        served.target.check()
         _first_model(served.arm, served.target.base_url, served.target.api_key)
-    except UnreachableError:
+    except TargetError:
         return False
     return True
 

@@ -30,12 +30,13 @@ Exit codes:
   80  anything else
   81  no server of that name on this machine
   82  the server is not ready: starting, unhealthy, draining, or its queue is full
-  83  no connection to the server
+  83  no connection to the server, or another has its port
   84  the server refused: key, model, length, too many requests
   85  the answer broke off, is none of a chat server's, or the server failed
   86  too slow
   87  the answer is empty; standard error says why
   88  the answer cannot be used
+  89  the answer is larger than allowed
  130  interrupted
 """
 
@@ -90,10 +91,13 @@ def ask(
     with ChatClient(base_url, server=name, model=model) as client:
         reply = client.chat(messages, **options)
     if as_json:
-        click.echo(json.dumps(dataclasses.asdict(reply), ensure_ascii=False))
+        # JSON writes out the controls of ASCII only; a terminal acts on others, too.
+        text = json.dumps(dataclasses.asdict(reply), ensure_ascii=sys.stdout.isatty())
+        click.echo(text, color=True)
     elif not reply.is_empty:
-        # Into a pipe as it came: there it is data.
-        click.echo(terminal_safe(reply.content) if sys.stdout.isatty() else reply.content)
+        # Into a pipe as it came: there it is data. click would take some of it out without `color`.
+        shown = terminal_safe(reply.content) if sys.stdout.isatty() else reply.content
+        click.echo(shown, color=True)
     _tell_of_lacks(reply)
 
 

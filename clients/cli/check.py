@@ -9,7 +9,7 @@ import sys
 import click
 
 from clients.cli.safe import terminal_safe
-from clients.errors import ConfigurationError, ServerLookupError
+from clients.errors import ClientError
 from clients.http.endpoint import resolve_endpoint
 
 _IMPOSSIBLE = 3
@@ -78,11 +78,14 @@ def check(
             endpoint.api_key,
             timeout_seconds=timeout_seconds,
             loopback=endpoint.is_loopback,
+            own=endpoint.own,
         )
+        if endpoint.own is not None:
+            endpoint.own.check()
         with Progress(len(checks)) as progress:
             run = Run(wire, model or endpoint.model, checks, on_check=progress.begin)
             run.carry_out()
-    except (CannotCheckError, ConfigurationError, ServerLookupError) as error:
+    except (CannotCheckError, ClientError) as error:
         click.echo(terminal_safe(f"{error.problem}\n{error.action}".strip()), err=True)
         sys.exit(_IMPOSSIBLE)
     except KeyboardInterrupt:

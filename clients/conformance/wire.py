@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 from clients.conformance.text import quote
+from clients.errors import NotThatServerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from clients.http.local.own_server import OwnServer
 
 MOST_BYTES: Final = 8 * 2**20
 """Of one answer. The longest that is asked for has some hundred KiB."""
@@ -102,11 +105,19 @@ class Wire:
         api_key: goes into the header, and is taken out of all that comes back.
         timeout_seconds: for one whole answer.
         loopback: whether the server is on this machine; then no proxy is asked.
+        own: proves that the port is the server's, where its run record gave it.
     """
 
     def __init__(
-        self, base_url: str, api_key: str | None, *, timeout_seconds: float, loopback: bool
+        self,
+        base_url: str,
+        api_key: str | None,
+        *,
+        timeout_seconds: float,
+        loopback: bool,
+        own: OwnServer | None = None,
     ) -> None:
+        self._extensions = {} if own is None else {"trace": own.when_connected_async}
         self.timeout_seconds = timeout_seconds
         self.failures_in_a_row = 0
         self._key = (api_key or "").encode()
@@ -120,7 +131,7 @@ class Wire:
             timeout=httpx.Timeout(timeout_seconds, connect=min(_CONNECT_SECONDS, timeout_seconds)),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=8),
             follow_redirects=False,
-            trust_env=not loopback,
+            trust_env=own is None and not loopback,
         )
 
     async def close(self) -> None:
@@ -156,6 +167,8 @@ class Wire:
             exchange.failure = f"no whole answer within {self.timeout_seconds:g} s"
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             exchange.failure = f"the connection failed: {quote(str(error) or type(error).__name__)}"
+        except NotThatServerError as error:
+            exchange.failure = f"nothing was sent: {quote(error.problem)}"
         finally:
             exchange.seconds = time.monotonic() - began
             exchange.received = self._without_key(b"".join(parts))
@@ -173,7 +186,9 @@ class Wire:
         on_bytes: Callable[[bytes], None] | None,
     ) -> None:
         size = 0
-        request = self._http.build_request(exchange.method, exchange.path, content=exchange.sent)
+        request = self._http.build_request(
+            exchange.method, exchange.path, content=exchange.sent, extensions=self._extensions
+        )
         response = await self._http.send(request, stream=True)
         try:
             exchange.status = response.status_code

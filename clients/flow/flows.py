@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+import reprlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from clients.http.retry import RetryPolicy, retry_pause_seconds
 from clients.http.server_side import Health, ServerInfo, ServerMetrics
 from clients.http.stream import StreamState
 from clients.http.timeouts import Timeouts, limit_reads
+from clients.http.transport import AnswerLimits
 from clients.http.wire import AnswerFold
 from clients.reply import ChatReply, ReplyBuilder
 from clients.request import (
@@ -81,6 +83,7 @@ class Flows:
     admin_key: Callable[[], str | None] = field(repr=False)
     timeouts: Timeouts
     retry: RetryPolicy
+    limits: AnswerLimits
     report_acceptance: bool
     clock_ns: Callable[[], int] = time.monotonic_ns
     fraction: Callable[[], float] = random.random
@@ -124,6 +127,7 @@ class Flows:
             deadline_ns=deadline_ns,
             clock_ns=self.clock_ns,
             timeouts=self.timeouts,
+            limits=self.limits,
             check=lambda reply: check_demand(reply, demanded_call(arguments)),
         )
         return response, state
@@ -266,8 +270,11 @@ class Flows:
         )
         try:
             return read(response)
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             raise self._malformed(error) from error
+        except (AttributeError, KeyError, TypeError) as error:
+            said = reprlib.repr(response.text)
+            raise self._malformed(f"no answer of {path}: {said}") from error
 
     def _exchange(
         self,

@@ -18,6 +18,7 @@ from clients.http.endpoint import Endpoint, find_admin_key, resolve_endpoint
 from clients.http.failures import request_failure
 from clients.http.retry import RetryPolicy
 from clients.http.timeouts import Timeouts
+from clients.http.transport import AnswerLimits, Rules
 from clients.request import check_options
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class ClientOptions(TypedDict, total=False):
     server: str
     timeouts: Timeouts | None
     retry: RetryPolicy | None
+    limits: AnswerLimits | None
     report_acceptance: bool
     clock_ns: Callable[[], int]
 
@@ -58,7 +60,8 @@ def make_flows(client: str, base_url: str | None, options: ClientOptions) -> Flo
     """
     known = ClientOptions.__optional_keys__
     check_options(client, options, known | {"base_url", "http_client"})
-    for name, wanted in (("timeouts", Timeouts), ("retry", RetryPolicy)):
+    kinds = (("timeouts", Timeouts), ("retry", RetryPolicy), ("limits", AnswerLimits))
+    for name, wanted in kinds:
         value = options.get(name)
         if not isinstance(value, wanted | None):
             first = fields(wanted)[-1 if wanted is Timeouts else 0].name
@@ -78,6 +81,7 @@ def _make_flows(
     server: str = "default",
     timeouts: Timeouts | None = None,
     retry: RetryPolicy | None = None,
+    limits: AnswerLimits | None = None,
     report_acceptance: bool = True,
     clock_ns: Callable[[], int] = time.monotonic_ns,
 ) -> Flows:
@@ -89,6 +93,7 @@ def _make_flows(
         admin_key=lambda: find_admin_key(endpoint, admin_key, environ=os.environ),
         timeouts=timeouts or Timeouts(),
         retry=retry or RetryPolicy(),
+        limits=limits or AnswerLimits(),
         report_acceptance=report_acceptance,
         clock_ns=clock_ns,
     )
@@ -107,16 +112,27 @@ def sdk_arguments(endpoint: Endpoint) -> dict[str, Any]:
     }
 
 
-def transport_arguments(endpoint: Endpoint) -> dict[str, Any]:
-    """Give what the transport of a client is made with, where the caller has passed none.
+def transport_arguments(flows: Flows, given: httpx.Client | httpx.AsyncClient | None) -> Any:
+    """Give what the transport of a client is made with.
 
     It is httpx's own client, which every version of the SDK takes; that of openai 3 is httpx2's.
+
+    Args:
+        flows: of the client.
+        given: what the caller has passed for a transport.
     """
+    endpoint = flows.endpoint
+    # One that sends nothing, as the given one does: it would read the system's certificates.
+    unused = (
+        httpx.AsyncBaseTransport if isinstance(given, httpx.AsyncClient) else httpx.BaseTransport
+    )
     return {
+        "transport": None if given is None else unused(),
+        "rules": Rules(flows.limits, endpoint.own),
+        "given": given,
         # HTTP_PROXY alone would send requests for this machine to the proxy's own loopback.
-        "trust_env": not endpoint.is_loopback,
+        "trust_env": given is None and endpoint.own is None and not endpoint.is_loopback,
         "limits": _CONNECTION_LIMITS,
-        "follow_redirects": True,
     }
 
 

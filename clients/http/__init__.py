@@ -1,4 +1,4 @@
-"""Finding a server and talking to it: endpoint, keys, retries, time-outs, the stream, its failures.
+"""Finding a server and talking to it: endpoint, keys, bounds, retries, times, stream, failures.
 
 May import `errors`, `reply` and `events`.
 """

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import httpx
 
 from clients.errors import ConfigurationError, RunRecordError
-from clients.http.own_file import read_key_file
-from clients.http.run_record import RunRecord, find_ready_server, run_record_path
+from clients.http.local.own_file import read_key_file
+from clients.http.local.own_server import OwnServer
+from clients.http.local.run_record import RunRecord, find_ready_server, run_record_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,12 +34,14 @@ class Endpoint:
         api_key: `None` if the server wants none.
         model: what the server calls its model; `None` if that is not known without asking.
         admin_key_file: file that holds the admin key; `None` where no run record led here.
+        own: proves that the port is the server's; `None` where no run record led here.
     """
 
     base_url: str
     api_key: str | None = field(default=None, repr=False)
     model: str | None = None
     admin_key_file: Path | None = None
+    own: OwnServer | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_loopback(self) -> bool:
@@ -64,7 +67,8 @@ def resolve_endpoint(
         find_server: reads the record.
 
     Returns:
-        The server. The key of a run record goes to that record's URL and to no other.
+        The server. The key of a run record goes to that record's URL and to no other, and there
+        only to the server itself (`Endpoint.own`); so does what the environment has for it.
 
     Raises:
         ConfigurationError: the URL or the key cannot be one.
@@ -86,6 +90,7 @@ def resolve_endpoint(
         _checked_key(key),
         record.served_model_name,
         record.admin_key_file,
+        OwnServer(record),
     )
 
 

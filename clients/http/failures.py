@@ -23,6 +23,7 @@ from clients.errors import (
     NotFoundError,
     PermissionDeniedError,
     RateLimitError,
+    RedirectError,
     RequestTimeoutError,
     RequestTooLargeError,
     ServerUnreachableError,
@@ -86,7 +87,12 @@ def request_failure(
         The error to raise from it.
     """
     url = str(error.request.url)
+    if isinstance(error.__cause__, ClientError):
+        # Of our own transport, below the SDK.
+        return error.__cause__
     if isinstance(error, openai.APIStatusError):
+        if error.response.has_redirect_location:
+            return _redirected(error, url)
         return _status_error(
             error.status_code,
             error.body,
@@ -103,6 +109,18 @@ def request_failure(
         return ServerUnreachableError(f"No connection to {url}: {cause}.", url=url)
     detail = cause if cause is not None else error
     return ConnectionLostError(f"The connection to {url} was lost: {detail}.", url=url)
+
+
+def _redirected(error: openai.APIStatusError, url: str) -> RedirectError:
+    where = _short(error.response.headers["location"])
+    return RedirectError(
+        f"{url} answered {error.status_code}, a redirect to {where!r}, which is not followed.",
+        url=url,
+        status=error.status_code,
+        server_message="",
+        request_id=error.request_id,
+        body=error.body,
+    )
 
 
 def body_failure(error: httpx.HTTPError, *, url: str) -> ClientError:

@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import httpx
 
-from clients.errors import BrokenStreamError, ClientError, StreamClosedError
+from clients.errors import (
+    AnswerTooLargeError,
+    BrokenStreamError,
+    ClientError,
+    StreamClosedError,
+)
+from clients.events import ContentDelta, ReasoningDelta, ToolArgumentsDelta, ToolCallStarted
 from clients.http.failures import stalled, stream_failure
+from clients.http.sse import EventTooLargeError
+from clients.http.transport import AnswerLimits
 from clients.http.wire import AnswerFold, ServerEventError
 from clients.reply import ChatReply, ReplyBuilder
 
@@ -22,6 +30,9 @@ if TYPE_CHECKING:
     from clients.http.timeouts import Timeouts
 
 _NS_PER_SECOND = 1_000_000_000
+_PIECES = (ContentDelta, ReasoningDelta, ToolArgumentsDelta)
+# In characters: the least that Python keeps for a piece of text.
+_PIECE_COST = 16
 _TIMEOUT = httpx.TimeoutException
 _FAILURES = (httpx.HTTPError, ServerEventError, ValueError)
 
@@ -35,6 +46,7 @@ class StreamState:
         deadline_ns: the clock at which the request has taken too long.
         clock_ns: a monotonic clock in nanoseconds.
         timeouts: how long the first token, and the next, may take.
+        limits: how much is taken.
         check: raises where a whole answer is not what was demanded.
     """
 
@@ -46,6 +58,7 @@ class StreamState:
         deadline_ns: int,
         clock_ns: Callable[[], int],
         timeouts: Timeouts,
+        limits: AnswerLimits | None = None,
         check: Callable[[ChatReply], None] = lambda _: None,
     ) -> None:
         self.url = url
@@ -60,7 +73,9 @@ class StreamState:
         self._clock_ns = clock_ns
         self._first_token_ns: int | None = None
         self._ended_ns: int | None = None
-        self._fold = AnswerFold()
+        self._limits = limits or AnswerLimits()
+        self._characters = 0
+        self._fold = AnswerFold(self._limits.event_bytes)
         self._builder = ReplyBuilder()
 
     @property
@@ -80,6 +95,7 @@ class StreamState:
         Raises:
             ServerEventError: see `AnswerFold.feed`.
             StreamTimeoutError: the call has taken too long.
+            AnswerTooLargeError: all of its text is too long.
             ValueError: see `AnswerFold.feed`.
         """
         now_ns = self._clock_ns()
@@ -124,6 +140,9 @@ class StreamState:
         if isinstance(error, ClientError):
             self.failure = error
             raise error
+        if isinstance(error, EventTooLargeError):
+            self.failure = self._too_large("event_bytes", error.measured)
+            raise self.failure from error
         late = self._too_slow(self._clock_ns()) if isinstance(error, _TIMEOUT) else None
         if late is not None:
             self.failure = stalled(self.url, late, self.partial())
@@ -169,7 +188,22 @@ class StreamState:
         if events and self._fold.answered:
             self._token_ns = now_ns
         for event in events:
+            if isinstance(event, _PIECES):
+                self._characters += _PIECE_COST + len(event.text)
+            elif isinstance(event, ToolCallStarted):
+                self._characters += _PIECE_COST + len(event.id) + len(event.name)
             self._builder.add(event)
+        if self._characters > self._limits.text_characters:
+            raise self._too_large("text_characters", self._characters)
+
+    def _too_large(self, limit: str, measured: int) -> AnswerTooLargeError:
+        return AnswerTooLargeError(
+            url=self.url,
+            limit=limit,
+            allowed=getattr(self._limits, limit),
+            measured=measured,
+            partial=self.partial(),
+        )
 
     def _too_slow(self, now_ns: int) -> TimeoutKind | None:
         """Say which limit is passed; what only keeps the connection alive is no token."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from clients.errors import ConfigurationError
+from clients.errors import AnswerTooLargeError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ def limit_reads(response: httpx.Response, seconds: float) -> None:
 
 
 class BodyInTime:
-    """The body of an answer in one piece, which has to be whole by a deadline.
+    """The body of an answer in one piece, which has to be whole by a deadline, within a bound.
 
     httpx limits each wait for more of it. A proxy that sends a blank every now and then, to keep
     the connection alive, would go on for ever.
@@ -88,11 +88,19 @@ class BodyInTime:
         response: unread.
         deadline_ns: by which it has to be whole.
         clock_ns: a monotonic clock in nanoseconds.
+        largest_bytes: most that is taken.
     """
 
     def __init__(
-        self, response: httpx.Response, deadline_ns: int, clock_ns: Callable[[], int]
+        self,
+        response: httpx.Response,
+        deadline_ns: int,
+        clock_ns: Callable[[], int],
+        largest_bytes: int,
     ) -> None:
+        self._url = str(response.request.url)
+        self._largest_bytes = largest_bytes
+        self._came = 0
         self._deadline_ns = deadline_ns
         self._clock_ns = clock_ns
         self._parts: list[bytes] = []
@@ -103,7 +111,16 @@ class BodyInTime:
 
         Raises:
             httpx.ReadTimeout: it is too late.
+            AnswerTooLargeError: it is too much.
         """
+        self._came += len(data)
+        if self._came > self._largest_bytes:
+            raise AnswerTooLargeError(
+                url=self._url,
+                limit="body_bytes",
+                allowed=self._largest_bytes,
+                measured=self._came,
+            )
         self._parts.append(data)
         if self._clock_ns() > self._deadline_ns:
             raise httpx.ReadTimeout("The body was not whole in time.")

@@ -33,7 +33,7 @@ from clients.http.chunk import (
     speculation_in,
     text_of,
 )
-from clients.http.sse import EventDecoder
+from clients.http.sse import LARGEST_EVENT_BYTES, EventDecoder
 
 _OPENING = "<think>"
 _SHAPE_ERRORS = (AttributeError, IndexError, KeyError, TypeError)
@@ -63,17 +63,20 @@ class AnswerFold:
     GLM-4.5 begins its reasoning and its content with a line break, as its chat template writes
     them. No event holds that one; further ones are the answer's own.
 
+    Args:
+        largest_event_bytes: of one event of a stream.
+
     Attributes:
         started: whether anything of the answer has come.
         whole: whether the answer has come to its end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, largest_event_bytes: int = LARGEST_EVENT_BYTES) -> None:
         self.started = False
         self.whole = False
         self._thinks = False
         self._speaks = False
-        self._decoder = EventDecoder()
+        self._decoder = EventDecoder(largest_event_bytes)
         self._finish_reason: str | None = None
         self._matched_stop: str | None = None
         # By the server's index; ours counts calls in the order in which they began.
@@ -96,6 +99,7 @@ class AnswerFold:
 
         Raises:
             ServerEventError: an error event stands in the stream.
+            EventTooLargeError: an event is too long; a ValueError, too.
             ValueError: it is not a stream of chat completion chunks.
         """
         return self._read(self._decoder.feed(data))

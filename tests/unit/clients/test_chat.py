@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 
 import httpx
@@ -31,7 +30,7 @@ from clients import (
     run_record_path,
 )
 from tests.unit.clients import wire
-from tests.unit.clients.records import RECORD
+from tests.unit.clients.records import make_record, write_record
 from tests.unit.clients.wire import MODEL, REQUEST_ID, URL, Server, answered
 
 
@@ -168,15 +167,16 @@ def test_server_without_a_model_is_no_chat_server() -> None:
 
 
 def test_run_record_gives_url_key_and_model() -> None:
-    path = run_record_path()
-    path.parent.mkdir(parents=True)
-    key_file = path.parent / "key"
-    key_file.write_text("secret\n")
-    path.write_text(json.dumps({**RECORD, "api_key_file": str(key_file)}))
+    key_file = run_record_path().parent / "key"
     server = Server(answered(wire.completion()))
-    client = server.client(base_url=None, model=None)
-    client.chat("Hi")
-    assert str(server.requests[0].url) == "http://127.0.0.1:8000/v1/chat/completions"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        write_record(make_record(port, api_key_file=str(key_file)))
+        key_file.write_text("secret\n")
+        client = server.client(base_url=None, model=None)
+        client.chat("Hi")
+    url = f"http://127.0.0.1:{port}/v1/chat/completions"
+    assert str(server.requests[0].url) == url
     assert server.requests[0].headers["authorization"] == "Bearer secret"
     assert server.body["model"] == "glm-4.5-air"
     assert "secret" not in repr(client)

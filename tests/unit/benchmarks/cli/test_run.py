@@ -188,6 +188,19 @@ def test_a_server_that_dies_leaves_a_report_that_says_what_is_missing(
     assert "missing:" in said.out
 
 
+def test_a_run_without_a_successful_request_measured_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with loopback(Schedule(fault="refuse status")) as refusing:
+        arguments = options(refusing, tmp_path / "r", "--warm-up-requests", "0")
+        assert bench(*arguments) == 72
+        said = capsys.readouterr()
+        assert "no successful request" in said.out
+        assert bench("report", str(tmp_path / "r")) == 72
+        assert bench("report", str(tmp_path / "r"), "--json") == 72
+    assert len(read(tmp_path / "r")["missing"]) == 4
+
+
 def test_a_run_that_lacks_something_is_one_document_for_programs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

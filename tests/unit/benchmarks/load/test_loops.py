@@ -13,12 +13,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.load import loops
+from benchmarks.load import connection, loops
 from benchmarks.load.loops import arrivals, run_cell
 from benchmarks.load.target import Target
 from benchmarks.records import Cell, CellRecord, Load, RequestRecord
 from benchmarks.selfcheck.loopback.server import Loopback, loopback
-from tests.unit.benchmarks.load.wire import GOOD_EVENTS, chunked, playing, prompts, read_request
+from tests.unit.benchmarks.load.wire import (
+    GOOD_EVENTS,
+    HEAD,
+    chunked,
+    playing,
+    prompts,
+    read_request,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -292,3 +299,33 @@ def test_answers_that_would_take_too_much_memory_are_read_while_others_stream(
     texts = {record.prompt_id: (record.answer, record.verify_rounds) for record in records}
     assert texts == {one.prompt_id: (one.answer, one.verify_rounds) for one in again}
     assert all(list(one.chunk_ns) == sorted(one.chunk_ns) for one in again)
+
+
+@pytest.mark.parametrize("endless", ["head", "line", "events"])
+def test_an_answer_without_end_is_given_up_at_its_bound(
+    endless: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MOST_ANSWER_BYTES", 1_000_000)
+    parts = {
+        "head": (b"HTTP/1.1 200 OK\r\nX-A: ", b"a" * 65536),
+        "line": (HEAD + b"\r\ndata: ", b"a" * 65536),
+        "events": (HEAD + b"\r\n", b"".join(GOOD_EVENTS[:4]) * 100),
+    }
+
+    async def answer(_: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        first, part = parts[endless]
+        writer.write(first)
+        while True:
+            writer.write(part)
+            await writer.drain()
+
+    async def inside() -> list[RequestRecord]:
+        async with playing(answer) as target:
+            _, records = await run_cell(target, closed(1), prompts(1), seed=1, timeout_seconds=60)
+        return records
+
+    (record,) = asyncio.run(inside())
+    assert record.outcome != "successful"
+    assert record.error is not None
+    assert "AnswerTooLarge" in record.error

@@ -190,16 +190,19 @@ def test_a_cell_that_is_not_over_in_its_time_says_so(tmp_path: Path) -> None:
     assert len(told.failures) == 1
 
 
-def test_requests_that_are_refused_by_a_server_that_lives_are_a_result(
-    tmp_path: Path,
-) -> None:
+def test_requests_that_are_all_refused_are_kept_and_measure_nothing(tmp_path: Path) -> None:
     asked = plan(rounds=1).model_copy(update={"warm_up_requests": 0})
     with loopback(Schedule(fault="refuse status")) as refusing:
         urls = {"plain": refusing.base_url, "eagle": refusing.base_url}
         folder, _, whole = run(asked, tmp_path / "r", urls)
 
-    assert whole
-    assert {one.outcome for one in folder.read().requests} == {"errored"}
+    assert not whole
+    found = folder.read()
+    assert {one.outcome for one in found.requests} == {"errored"}
+    assert len(found.missing) == 2
+    assert "no successful request" in found.missing[0]
+    assert "None of 2 requests" in found.missing[0]
+    assert not any(folder.is_measured(one.cell) for one in found.cells)
 
 
 def test_a_server_that_answers_no_warm_up_request_is_not_measured(tmp_path: Path) -> None:

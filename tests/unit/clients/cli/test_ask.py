@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import pty
 import re
 import socket
 import subprocess
@@ -128,6 +129,38 @@ def test_an_answer_that_was_cut_off_is_printed_and_said_to_be() -> None:
         done = run_ask(url, "Count")
     assert (done.returncode, done.stdout) == (0, b"One, two\n")
     assert b"cut off" in done.stderr
+
+
+ACTED_ON = "\x1b[31mRED\x1b]0;title\x07\x1b[2J\x9b31m\u202e\r\x08\x00x"
+
+
+def test_into_a_pipe_the_answer_goes_as_it_came() -> None:
+    with answering(wire.completion(ACTED_ON)) as url:
+        done = run_ask(url, "Hi")
+        as_json = run_ask(url, "--json", "Hi")
+    assert done.stdout == ACTED_ON.encode() + b"\n"
+    assert json.loads(as_json.stdout)["content"] == ACTED_ON
+
+
+@pytest.mark.parametrize("option", [None, "--json"])
+def test_a_terminal_is_shown_nothing_that_it_acts_on(option: str | None) -> None:
+    with answering(wire.completion(ACTED_ON)) as url:
+        ours, theirs = pty.openpty()
+        words = ["ask", "--base-url", url, "--model", "m", "Hi", *filter(None, [option])]
+        with subprocess.Popen(
+            [sys.executable, "-m", "clients", *words], stdin=subprocess.DEVNULL, stdout=theirs
+        ) as asking:
+            os.close(theirs)
+            shown = b""
+            # A terminal whose other side has gone is an error to read.
+            with contextlib.suppress(OSError):
+                while part := os.read(ours, 65536):
+                    shown += part
+            os.close(ours)
+        assert asking.returncode == 0
+    text = shown.decode().replace("\r\n", "\n")
+    assert "RED" in text
+    assert all(character == "\n" or character.isprintable() for character in text)
 
 
 @pytest.mark.parametrize(

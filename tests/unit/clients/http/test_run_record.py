@@ -19,8 +19,8 @@ from clients import (
     read_run_record,
     run_record_path,
 )
-from clients.http.run_record import find_ready_server
-from tests.unit.clients.records import RECORD
+from clients.http.local.run_record import find_ready_server
+from tests.unit.clients.records import RECORD, make_record, process
 
 
 def write(text: str | bytes, name: str = "default") -> Path:
@@ -35,12 +35,12 @@ def test_record_stands_in_the_state_folder(state_home: Path) -> None:
 
 
 def test_record_is_read_and_what_the_client_does_not_need_ignored() -> None:
-    write(json.dumps({**RECORD, "api_key_file": "/keys/default"}))
+    write(json.dumps(make_record(api_key_file="/keys/default")))
     record = find_ready_server()
     assert record.base_url == "http://127.0.0.1:8000"
     assert record.served_model_name == "glm-4.5-air"
     assert record.api_key_file == Path("/keys/default")
-    assert not hasattr(record, "pid")
+    assert not hasattr(record, "config")
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,9 @@ def test_the_error_for_a_wrong_name_lists_those_that_run(state: str | None) -> N
         for name, other, held in (
             ("day", "READY", listening), ("dead", "READY", deaf), ("slow", "STARTING", listening)
         ):  # fmt: skip
-            url = f"http://127.0.0.1:{held.getsockname()[1]}"
-            write(json.dumps({**RECORD, "state": other, "base_url": url}), name)
+            write(json.dumps(make_record(held.getsockname()[1], name, state=other)), name)
+        gone = make_record(listening.getsockname()[1], "gone", server=process(start_ticks=1))
+        write(json.dumps(gone), "gone")
         write("torn", "torn")
         with pytest.raises(ServerLookupError, match=r"Running: day\.") as caught:
             find_ready_server()

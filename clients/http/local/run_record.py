@@ -8,20 +8,24 @@ import re
 import socket
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
 
 from clients.errors import (
     ConfigurationError,
     RunRecordError,
+    ServerGoneError,
+    ServerLookupError,
     ServerNotFoundError,
     ServerNotReadyError,
     ServerStartingError,
     ServerUnhealthyError,
 )
-from clients.http.own_file import read_state_file
+from clients.http.local.own_file import read_state_file
+from clients.http.local.processes import Process
 
 # The same as `launcher.names`, which is not imported: a test holds the two together.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -39,6 +43,10 @@ _STATE_ERRORS: dict[str, type[ServerNotReadyError]] = {
 }
 
 
+class _ImpossibleRecordError(ValueError):
+    """A field of a record cannot be true; the text is its name."""
+
+
 class RunRecord(BaseModel):
     """What a client needs to know of a running server.
 
@@ -52,6 +60,8 @@ class RunRecord(BaseModel):
         api_key_file: file that holds the key, readable by its owner only; `None` without a key.
             The key itself never stands in the record.
         admin_key_file: likewise for the admin key; there while the server runs.
+        server: its first process; `None` while it has none.
+        supervisor: the process that keeps it up.
     """
 
     # Times, versions and process ids are the launcher's business and may grow.
@@ -65,6 +75,8 @@ class RunRecord(BaseModel):
     served_model_name: str
     api_key_file: Path | None = None
     admin_key_file: Path | None = None
+    server: Process | None = None
+    supervisor: Process | None = None
 
 
 def run_record_path(name: str = _DEFAULT) -> Path:
@@ -120,6 +132,11 @@ def read_run_record(name: str = _DEFAULT) -> RunRecord:
             action=_choose(running) or start,
             running=running,
         ) from None
+    except _ImpossibleRecordError as error:
+        raise RunRecordError(
+            f"Not the run record of server {name!r}: {path}: its {error} cannot be true.",
+            path=path,
+        ) from None
     except OSError as error:
         raise RunRecordError(
             f"Cannot read the run record {path}: {error.strerror}.", path=path
@@ -142,11 +159,11 @@ def running_servers() -> tuple[str, ...]:
     for path in sorted(run_record_path().parent.parent.glob("*/run.json")):
         try:
             record = _read(path)
-        except (OSError, ValidationError):
+        except (OSError, ValueError):
             continue
         if time.monotonic() > deadline:
             break
-        if record.state == _READY and _listens(record.base_url):
+        if record.state == _READY and _lives(record.server) and _listens(record.base_url):
             names.append(path.parent.name)
     return tuple(names)
 
@@ -155,7 +172,44 @@ def _read(path: Path) -> RunRecord:
     """What stands in a file that this user alone can have written."""
     content = read_state_file(path, largest_bytes=_LARGEST_BYTES)
     # Strictly: a number is no text.
-    return RunRecord.model_validate_json(content, strict=True)
+    record = RunRecord.model_validate_json(content, strict=True)
+    if (impossible := _impossible(record, from_json(content).get("config"), path)) is not None:
+        raise _ImpossibleRecordError(impossible)
+    return record
+
+
+def _impossible(record: RunRecord, config: object, path: Path) -> str | None:
+    """The first field that this server's record cannot have so, in its folder or by its config.
+
+    As the launcher judges it, in `launcher/state/foreign.py`, and more of the files of keys.
+    """
+    served: dict[str, Any] = config if isinstance(config, dict) else {}
+    made = path.parent / "admin.key"
+    possible = {
+        "name": record.name == path.parent.name,
+        "base_url": record.base_url == _base_url(served.get("host"), served.get("port")),
+        "api_key_file": record.api_key_file == _path(served.get("api_key_file")),
+        "admin_key_file": record.admin_key_file
+        in {None, made, _path(served.get("admin_key_file"))},
+    }
+    return next((field for field, is_possible in possible.items() if not is_possible), None)
+
+
+def _base_url(host: object, port: object) -> str | None:
+    """Where a client on this machine finds a server; as `launcher.config.server_config` says it."""
+    if not isinstance(host, str) or type(port) is not int:
+        return None
+    # A server on all interfaces is reached through loopback from here.
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - told, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _path(value: object) -> Path | None:
+    return Path(value) if isinstance(value, str) else None
+
+
+def _lives(process: Process | None) -> bool:
+    return process is not None and process.is_alive()
 
 
 def _listens(base_url: str) -> bool:
@@ -187,8 +241,9 @@ def find_ready_server(name: str = _DEFAULT) -> RunRecord:
         The record.
 
     Raises:
+        ServerGoneError: it says READY, and neither the server nor its supervisor lives.
         ServerNotReadyError: its state is not READY; `ServerStartingError` and
-            `ServerUnhealthyError` are kinds of it.
+            `ServerUnhealthyError` are kinds of it. Or it says so, and the server has just ended.
         ClientError: as `read_run_record` does.
     """
     record = read_run_record(name)
@@ -203,4 +258,29 @@ def find_ready_server(name: str = _DEFAULT) -> RunRecord:
             action=_choose(others),
             running=others,
         )
+    if not _lives(record.server):
+        raise _gone(name, record)
     return record
+
+
+def _gone(name: str, record: RunRecord) -> ServerLookupError:
+    """The error for a server that has ended, and left a record that says READY."""
+    path, others = run_record_path(name), running_servers()
+    pid = record.server.pid if record.server else None
+    if _lives(record.supervisor):
+        return ServerStartingError(
+            f"Server {name!r} has just ended: its process {pid} is gone.{_told(others)}",
+            path=path,
+            state="STARTING",
+            running=others,
+        )
+    action = ServerGoneError.default_action.replace(
+        "launcher up.", "launcher up." if name == _DEFAULT else f"launcher up --name {name}."
+    )
+    return ServerGoneError(
+        f"Server {name!r} is gone: neither its process {pid} nor its supervisor lives."
+        f"{_told(others)}",
+        path=path,
+        action=_choose(others) or action,
+        running=others,
+    )
