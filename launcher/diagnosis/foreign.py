@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from launcher.diagnosis.prefixes import own_lines
-from launcher.diagnosis.secrets import remove_secrets
 from launcher.diagnosis.search import deadly_errors, find_cause
+from launcher.diagnosis.secrets import remove_secrets
 from launcher.diagnosis.unexplained import engines_words
 from launcher.engines.causes import Cause, Confidence, OutputSigns, Retry, ServerEnd
 from launcher.engines.engine import Engine

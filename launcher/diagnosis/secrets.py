@@ -55,9 +55,9 @@ _NAME: Final = r"(?<![A-Za-z0-9_.-])(?P<name>-{0,2}[A-Za-z_][\w.-]{0,99})"
 _QUOTE: Final = r"\\{0,4}['\"]"
 _SEPARATOR: Final = (
     r"(?P<separator>"
-    # {"name": "HF_TOKEN", "value": "KEY"}
+    # as in an object with a name and a value: Kubernetes
     rf"(?:{_QUOTE})?[,;]? {{0,4}}(?:{_QUOTE})?value(?:{_QUOTE})? {{0,4}}[:=] {{0,4}}"
-    # ['--api-key', 'KEY'], (b'x-api-key', b'KEY')
+    # as in a list of arguments, or a pair of headers
     rf"|{_QUOTE}, {{0,4}}\[?b?(?={_QUOTE})"
     # api_key=KEY, "api_key": "KEY", os.environ["HF_TOKEN"] = "KEY", <password>KEY
     rf"|(?:{_QUOTE})?\]? {{0,4}}(?:=>|[:=>]|%3D) {{0,4}}b?"
@@ -201,10 +201,10 @@ def _without_named(lines: Iterator[str], known: list[str]) -> Iterator[str]:
     awaited = ""
     for line in lines:
         shown = line
-        if awaited and (following := _NEXT_VALUE.match(line)):
-            if awaited == "flag" or following["value"]:
-                shown = f"{following['before']}{REDACTED}{line[following.end() :]}"
-                _learn(following["plain"], known)
+        following = _NEXT_VALUE.match(line) if awaited else None
+        if following is not None and (awaited == "flag" or following["value"]):
+            shown = f"{following['before']}{REDACTED}{line[following.end() :]}"
+            _learn(following["plain"], known)
         awaited = ""
         if _HINT.search(shown):
             shown = _without_named_in(shown, known)

@@ -68,7 +68,8 @@ def _taken_by(match: LogMatch) -> str:
 def _watchdog(match: LogMatch) -> str:
     who = (match["who"] or "scheduler").strip().lower()
     return (
-        f"SGLang's own watchdog saw no progress of the {who} for {decimal_number(match['seconds']):g} s and "
+        f"SGLang's own watchdog saw no progress of the {who} for "
+        f"{decimal_number(match['seconds']):g} s and "
         "ended the server."
     )
 

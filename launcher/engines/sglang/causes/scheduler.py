@@ -19,8 +19,8 @@ def _host_cache(match: LogMatch) -> str:
     if not match["wanted"]:
         return "The host's memory is too small for the hierarchical cache."
     return (
-        f"The hierarchical cache wants {decimal_number(match['wanted']):g} GB of the host's memory and "
-        f"{decimal_number(match['free']):g} GB are free."
+        f"The hierarchical cache wants {decimal_number(match['wanted']):g} GB of the host's memory "
+        f"and {decimal_number(match['free']):g} GB are free."
     )
 
 

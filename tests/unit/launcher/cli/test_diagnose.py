@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from launcher.cli.checks import diagnose as command
 from launcher.cli.checks import log_lines
 from launcher.cli.checks.diagnose import diagnose
 from launcher.errors import InvalidValueError
