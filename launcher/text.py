@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+# Larger than any size in bytes; sums and products of such numbers fit into a float.
+_MOST_DIGITS: Final = 18
+LARGEST_NUMBER: Final = 10**_MOST_DIGITS
 # ECMA-48's "select graphic rendition" and nothing else: colours, of which servers' logs are full.
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;:]{0,64}m")
 # All that a terminal acts on, or that shows a text as another: the controls (C0 but for tab and
@@ -34,6 +38,30 @@ def terminal_safe(text: str) -> str:
 
 def _written_out(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
+
+
+def whole_number(text: str) -> int:
+    """A number that somebody else printed, as its digits: `LARGEST_NUMBER` at most, 0 without any.
+
+    Python itself refuses to read thousands of digits, and a float cannot hold four hundred.
+    """
+    digits = text.strip()
+    sign = -1 if digits.startswith("-") else 1
+    digits = digits.removeprefix("-").lstrip("0")
+    if not (digits.isascii() and digits.isdecimal()):
+        return 0
+    return sign * (int(digits) if len(digits) <= _MOST_DIGITS else LARGEST_NUMBER)
+
+
+def decimal_number(text: str) -> float:
+    """The same for one with a decimal point or an exponent; 0.0 for what is none."""
+    try:
+        number = float(text)
+    except ValueError:
+        return 0.0
+    if math.isnan(number):
+        return 0.0
+    return min(max(number, -float(LARGEST_NUMBER)), float(LARGEST_NUMBER))
 
 
 def nearest(name: str, known: Iterable[str], *, least: float = 0.6) -> str:

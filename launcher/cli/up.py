@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -11,6 +12,7 @@ from launcher.cli.common import EXIT_INTERRUPTED, json_option, print_json, say, 
 from launcher.cli.display import consoles, starting
 from launcher.cli.display.progress import show_config
 from launcher.cli.options import config_options, resolve_options, resolve_untaken
+from launcher.config.keys import read_keys
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import ResolvedConfig
 from launcher.config.untaken import UntakenPreset, describe_untaken
@@ -47,6 +49,8 @@ def up(*, detach: bool, dry_run: bool, log_json: bool, as_json: bool, **options:
     untaken = resolve_untaken(options, resolved, probe=lambda: hardware)
     store = RunStore(config.name)
     if dry_run:
+        # What a start refuses for its keys is told here, too.
+        read_keys(config, os.environ)
         command = prepare.plan_command(config, hardware, secrets_file=store.secrets_file)
         if as_json:
             print_json(

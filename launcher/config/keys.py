@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import stat
@@ -40,7 +41,8 @@ def read_keys(config: ServerConfig, environment: Mapping[str, str]) -> dict[str,
     Raises:
         InvalidValueError: no file, readable by others, or a key that SGLang would misread: empty
             (which turns authentication off), "None", with a leading dash, or with a character
-            that a Bearer token has not. Or other machines could reach a server without a key.
+            that a Bearer token has not. A file of another user's. One key for both. Or other
+            machines could reach a server without a key.
             The key is never part of the message.
     """
     keys = {"admin-api-key": secrets.token_hex(32)}
@@ -50,6 +52,12 @@ def read_keys(config: ServerConfig, environment: Mapping[str, str]) -> dict[str,
         keys["api-key"] = _read_file(config.api_key_file, environment)
     elif API_KEY_VARIABLE in environment:
         keys["api-key"] = _checked(environment[API_KEY_VARIABLE], API_KEY_VARIABLE, _EXPORT)
+    if keys.get("api-key") == keys["admin-api-key"]:
+        raise InvalidValueError(
+            "The API key and the admin key are the same one: whoever may send requests could use "
+            "the admin routes.",
+            action=_how_to_make(config.admin_key_file or Path("admin.key")),
+        )
     if "api-key" not in keys and not config.is_loopback and not config.insecure:
         raise InvalidValueError(
             f"Other machines can reach host {config.host}, and there is no API key.",
@@ -73,7 +81,7 @@ def read_kept_admin_key(file: Path | None) -> str | None:
 def _read_file(file: Path, environment: Mapping[str, str]) -> str:
     try:
         text = read_foreign(file, most_bytes=LARGEST_KEY_FILE_BYTES).decode("utf-8")
-        mode = file.stat().st_mode
+        found = file.stat()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise InvalidValueError(
@@ -84,9 +92,16 @@ def _read_file(file: Path, environment: Mapping[str, str]) -> str:
     if credentials and file.parent == Path(credentials):
         # systemd shows the rights of its access list there: issue 29435 of systemd.
         others &= ~stat.S_IRGRP
-    if mode & others:
+    if hasattr(os, "geteuid") and found.st_uid not in {0, os.geteuid()}:
         raise InvalidValueError(
-            f"The key file {file} has mode {stat.S_IMODE(mode):04o}, so others can read it.",
+            f"The key file {file} belongs to user {found.st_uid}, who can read and change it; we "
+            f"are user {os.geteuid()}.",
+            action=f"Make it yours, `chown {os.geteuid()} {file}`, with a new key in it.",
+        )
+    if found.st_mode & others:
+        raise InvalidValueError(
+            f"The key file {file} has mode {stat.S_IMODE(found.st_mode):04o}, so others can read "
+            "it.",
             action=f"Run `chmod 600 {file}`.",
         )
     return _checked(text, str(file), _how_to_make(file))

@@ -69,6 +69,10 @@ def flaw_of_kind(value: Any, annotation: Any) -> str | None:
     if isinstance(value, bool):
         word = "is read as true or false, which it does not take; quote a word"
         return None if takes_bool else word
+    kinds = {annotation, *get_args(annotation)}
+    takes_number = bool({int, float} & kinds) and str not in kinds
+    if takes_number and isinstance(value, str) and "_" in value:
+        return "is a number with underscores, which only programs write"
     if takes_bool and isinstance(value, int | float):
         return "is a number where true or false is expected"
     return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from launcher.diagnosis.prefixes import own_lines
 from launcher.diagnosis.search import deadly_errors, find_cause
+from launcher.diagnosis.secrets import remove_secrets
 from launcher.diagnosis.unexplained import engines_words
 from launcher.engines.causes import Cause, Confidence, OutputSigns, Retry, ServerEnd
 from launcher.engines.engine import Engine
@@ -24,15 +24,6 @@ _LAST_LINES: Final = 4_500
 # The outermost function of a traceback of a program that could not be imported.
 _OF_MODULES: Final = ("<module>", "_run_module_as_main")
 _LONGEST_LINE_CHARACTERS: Final = 4_000
-_REDACTED: Final = "[redacted]"
-# Behind a blank only what does not look like a word of a sentence: "--api-key has no effect".
-_SECRET: Final = re.compile(
-    r"(?P<before>\b(?:[\w-]*api[_-]key|[\w-]*password|[\w-]*_TOKEN|[Bb]earer)"
-    r"(?:['\"]?(?:=|: ?)['\"]|=(?!None\b|\[redacted)|['\"]?(?::? )(?:Bearer )?(?=[^\s]{8}"
-    r"|\S*[\dA-Z])(?!None\b)))"
-    r"[^\s'\",)}]{3,}"
-    r"|\b(?P<token>(?:hf_|sk-)(?=[A-Za-z0-9_-]*\d)[A-Za-z0-9_-]{16,})"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +60,8 @@ def diagnose_output(
         oom_killed: the kernel killed a process of it for want of memory.
     """
     signs = engine.causes.signs
-    own = last_start(remove_secrets(own_lines(lines)), signs)
-    own = _bounded(own, signs)
+    # Of the lines that are left anything may be quoted, and of no others.
+    own = remove_secrets(_bounded(last_start(own_lines(lines), signs), signs))
     phase, served = _progress(own, engine)
     end = ServerEnd(
         returncode=None if exit_code is None else as_returncode(exit_code),
@@ -97,15 +88,6 @@ def diagnose_output(
 def as_returncode(exit_code: int) -> int:
     """A shell's exit code as that of `subprocess`: 137 is -9."""
     return 128 - exit_code if 128 < exit_code < 128 + 65 else exit_code
-
-
-def remove_secrets(lines: Sequence[str]) -> tuple[str, ...]:
-    """The lines without keys: SGLang prints its arguments, and people their environment."""
-
-    def redacted(found: re.Match[str]) -> str:
-        return f"{found['before'] or ''}{_REDACTED}"
-
-    return tuple(_SECRET.sub(redacted, line) for line in lines)
 
 
 def last_start(lines: tuple[str, ...], signs: OutputSigns) -> tuple[str, ...]:

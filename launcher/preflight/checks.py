@@ -20,7 +20,7 @@ from launcher.models.folder import check_model_folder
 from launcher.models.hashes import blobs_of, check_hashes, memory_file
 from launcher.models.store import read_record
 from launcher.preflight.facts import ServedModels, ServingFacts, check_engine_runs
-from launcher.preflight.limits import check_limits
+from launcher.preflight.limits import check_limits, check_temporary_folder
 from launcher.system import shared_memory
 from launcher.system.hardware import MIB, free_disk_bytes
 from launcher.system.ports import check_port_is_free
@@ -36,12 +36,13 @@ def check_machine(facts: ServingFacts) -> None:
     """Hold limits, port, GPUs and shared memory, as they are now, against what is asked for.
 
     Raises:
-        ResourceLimitError: see `check_limits`.
+        ResourceLimitError: see `check_limits` and `check_temporary_folder`.
         PortInUseError, InvalidValueError: nobody can listen at that address.
         NoGpuError: see `check_gpus`.
-        InsufficientMemoryError: /dev/shm is too full.
+        InsufficientMemoryError: /dev/shm is too full, not there, or not to be written.
     """
     check_limits(facts)
+    check_temporary_folder()
     check_port_is_free(facts.config.host, facts.config.port)
     if facts.on_gpu:
         check_gpus(facts)
@@ -146,6 +147,13 @@ def host_bytes_needed(facts: ServingFacts, files_bytes: int) -> int:
 
 
 def _check_shared_memory(config: ServerConfig) -> None:
+    if not (shared_memory.ROOT.is_dir() and os.access(shared_memory.ROOT, os.W_OK | os.X_OK)):
+        raise InsufficientMemoryError(
+            f"The server needs shared memory, and {shared_memory.ROOT} is not there or cannot be "
+            "written.",
+            action="Mount it, `mount -t tmpfs -o mode=1777 tmpfs /dev/shm`, or give the container "
+            "one: `docker run --shm-size 16g`.",
+        )
     needed = shared_bytes_needed(config)
     free = free_disk_bytes(shared_memory.ROOT)
     if free < needed:

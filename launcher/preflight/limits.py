@@ -7,6 +7,7 @@ first: "failed to map segment", "can't start new thread", a reinstall proposed f
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,13 @@ OPEN_FILES: Final = 256
 PROCESSES: Final = 128
 # A start takes one of a processor or more; whoever sets less means another kind of program.
 CPU_SECONDS: Final = 3_600
+# unix(7): the path of a socket. SGLang makes its sockets in the temporary folder, named by
+# `tempfile`: "/tmp12345678" (srt/server_args.py, `PortArgs.init_new`).
+SOCKET_PATH_BYTES: Final = 107
+_SOCKET_NAME_BYTES: Final = 12
+# Sockets, and the little that libraries put beside them.
+TEMPORARY_BYTES: Final = 16 * MIB
+TEMPORARY_FILES: Final = 64
 _CGROUP: Final = Path("/sys/fs/cgroup")
 
 
@@ -76,6 +84,47 @@ def check_limits(facts: ServingFacts) -> None:
             f"{max(left, 0):,} more processes and threads may be started; a server needs "
             f"{PROCESSES:,} or more.",
             action="Raise it: `ulimit -u`, LimitNPROC= of a service, `docker run --pids-limit -1`.",
+        )
+
+
+def check_temporary_folder() -> None:
+    """Hold the temporary folder, in which the server makes its sockets, against what it needs.
+
+    A folder that is not there or cannot be written is passed over for the next one, as Python does
+    (`tempfile.gettempdir`). That programs may not run from it matters to compiled kernels alone.
+
+    Raises:
+        ResourceLimitError: there is none, its path is too long for a socket, or it is full.
+    """
+    try:
+        folder = Path(tempfile.gettempdir())
+    except OSError as error:
+        raise ResourceLimitError(
+            "No temporary folder can be written: neither TMPDIR nor /tmp, /var/tmp or the current "
+            f"folder ({error.strerror}).",
+            action="Set TMPDIR to a folder that you can write, on a disk with room.",
+        ) from error
+    length, most = len(os.fsencode(folder)), SOCKET_PATH_BYTES - _SOCKET_NAME_BYTES
+    if length > most:
+        raise ResourceLimitError(
+            f"The path of the temporary folder is too long for a socket: {length} bytes, and "
+            f"{most} are allowed ({folder}).",
+            action="Set TMPDIR to a folder with a shorter path, such as /tmp.",
+        )
+    room = os.statvfs(folder)
+    free_bytes = room.f_bavail * room.f_frsize
+    if free_bytes < TEMPORARY_BYTES:
+        raise ResourceLimitError(
+            f"The temporary folder {folder} has {human_bytes(free_bytes)} free; a server needs "
+            f"{human_bytes(TEMPORARY_BYTES)} or more.",
+            action="Free space there, or set TMPDIR to a folder on another disk.",
+        )
+    # A file system that counts none says 0 of 0.
+    if room.f_files and room.f_favail < TEMPORARY_FILES:
+        raise ResourceLimitError(
+            f"The temporary folder {folder} has room for {room.f_favail:,} more files; a server "
+            f"needs {TEMPORARY_FILES:,} or more.",
+            action="Remove files there, or set TMPDIR to a folder on another disk.",
         )
 
 

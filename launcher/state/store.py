@@ -79,6 +79,8 @@ class RunStore:
             ForeignStateError: it, or the way to it, is not ours alone.
             StateError: the system refuses.
         """
+        # A link in the place of either could lead anywhere.
+        make_private_folder(self.folder.parent)
         make_private_folder(self.folder)
 
     def read(self) -> RunRecord | None:
@@ -92,7 +94,7 @@ class RunStore:
             StateError: it cannot be read, or another version of this project wrote it.
         """
         try:
-            private.check_folder(self.folder)
+            self._check_folders()
             content = private.read_bytes(self.record_file, largest_bytes=LARGEST_RECORD_BYTES)
         except FileNotFoundError:
             return None
@@ -178,7 +180,7 @@ class RunStore:
             return record is None or not record.is_supervised
 
         try:
-            private.check_folder(self.folder)
+            self._check_folders()
             self._clear(self.lock_file)
             file = open_locked(
                 self.lock_file, timeout_seconds=LOCK_PATIENCE_SECONDS, keep_waiting=may_be_dying
@@ -200,6 +202,11 @@ class RunStore:
         ]
         self._set_aside.clear()
         return told
+
+    def _check_folders(self) -> None:
+        """Hold the folder of all servers and this one's against what is ours alone."""
+        private.check_folder(self.folder.parent)
+        private.check_folder(self.folder)
 
     def _read_as_far_as_possible(self) -> RunRecord | None:
         with contextlib.suppress(StateError):

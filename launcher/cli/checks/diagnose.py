@@ -6,10 +6,11 @@ import os
 import stat
 import sys
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import click
 
+from launcher.cli.checks.log_lines import last_lines
 from launcher.cli.common import json_option, print_json
 from launcher.cli.display import consoles
 from launcher.cli.display.findings import show_diagnosis
@@ -17,9 +18,8 @@ from launcher.diagnosis.foreign import Diagnosis, diagnose_output
 from launcher.engines.select import engine_of_output
 from launcher.errors import InvalidValueError
 
-# The end of a log that is longer is read; a start and its failure are far shorter.
-LARGEST_LOG_BYTES: Final = 64 * 2**20
-_BLOCK_BYTES: Final = 2**20
+# Of a larger file the end is read: more than is kept, since long lines are cut.
+LARGEST_FILE_BYTES: Final = 64 * 2**20
 
 
 @click.command()
@@ -40,7 +40,7 @@ def diagnose(*, file: Path, exit_code: int | None, oom_killed: bool, as_json: bo
     compose, Kubernetes and journald are taken off, and only its last start counts. The advice is in
     SGLang's own flags. Exit code 0 whatever it finds.
     """
-    lines = _read(file).decode("utf-8", errors="replace").splitlines()
+    lines = _read(file)
     found = diagnose_output(
         lines, engine_of_output(lines), exit_code=exit_code, oom_killed=oom_killed
     )
@@ -62,14 +62,14 @@ def as_fields(found: Diagnosis) -> dict[str, object]:
     }
 
 
-def _read(file: Path) -> bytes:
-    """A log, or its end where it is longer than `LARGEST_LOG_BYTES`.
+def _read(file: Path) -> list[str]:
+    """The last lines of a log.
 
     Raises:
         InvalidValueError: it cannot be read, or is no file.
     """
     if str(file) == "-":
-        return _end_of(sys.stdin.buffer)
+        return last_lines(sys.stdin.buffer)
     try:
         # A FIFO without a writer would hold the command for ever.
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -78,22 +78,12 @@ def _read(file: Path) -> bytes:
             if stat.S_ISDIR(found.st_mode):
                 raise _unreadable(file, "it is a folder")
             if stat.S_ISREG(found.st_mode):
-                log.seek(max(0, found.st_size - LARGEST_LOG_BYTES))
+                log.seek(max(0, found.st_size - LARGEST_FILE_BYTES))
             else:
                 os.set_blocking(log.fileno(), True)
-            return _end_of(log)
+            return last_lines(log)
     except OSError as error:
         raise _unreadable(file, error.strerror or type(error).__name__) from error
-
-
-def _end_of(log: IO[bytes]) -> bytes:
-    """All that can be read, or the end of it; never much more than twice that in memory."""
-    kept = bytearray()
-    while block := log.read(_BLOCK_BYTES):
-        kept += block
-        if len(kept) > LARGEST_LOG_BYTES:
-            del kept[:-LARGEST_LOG_BYTES]
-    return bytes(kept)
 
 
 def _unreadable(file: Path, why: str) -> InvalidValueError:

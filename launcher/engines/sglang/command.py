@@ -64,7 +64,16 @@ UNSUPERVISED_FLAGS: Final = frozenset(
     {
         *("--ssl-certfile", "--ssl-keyfile", "--grpc-mode", "--smg-grpc-mode", "--grpc-port"),
         *("--nnodes", "--node-rank", "--use-ray", "--encoder-only"),
-        *("--is-embedding", "--skip-tokenizer-init"),
+        *("--is-embedding", "--skip-tokenizer-init", "--enable-ssl-refresh"),
+        # It waits for a request to another port; it ends itself once it is ready.
+        *("--gated-launch-port", "--debug-tensor-dump-input-file"),
+    }
+)
+# They remove or replace what is the user's own.
+DESTRUCTIVE_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        # entrypoints/http_server.py, once it is ready: the folder of --model-path.
+        "--delete-ckpt-after-loading": "removes the model's files once they are loaded",
     }
 )
 # SGLang checks no key at all with more than one of them (entrypoints/http_server.py: "only
@@ -173,6 +182,7 @@ def check_arguments(command: Command, extra_args: tuple[str, ...], table: FlagTa
     }
     unsupervised = {table.canonical(flag) for flag in UNSUPERVISED_FLAGS}
     secrets = {table.canonical(flag) for flag in SECRET_FLAGS}
+    destructive = {table.canonical(flag): what for flag, what in DESTRUCTIVE_FLAGS.items()}
     for argument, value in _with_values(extra_args):
         flag = table.canonical(argument)
         if flag is None:
@@ -186,6 +196,12 @@ def check_arguments(command: Command, extra_args: tuple[str, ...], table: FlagTa
             raise ConfigError(
                 f"{flag} after `--` is SGLang's own config file.",
                 action="Give its settings as arguments, or the launcher's --config before `--`.",
+            )
+        if flag in destructive:
+            raise ConfigError(
+                f"{flag} {destructive[flag]}: no restart would find them, nor anybody else.",
+                action="Leave it out; `python -m launcher models rm` removes a model that is "
+                "not served.",
             )
         if flag in unsupervised:
             raise ConfigError(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from launcher.engines.phases import ORDER, Phase, Progress
+from launcher.text import whole_number
 
 # A bar of tqdm: "Multi-thread loading shards:  50% Completed | 1/2 [", "Loading safetensors
 # checkpoint shards:  50% Completed | 23/46 [", "Capturing batches (bs=8 ...):  40%|####  | 2/5 [".
@@ -76,7 +77,7 @@ class SGLangStartLog:
         if bar is not None:
             phase = self._phase_of_bar(bar["title"])
             if phase is not None:
-                return Progress(phase, int(bar["done"]), int(bar["total"]))
+                return Progress(phase, whole_number(bar["done"]), whole_number(bar["total"]))
         for marker, phase in _MARKERS:
             if marker in line:
                 # A bar's count stays while lines of the same phase pass by.
@@ -94,7 +95,7 @@ class SGLangStartLog:
         return Phase.DRAFT_WEIGHTS if phase is Phase.WEIGHTS and self._target_loaded else phase
 
     def _read_facts(self, line: str) -> None:
-        facts = {match["name"]: int(match["value"]) for match in _FACT.finditer(line)}
+        facts = {match["name"]: whole_number(match["value"]) for match in _FACT.finditer(line)}
         # The draft worker prints no such line, so the first is the target's.
         self.kv_cache_tokens = self.kv_cache_tokens or facts.get("max_total_num_tokens")
         self.context_length_tokens = self.context_length_tokens or facts.get("context_len")

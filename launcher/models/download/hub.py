@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import time
 import urllib.parse
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -175,6 +176,7 @@ class Hub:
         import httpx  # noqa: PLC0415
         from huggingface_hub import errors  # noqa: PLC0415
 
+        began = time.monotonic()
         try:
             _prepare_client()
             yield
@@ -206,15 +208,22 @@ class Hub:
             ) from error
         except httpx.TransportError as error:
             text = str(error) or type(error).__name__
-            raise TransientError(f"{self.address} cannot be reached: {text}") from error
+            # At most the time-out: before it something may have come.
+            waited = min(time.monotonic() - began, METADATA_TIMEOUT_SECONDS)
+            silent = waited if isinstance(error, httpx.TimeoutException) else 0.0
+            raise TransientError(
+                f"{self.address} cannot be reached: {text}", silent_seconds=silent
+            ) from error
         except OSError as error:
             # The client's own, of a body that ended as it should; those of the disk have a number.
             if error.errno is None:
                 raise WrongSizeError(str(error).splitlines()[0]) from error
             raise
         except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+            # Another kind of error speaks of the client's code, not of the answer.
+            why = error if isinstance(error, ValueError) else "it has not the form of a hub's"
             raise HubError(
-                f"{self.address} gives an answer on {repository} that cannot be used: {error}.",
+                f"{self.address} gives an answer on {repository} that cannot be used: {why}.",
                 action="Look whether the endpoint is a model hub. The hub gives files above 50 GB "
                 "to its own client alone: `hf download`.",
             ) from error

@@ -12,6 +12,8 @@ from launcher.text import human_seconds
 MOST_FAILURES: Final = 6
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
+# Of a hub that takes connections and says nothing: time-outs and the pauses between them.
+LONGEST_SILENCE_SECONDS: Final = 60.0
 # A hub that asks for a longer pause is not waited for.
 LONGEST_RETRY_AFTER_SECONDS: Final = 300.0
 
@@ -24,6 +26,7 @@ class TransientError(Exception):
         retry_after_seconds: the pause that the hub asks for, or None.
         busy: the hub said that there were too many requests.
         slow: it answers, and too slowly.
+        silent_seconds: how long nothing came at all.
     """
 
     def __init__(
@@ -33,12 +36,14 @@ class TransientError(Exception):
         retry_after_seconds: float | None = None,
         busy: bool = False,
         slow: bool = False,
+        silent_seconds: float = 0.0,
     ) -> None:
         super().__init__(problem)
         self.problem = problem
         self.retry_after_seconds = retry_after_seconds
         self.busy = busy
         self.slow = slow
+        self.silent_seconds = silent_seconds
 
 
 class WrongSizeError(TransientError):
@@ -50,10 +55,12 @@ class RetryBudget:
 
     def __init__(self) -> None:
         self._failures = 0
+        self._silent_seconds = 0.0
 
     def progress(self) -> None:
         """Something came: the row of failures has ended."""
         self._failures = 0
+        self._silent_seconds = 0.0
 
     def after(self, error: TransientError, path: str | None = None) -> PullRetries:
         """The pause before the next attempt, as the event that tells of it.
@@ -68,10 +75,13 @@ class RetryBudget:
         self._failures += 1
         asked = error.retry_after_seconds
         too_long = asked is not None and asked > LONGEST_RETRY_AFTER_SECONDS
-        if too_long or self._failures >= MOST_FAILURES:
+        self._silent_seconds += error.silent_seconds
+        too_silent = self._silent_seconds >= LONGEST_SILENCE_SECONDS
+        if too_long or too_silent or self._failures >= MOST_FAILURES:
             raise self._give_up(error)
         pause = min(FIRST_PAUSE_SECONDS * 2.0 ** (self._failures - 1), LONGEST_PAUSE_SECONDS)
         pause = pause if asked is None else max(asked, 0.0)
+        self._silent_seconds += pause if error.silent_seconds else 0.0
         return PullRetries(path=path, problem=error.problem, pause_seconds=pause)
 
     def _give_up(self, error: TransientError) -> HubError:

@@ -16,7 +16,7 @@ from launcher.engines.causes import ErrorSign, LogMatch
 from launcher.engines.sglang.causes.signs import SIGNS
 from launcher.engines.sglang.flags import FlagTable, load_flag_table
 from launcher.engines.sglang.version import VERIFIED_VERSION
-from launcher.text import nearest
+from launcher.text import nearest, whole_number
 
 LONGEST_QUOTE_CHARACTERS: Final = 300
 # Exceptions by which SGLang refuses something, rather than fails.
@@ -116,7 +116,7 @@ def solved(text: str) -> str:
     if found is None:
         return ""
     left, right, more, is_left, is_right = found.groups()
-    more, is_left, is_right = int(more), int(is_left), int(is_right)
+    more, is_left, is_right = whole_number(more), whole_number(is_left), whole_number(is_right)
     return f": {left} {is_right + more}, or {right} {is_left - more}"
 
 

@@ -24,7 +24,7 @@ from launcher.engines.sglang.causes.advice import (
     without_boilerplate,
 )
 from launcher.engines.sglang.version import VERIFIED_VERSION
-from launcher.text import nearest
+from launcher.text import nearest, whole_number
 
 _LEAVE_OUT_QUANTIZATION: Final = (
     "Leave --quantization out: SGLang reads the method from the checkpoint."
@@ -95,7 +95,7 @@ def _supported_dtype(match: LogMatch) -> str:
 
 
 def _context(match: LogMatch) -> str:
-    asked, allowed = int(match["asked"]), int(match["allowed"])
+    asked, allowed = whole_number(match["asked"]), whole_number(match["allowed"])
     return f"The context length {asked:,} is more than the model's {allowed:,}."
 
 
@@ -176,7 +176,7 @@ def _multiple(sign: ErrorSign, text: str) -> str:
     if found is None:
         return ""
     values = (value_of(sign.config, f"--{name.replace('_', '-')}") or "" for name in found.groups())
-    number, step = (int(value) if value.isdecimal() else 0 for value in values)
+    number, step = (whole_number(value) if value.isdecimal() else 0 for value in values)
     return f", such as {-(-number // step) * step} for the first" if number and step > 1 else ""
 
 

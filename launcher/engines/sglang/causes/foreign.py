@@ -6,7 +6,6 @@ SGLang prints all of its arguments once, `server_args={'model_path': ...}`; olde
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Sequence
 from typing import Any, Final
@@ -14,13 +13,15 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from launcher.config.server_config import ServerConfig
+from launcher.text import decimal_number, whole_number
 
 _ARGUMENTS: Final = re.compile(r"\bserver_args=")
 _LONGEST_ARGUMENTS_CHARACTERS: Final = 60_000
 _VALUE: Final = (
-    r"(?:'(?:[^'\\]|\\.){0,2000}'|\"(?:[^\"\\]|\\.){0,2000}\"|-?\d+(?:\.\d+)?(?:e-?\d+)?|True|False"
-    r"|None)"
+    r"(?:'(?:[^'\\]|\\.){0,2000}'|\"(?:[^\"\\]|\\.){0,2000}\"|-?\d{1,18}(?:\.\d{1,18})?(?:e-?\d{1,3})?"
+    r"|True|False|None)"
 )
+_WORDS: Final = {"True": True, "False": False, "None": None}
 # Fields of our configuration that SGLang's arguments have by the same name.
 _FIELDS: Final = (
     "model_path",
@@ -86,7 +87,7 @@ def read_config(lines: Sequence[str]) -> ServerConfig:
     fields: dict[str, Any] = {
         name: values[name] for name in _FIELDS if values.get(name) is not None
     }
-    ranks = [int(found["rank"]) + 1 for line in lines if (found := _RANK.match(line))]
+    ranks = [whole_number(found["rank"]) + 1 for line in lines if (found := _RANK.match(line))]
     fields.setdefault("tp_size", max(ranks, default=1))
     options = [
         part
@@ -118,8 +119,17 @@ def _parse(text: str) -> dict[str, Any]:
     for name in (*_FIELDS, *_OPTIONS):
         found = re.search(rf"(?:'{name}': |\b{name}=)(?P<value>{_VALUE})(?=[,)}}])", text)
         if found is not None:
-            values[name] = ast.literal_eval(found["value"])
+            values[name] = _read_value(found["value"])
     return values
+
+
+def _read_value(text: str) -> Any:
+    """A value as Python prints it: a string, a number, or a word; see `_VALUE`."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] in "'\"":
+        return re.sub(r"\\(.)", r"\1", text[1:-1])
+    return whole_number(text) if text.removeprefix("-").isdecimal() else decimal_number(text)
 
 
 def _build(fields: dict[str, Any], options: tuple[str, ...]) -> ServerConfig:

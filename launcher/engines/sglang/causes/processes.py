@@ -15,6 +15,7 @@ from launcher.engines.sglang.causes.advice import (
     special_options,
 )
 from launcher.engines.sglang.causes.signs import SIGNS
+from launcher.text import decimal_number
 
 _SERVER_ERROR: Final = r"^(?:[\w.]*(?:Error|Exception)|\s*what\(\)): "
 _CHILD_ENDED: Final = (
@@ -67,13 +68,14 @@ def _taken_by(match: LogMatch) -> str:
 def _watchdog(match: LogMatch) -> str:
     who = (match["who"] or "scheduler").strip().lower()
     return (
-        f"SGLang's own watchdog saw no progress of the {who} for {float(match['seconds']):g} s and "
+        f"SGLang's own watchdog saw no progress of the {who} for "
+        f"{decimal_number(match['seconds']):g} s and "
         "ended the server."
     )
 
 
 def _longer_watchdog(match: LogMatch) -> str:
-    doubled = max(600, round(2 * float(match["seconds"])))
+    doubled = max(600, round(2 * decimal_number(match["seconds"])))
     if match.end.served:
         special = special_options(match.config)
         leave = f"leave out {special}, and " if special else ""

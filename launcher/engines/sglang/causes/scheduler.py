@@ -6,19 +6,21 @@ of mem_cache/, managers/schedule_batch.py and managers/scheduler_components/.
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Final
 
 from launcher.engines.causes import LogCause, LogMatch, Retry, raised
 from launcher.engines.sglang.causes.advice import lower_requests, sglang_option
+from launcher.text import decimal_number
 
 
 def _host_cache(match: LogMatch) -> str:
     if not match["wanted"]:
         return "The host's memory is too small for the hierarchical cache."
     return (
-        f"The hierarchical cache wants {float(match['wanted']):g} GB of the host's memory and "
-        f"{float(match['free']):g} GB are free."
+        f"The hierarchical cache wants {decimal_number(match['wanted']):g} GB of the host's memory "
+        f"and {decimal_number(match['free']):g} GB are free."
     )
 
 
@@ -31,14 +33,14 @@ def _smaller_host_cache(match: LogMatch) -> str:
         change = f"Lower `-- --hicache-ratio`{f' from {ratio}' if ratio else ' (2 by default)'}"
     if match["wanted"] and match["free"]:
         # Each rank takes its share, and something has to stay free for the machine.
-        share = int(0.8 * float(match["free"]))
+        share = math.floor(0.8 * decimal_number(match["free"]))
         change += f", or set `-- --hicache-size {max(1, share)}` (GB for each rank)"
     return f"{change}, give the machine more memory, or leave --enable-hierarchical-cache out."
 
 
 def _more_pool(match: LogMatch) -> str:
     conservative = sglang_option(match.config, "--schedule-conservativeness")
-    number = float(conservative) if conservative and _is_number(conservative) else 1.0
+    number = decimal_number(conservative) if conservative and _is_number(conservative) else 1.0
     return (
         f"Lower {lower_requests(match.config)}, or have fewer requests retract each other with "
         f"`-- --schedule-conservativeness {number + 0.3:g}`; a larger pool helps as well "

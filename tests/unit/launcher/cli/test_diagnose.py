@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from launcher.cli.checks import diagnose as command
+from launcher.cli.checks import log_lines
 from launcher.cli.checks.diagnose import diagnose
 from launcher.errors import InvalidValueError
 from tests.project import PROJECT
@@ -84,8 +84,9 @@ def test_escapes_of_a_log_do_not_reach_the_terminal() -> None:
 
 
 def test_of_a_long_log_the_end_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "LARGEST_LOG_BYTES", 2_000)
-    monkeypatch.setattr(command, "_BLOCK_BYTES", 300)
+    monkeypatch.setattr(log_lines, "LARGEST_LOG_BYTES", 2_000)
+    monkeypatch.setattr(log_lines, "LONGEST_LINE_BYTES", 1_000)
+    monkeypatch.setattr(log_lines, "_BLOCK_BYTES", 300)
     file = tmp_path / "server.log"
     file.write_text("x" * 9_000 + "\n" + FAILED)
 

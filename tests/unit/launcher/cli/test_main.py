@@ -52,6 +52,30 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return call
 
 
+@pytest.mark.parametrize(
+    ("arguments", "variables", "said"),
+    [
+        (("--host", "0.0.0.0"), {}, "there is no API key"),  # noqa: S104
+        (("--api-key-file", "/dev/zero"), {}, "not a file"),
+        ((), {"LAUNCHER_API_KEY": "short"}, "has 5 characters"),
+        (("--", "--delete-ckpt-after-loading"), {}, "removes the model's files"),
+    ],
+)
+def test_a_dry_run_refuses_what_a_start_refuses(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    variables: dict[str, str],
+    said: str,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    done = run("up", "--dry-run", "--preset", "nano", *arguments)
+    assert done.code in {10, 13}
+    assert said in done.err
+    assert done.out == ""
+
+
 def test_a_dry_run_prints_the_whole_command_and_starts_nothing(run: Run) -> None:
     done = run("up", "--dry-run", "--port", "8123")
     assert done.code == 0

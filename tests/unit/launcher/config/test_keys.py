@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -162,3 +163,18 @@ def test_another_address_than_loopback_needs_a_key(host: str) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_loopback_needs_no_key(host: str) -> None:
     assert "api-key" not in read_keys(make_config(host=host), {})
+
+
+def test_one_key_for_both_is_refused_unseen(tmp_path: Path) -> None:
+    file = key_file(tmp_path, SECRET)
+    with pytest.raises(InvalidValueError, match="are the same one") as caught:
+        read_keys(make_config(api_key_file=file, admin_key_file=file), {})
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's file needs root")
+def test_a_key_file_of_another_user_is_refused(tmp_path: Path) -> None:
+    file = key_file(tmp_path, SECRET)
+    os.chown(file, 65_534, 65_534)
+    with pytest.raises(InvalidValueError, match="belongs to user 65534"):
+        read(file)

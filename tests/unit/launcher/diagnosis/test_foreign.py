@@ -17,9 +17,9 @@ from launcher.diagnosis.foreign import (
     Diagnosis,
     diagnose_output,
     last_start,
-    remove_secrets,
 )
 from launcher.diagnosis.prefixes import own_lines
+from launcher.diagnosis.secrets import remove_secrets
 from launcher.engines.causes import Confidence, Retry
 from launcher.engines.sglang.causes.signs import SIGNS
 from launcher.engines.sglang.engine import SGLANG

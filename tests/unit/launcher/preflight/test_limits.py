@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import socket
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from launcher.errors import ResourceLimitError
-from launcher.preflight import limits
+from launcher.errors import InsufficientMemoryError, ResourceLimitError
+from launcher.preflight import checks, limits
 from launcher.preflight.checks import check_machine
 from launcher.preflight.facts import ServingFacts
+from launcher.system import shared_memory
 from launcher.system.hardware import GIB, MIB, Gpu, Hardware
 from tests.unit.launcher.examples import make_config
 
@@ -73,3 +79,56 @@ def test_a_machine_without_limits_is_taken(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_the_limits_are_those_of_this_process() -> None:
     assert limits.resource_limit("RLIMIT_CORE") == resource.getrlimit(resource.RLIMIT_CORE)
+
+
+def test_a_temporary_folder_too_long_for_a_socket_is_refused_with_both_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_to(monkeypatch, "RLIMIT_AS", -1)
+    most = limits.SOCKET_PATH_BYTES - 1 - len("tmp12345678")
+    longest = tmp_path / ("x" * (most - len(os.fsencode(tmp_path)) - 1))
+    for folder, fits in ((longest, True), (longest.with_name(f"{longest.name}x"), False)):
+        folder.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        if fits:
+            limits.check_temporary_folder()
+            # What SGLang does there works, to the byte.
+            with socket.socket(socket.AF_UNIX) as made:
+                made.bind(str(folder / "tmp12345678"))
+            continue
+        with pytest.raises(ResourceLimitError) as caught:
+            check_machine(FACTS)
+        assert f"{most + 1} bytes, and {most} are allowed" in caught.value.problem
+        with pytest.raises(OSError, match="too long"), socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(folder / "tmp12345678"))
+
+
+@pytest.mark.parametrize(
+    ("free", "files", "said"),
+    [(1, 99, "has 4.0 KiB free"), (9_999_999, 3, "has room for 3 more files")],
+)
+def test_a_temporary_folder_without_room_is_refused(
+    monkeypatch: pytest.MonkeyPatch, free: int, files: int, said: str
+) -> None:
+    room = SimpleNamespace(f_bavail=free, f_frsize=4096, f_files=100, f_favail=files)
+    monkeypatch.setattr(os, "statvfs", lambda _: room)
+    with pytest.raises(ResourceLimitError, match=said):
+        limits.check_temporary_folder()
+
+
+def test_no_temporary_folder_at_all_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", refuse)
+    with pytest.raises(ResourceLimitError, match="No temporary folder can be written"):
+        limits.check_temporary_folder()
+
+
+def test_shared_memory_that_is_not_there_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_to(monkeypatch, "RLIMIT_AS", -1)
+    monkeypatch.setattr(shared_memory, "ROOT", tmp_path / "shm")
+    with pytest.raises(InsufficientMemoryError, match="is not there or cannot be written"):
+        checks._check_shared_memory(FACTS.config)

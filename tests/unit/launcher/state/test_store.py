@@ -20,7 +20,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from launcher.errors import AlreadyRunningError, InvalidValueError, StateError
+from launcher.errors import AlreadyRunningError, ForeignStateError, InvalidValueError, StateError
 from launcher.state.paths import servers_root
 from launcher.state.record import RunRecord
 from launcher.state.states import ServerState
@@ -394,3 +394,24 @@ def test_the_record_of_an_earlier_run_is_not_taken_for_what_starts_now(
 
     for record in (earlier, None):
         assert already_running(record, "a").problem == "A server named 'a' is already starting."
+
+
+@pytest.mark.parametrize("at", ["servers", "default"])
+def test_a_link_in_a_folders_place_is_refused_by_whatever_reads_or_writes(
+    tmp_path: Path, at: str
+) -> None:
+    root, elsewhere = tmp_path / "servers", tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    if at == "default":
+        root.mkdir(mode=0o700)
+    (root if at == "servers" else root / at).symlink_to(elsewhere)
+    store = RunStore("default", root=root)
+
+    def lock() -> None:
+        with store.lock():
+            pass
+
+    for use in (store.create, store.read, lock):
+        with pytest.raises(ForeignStateError, match="symbolic link"):
+            use()
+    assert list(elsewhere.iterdir()) == []

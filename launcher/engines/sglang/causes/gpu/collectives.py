@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from launcher.engines.causes import Confidence, LogCause, LogMatch, Retry
+from launcher.text import whole_number
 
 _MANY_COLLECTIVES: Final = 2_000
 _REASON: Final = re.compile(r"\bNCCL WARN (?P<warned>.{1,200})")
@@ -20,14 +21,14 @@ _UNREACHABLE_ACTION: Final = (
 
 
 def _collective_timeout(match: LogMatch) -> str:
-    seconds = int(match["milliseconds"]) / 1000
+    seconds = whole_number(match["milliseconds"]) / 1000
     return f"The ranks waited {seconds:.0f} s for each other in {match['operation']}."
 
 
 def _after_timeout(match: LogMatch) -> str:
     look = "Look in the log for the rank that fell behind; with NCCL_DEBUG=INFO it says where."
     # After many of them the links do work.
-    if match.end.served or int(match["number"] or 0) > _MANY_COLLECTIVES:
+    if match.end.served or whole_number(match["number"]) > _MANY_COLLECTIVES:
         return f"{look} A GPU's fault shows in `dmesg | grep -i xid`; then start again."
     return (
         "The GPUs may not reach each other: try NCCL_P2P_DISABLE=1, or `-- "

@@ -10,6 +10,7 @@ from typing import Final
 
 from launcher.engines.causes import Confidence, LogCause, LogMatch, Retry
 from launcher.engines.sglang.causes.advice import sglang_option
+from launcher.text import whole_number
 
 
 def _numbered(number: int, name: str, text: str) -> str:
@@ -20,7 +21,7 @@ def _numbered(number: int, name: str, text: str) -> str:
 
 
 def _old_driver(match: LogMatch) -> str:
-    number = int(match["version"] or 0)
+    number = whole_number(match["version"])
     found = f" (it speaks CUDA {number // 1000}.{number % 1000 // 10})" if number else ""
     return f"The NVIDIA driver is too old for the CUDA that torch was built with{found}."
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from launcher.engines.causes import Confidence, LogCause, LogMatch, raised
 from launcher.engines.sglang.causes.advice import quote, quoted_advice, unknown_flags
+from launcher.text import whole_number
 
 _FP8_LEAST_CAPABILITY: Final = 89
 _NEEDS: Final = (
@@ -19,7 +20,7 @@ _NEEDS: Final = (
 
 
 def _kernel_shared_memory(match: LogMatch) -> str:
-    required, limit = int(match["required"]), int(match["limit"])
+    required, limit = whole_number(match["required"]), whole_number(match["limit"])
     return (
         f"A Triton kernel needs {required:,} bytes of the GPU's shared memory and the hardware has "
         f"{limit:,}."
@@ -48,11 +49,12 @@ def _capabilities(match: LogMatch) -> str:
 
 def _dotted(capability: str) -> str:
     """The '8.9' of SGLang's 89."""
-    return f"{int(capability) // 10}.{int(capability) % 10}"
+    whole, tenth = divmod(whole_number(capability), 10)
+    return f"{whole}.{tenth}"
 
 
 def _newer_gpu(match: LogMatch) -> str:
-    least = int(match["least"] or match["scheme"] or _FP8_LEAST_CAPABILITY)
+    least = whole_number(match["least"] or match["scheme"]) or _FP8_LEAST_CAPABILITY
     fp8 = "FP8 needs Ada, Hopper or newer; " if least >= _FP8_LEAST_CAPABILITY else ""
     cache = match.config.kv_cache_dtype or ""
     auto = f"Replace --kv-cache-dtype {cache} by auto; or take" if "fp8" in cache else "Take"

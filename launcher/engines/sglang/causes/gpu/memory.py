@@ -13,6 +13,7 @@ from typing import Final
 from launcher.engines.causes import LogCause, LogMatch, Retry
 from launcher.engines.phases import Phase
 from launcher.engines.sglang.causes.advice import sglang_option
+from launcher.text import decimal_number, whole_number
 
 # mem_cache/kv_cache_configurator.py and model_executor/pool_configurator.py print it; so does the
 # line `server_args=` at the start, where it is not our choice but SGLang's.
@@ -45,7 +46,7 @@ def _fraction(match: LogMatch) -> float | None:
     for line in reversed(match.end.lines):
         found = _FRACTION.search(line)
         if found is not None:
-            return float(found["value"])
+            return decimal_number(found["value"])
     return None
 
 
@@ -91,9 +92,9 @@ def _least_fraction(match: LogMatch) -> float:
         if found is None:
             continue
         if found[1] == "begin":
-            before = before or float(found[2])
+            before = before or decimal_number(found[2])
         else:
-            after = float(found[2])
+            after = decimal_number(found[2])
     return 1 - after / before if before and after else 0.0
 
 
@@ -127,7 +128,7 @@ def _gib(size: str) -> float:
     number, _, unit = size.partition(" ")
     if not re.fullmatch(r"\d{1,9}(?:\.\d{1,9})?", number):
         return 0.0
-    return float(number) / {"KiB": 2.0**20, "MiB": 2.0**10, "GiB": 1.0}.get(unit, 2.0**30)
+    return decimal_number(number) / {"KiB": 2.0**20, "MiB": 2.0**10, "GiB": 1.0}.get(unit, 2.0**30)
 
 
 def _own_gib(match: LogMatch) -> float:
@@ -217,7 +218,7 @@ def _more_gpus(match: LogMatch) -> str:
 def _smaller_graphs(match: LogMatch) -> str:
     """The clause that captures graphs for fewer requests at once."""
     given = sglang_option(match.config, _GRAPH_FLAG) or ""
-    current = int(given) if given.isdecimal() else match.config.max_running_requests
+    current = whole_number(given) if given.isdecimal() else match.config.max_running_requests
     batch = min(_SMALL_GRAPH_BATCH, max(1, (current or 2 * _SMALL_GRAPH_BATCH) // 2))
     return f"smaller graphs, `-- {_GRAPH_FLAG} {batch}`"
 
@@ -226,7 +227,7 @@ def _smaller_prefill(match: LogMatch) -> str:
     """The clause that computes fewer tokens of a prompt at once."""
     given = sglang_option(match.config, "--chunked-prefill-size") or ""
     # 8192 is what SGLang takes on cards of 60 to 90 GB: arg_groups/memory_hook.py.
-    chunk = int(given) if given.isdecimal() and int(given) > 1 else 8192
+    chunk = whole_number(given) if given.isdecimal() and whole_number(given) > 1 else 8192
     return f"halve the prefill chunks with `-- --chunked-prefill-size {chunk // 2}`"
 
 
@@ -234,7 +235,7 @@ def _larger_pool(match: LogMatch) -> str:
     """The sentence that makes room for a request of a useful length."""
     tokens, requests = match.config.max_total_tokens, match.config.max_running_requests
     groups = sglang_option(match.config, "--dp-size") or ""
-    if requests and groups.isdecimal() and int(groups) > requests:
+    if requests and groups.isdecimal() and whole_number(groups) > requests:
         return (
             f"Raise --max-running-requests from {requests} to at least {groups}: each of the "
             f"{groups} data parallel ranks gets its share of them."
@@ -252,7 +253,7 @@ def _tokens_given(match: LogMatch) -> str:
 
 
 def _no_room_for_pool(match: LogMatch) -> str:
-    minimum, current = float(match["minimum"] or 0), _fraction(match)
+    minimum, current = decimal_number(match["minimum"]), _fraction(match)
     least = f" at least {minimum:g} is needed" if minimum else " no token fits"
     share = "the static fraction" if current is None else f"the static fraction {current:g}"
     return f"The weights leave no room for the KV cache within {share}:{least}."
@@ -295,7 +296,7 @@ ERRORS: Final = {
         sample="Not enough memory. Please try to increase --mem-fraction-static.\n"
         "ValueError: Loaded weights leave no GPU memory for the KV cache",
         summary=_no_room_for_pool,
-        action=lambda match: _raise_fraction(match, float(match["minimum"] or 0)),
+        action=lambda match: _raise_fraction(match, decimal_number(match["minimum"])),
         remedy="**Raise** `--mem-fraction-static`; if that is not enough, take more GPUs.",
     ),
     "kv-cache-too-small": LogCause(

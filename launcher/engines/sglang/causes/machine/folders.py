@@ -77,6 +77,15 @@ ERRORS: Final = {
         remedy="Give the folder to the server's user, or move it with HOME or the cache's own "
         "variable.",
     ),
+    "socket-path-too-long": LogCause(
+        # libzmq's ipc transport, and Python's own sockets: sockaddr_un of unix(7).
+        pattern=r"ipc path .{0,500} is longer than \d{1,4} characters|AF_UNIX path too long",
+        sample='zmq.error.ZMQError: ipc path "/scratch/user/tmp/tmpab12cd34" is longer than 107 '
+        "characters (sizeof(sockaddr_un.sun_path)).",
+        summary="The path of the temporary folder is too long for a socket, whose whole path may "
+        "have 107 bytes.",
+        action="Set TMPDIR to a folder with a shorter path, such as /tmp.",
+    ),
     "address-limit": LogCause(
         # Of a library without a folder: one that the loader found itself. With a folder, the
         # file system may be the reason.

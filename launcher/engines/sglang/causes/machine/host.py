@@ -7,6 +7,7 @@ from typing import Final
 from launcher.engines.causes import LogCause, LogMatch, Retry
 from launcher.engines.sglang.causes.advice import fewer_tokens, sglang_option
 from launcher.engines.sglang.causes.machine.folders import moved_by
+from launcher.text import whole_number
 
 
 def _shared_memory(match: LogMatch) -> str:
@@ -16,7 +17,9 @@ def _shared_memory(match: LogMatch) -> str:
 
 
 def _memory_allocation(match: LogMatch) -> str:
-    asked = f" {int(match['bytes']) / 2**30:.1f} GiB at once" if match["bytes"] else " more"
+    asked = (
+        f" {whole_number(match['bytes']) / 2**30:.1f} GiB at once" if match["bytes"] else " more"
+    )
     return f"The machine did not give the server{asked} of memory."
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from launcher.engines.causes import Confidence, LogCause, LogMatch
 from launcher.engines.sglang.causes.advice import in_argument_check, quote, quoted_advice
 from launcher.engines.sglang.prerequisites import option_of
+from launcher.text import whole_number
 
 
 def _missing_module(match: LogMatch) -> str:
@@ -42,7 +43,7 @@ def _mismatch(match: LogMatch) -> str:
 def _told_by_numbers(match: LogMatch) -> str:
     """The change for a mismatch whose two numbers say which side is older; '' for others."""
     if "numpy" in match.found[0].lower():
-        newer = match["built"] and int(match["built"]) > int(match["here"])
+        newer = match["built"] and whole_number(match["built"]) > whole_number(match["here"])
         wanted = "numpy>=2" if newer else "numpy<2"
         return (
             f"Install `uv pip install '{wanted}'`, or the package that complains in a version "

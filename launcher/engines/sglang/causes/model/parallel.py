@@ -9,8 +9,12 @@ from typing import Final
 
 from launcher.engines.causes import LogCause, LogMatch
 from launcher.engines.sglang.causes.advice import value_of, written
+from launcher.text import whole_number
 
 _SIZES: Final = {"ep": "expert parallel", "pp": "pipeline parallel", "dp": "data parallel"}
+
+# More is a slip, and each smaller size is tried.
+_MOST_RANKS: Final = 1024
 
 
 def _size_does_not_fit(match: LogMatch) -> str:
@@ -32,12 +36,13 @@ def _size_does_not_fit(match: LogMatch) -> str:
 def _smaller_size(match: LogMatch) -> str:
     """The largest smaller size that fits the number, and the blocks where it has some."""
     size, number = match.config.tp_size, _number_to_split(match)
-    block = int(match["block"] or match["step"] or 1)
+    block = whole_number(match["block"] or match["step"] or "1")
     # Those that divide the present size divide the model's heads as well; then powers of two.
-    sizes = [one for one in range(size - 1, 1, -1) if size % one == 0]
-    sizes += [one for one in range(size - 1, 1, -1) if one & (one - 1) == 0]
+    below = range(min(size, _MOST_RANKS) - 1, 1, -1)
+    sizes = [one for one in below if size % one == 0]
+    sizes += [one for one in below if one & (one - 1) == 0]
     smaller = next((one for one in (*sizes, 1) if _fits(number, block, one)), None)
-    if smaller is None:
+    if smaller is None or smaller >= size:
         return (
             "No smaller --tp-size fits either: serve a checkpoint with another quantization, or "
             "without."
@@ -69,8 +74,8 @@ def _splits_experts(match: LogMatch) -> bool:
 def _number_to_split(match: LogMatch) -> int:
     """What the ranks would share evenly, or 0 where SGLang does not say it."""
     if match["block"]:
-        return int(match["width"]) * match.config.tp_size
-    return int(match["whole"] or match["must"] or match["number"] or match["experts"] or 0)
+        return whole_number(match["width"]) * match.config.tp_size
+    return whole_number(match["whole"] or match["must"] or match["number"] or match["experts"])
 
 
 def _other_size(match: LogMatch) -> str:
@@ -93,11 +98,11 @@ ERRORS: Final = {
         # layers/quantization/fp8.py, its kernels' tiles (Marlin), distributed/utils.py, models/
         pattern=r"^[\w.]*Error: (?:(?P<number>\d+) is not divisible by \d+"
         r"|[\w' ]*?(?:size_[nk]|_size(?:_per_partition)?|_size of [\w' ]{1,40}) ?= ?"
-        r"(?P<width>\d+) is not (?:divisible by|a multiple of) [\w ]{1,60}= ?(?P<block>\d+)"
+        r"(?P<width>\d+) is not (?:divisible by|a multiple of) [\w ]{1,60}= ?(?P<block>[1-9]\d*)"
         r"|.*?(?P<must>\d+) must be divisible by \w*tp_size"
         r"|.*?(?P<features>features?) size is not (?:a )?multiple of \d+"
         r"|Tensor parallel size \d+ is greater than the number of experts (?P<experts>\d+)"
-        r"|.*\(\w+=(?P<whole>\d+) / \w*tp_size=\d+\) % \w+=(?P<step>\d+) == 0)"
+        r"|.*\(\w+=(?P<whole>\d+) / \w*tp_size=\d+\) % \w+=(?P<step>[1-9]\d*) == 0)"
         r"|^[\w.]*Error: .*(?:too large tensor parallel size|not aligned with the quantized weight)"
         r"|^[\w.]*Error: .*(?:[Tt]ensor parallel|\btp|world)[\w ]{0,12}size.{0,40}"
         r"(?:must|does not|should|has to|cannot) (?:evenly )?divide"

@@ -304,6 +304,22 @@ def test_tokenizer_workers_that_check_no_key_are_refused(extra: tuple[str, ...])
     assert "checks no API key" in error.problem
 
 
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        (("--delete-ckpt-after-loading",), "removes the model's files"),
+        (("--delete-ckpt-a",), "removes the model's files"),
+        (("--enable-ssl-refresh",), "cannot watch"),
+        (("--gated-launch-port", "1"), "cannot watch"),
+        (("--debug-tensor-dump-input-file", "x"), "cannot watch"),
+    ],
+)
+def test_what_destroys_or_cannot_be_watched_is_refused(extra: tuple[str, ...], said: str) -> None:
+    error = refusal(*extra)
+    assert isinstance(error, ConfigError)
+    assert said in error.problem
+
+
 def test_what_sglang_would_refuse_is_refused() -> None:
     assert isinstance(refusal("--log-levels", "debug"), UnknownFlagError)
     assert isinstance(refusal("--log-requests-level", "9"), UnknownFlagError)

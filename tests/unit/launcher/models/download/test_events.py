@@ -110,3 +110,13 @@ def test_a_busy_hub_is_waited_for_as_long_as_it_asks_within_bounds() -> None:
     longer = TransientError("x", retry_after_seconds=LONGEST_RETRY_AFTER_SECONDS + 1, busy=True)
     with pytest.raises(HubBusyError, match="given up at once"):
         RetryBudget().after(longer)
+
+
+def test_a_hub_that_says_nothing_is_given_up_after_a_minute_of_silence() -> None:
+    for silent_seconds, attempts in ((30.0, 2), (10.0, 5), (0.0, MOST_FAILURES)):
+        budget = RetryBudget()
+        error = TransientError("timed out", silent_seconds=silent_seconds)
+        for _ in range(attempts - 1):
+            budget.after(error)
+        with pytest.raises(HubUnreachableError, match=f"given up after {attempts} attempts"):
+            budget.after(error)

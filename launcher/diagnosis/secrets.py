@@ -1,0 +1,286 @@
+"""Keys, tokens and passwords in a log of anybody: found by their names, places and shapes. Pure.
+
+What is not known to be a secret is one where its name says so: better a harmless value is hidden
+than a key shown. Names of a model's own things stay: eos_token, num_tokens, the key of a weight.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+REDACTED: Final = "[redacted]"
+# A line without any of these holds no secret that is known here: most lines are done with that.
+_HINT: Final = re.compile(
+    r"(?i:key|secret|token|passw|passp|passc|pwd|_pass|auth|bearer|basic|credential|cookie|sig|://"
+    r"|\beyJ|-----BEGIN|curl|wget)"
+    r"|\b(?:hf_|sk-|gh[a-z]_|github_|glpat-|xox|nvapi-|A[KS]IA|AIza|ya29\.|npm_|pypi-|gsk_|r8_|pk_"
+    r"|rk_|dop_|whsec_|SG\.)"
+)
+# Shapes that issuers of keys have documented, or that scanners of repositories look for.
+_SHAPES: Final = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    r"(?:hf|api_org)_(?=\w*\d)[A-Za-z0-9_]{16,200}"
+    r"|sk-(?=[\w-]*\d)[A-Za-z0-9_-]{16,400}"
+    r"|(?:sk|pk|rk)_(?:live|test)_[A-Za-z0-9]{10,200}|whsec_[A-Za-z0-9]{16,200}"
+    r"|gh[oprsu]_[A-Za-z0-9]{20,300}|github_pat_[A-Za-z0-9_]{20,300}|glpat-[A-Za-z0-9_-]{16,200}"
+    r"|xox[abeoprs]-[A-Za-z0-9-]{10,300}|nvapi-[A-Za-z0-9_-]{20,200}"
+    r"|A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9])|AIza[A-Za-z0-9_-]{30,60}|ya29\.[A-Za-z0-9_-]{20,400}"
+    r"|npm_[A-Za-z0-9]{30,60}|pypi-[A-Za-z0-9_-]{30,400}|gsk_[A-Za-z0-9]{20,100}"
+    r"|r8_[A-Za-z0-9]{20,80}|dop_v1_[a-f0-9]{32,80}|SG\.[\w-]{16,80}\.[\w-]{16,80}"
+    r"|eyJ[A-Za-z0-9_-]{5,4000}\.[A-Za-z0-9_-]{5,4000}(?:\.[A-Za-z0-9_-]{0,4000})?"
+    r")"
+)
+_PEM: Final = re.compile(
+    r"-----BEGIN (?P<kind>[A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,20})-----"
+    r"(?P<rest>(?:(?!-----END).){0,20000})(?P<end>-----END [A-Z0-9 ]{0,60}-----)?"
+)
+_PEM_LINES: Final = 200
+_PEM_BODY: Final = re.compile(r"[\w+/=:, .-]{1,200}$")
+_IN_URL: Final = re.compile(
+    r"(?P<scheme>\b[A-Za-z][A-Za-z0-9+.-]{1,30}://)(?P<user>[^\s/?#@'\"<>]{1,500})@"
+)
+_OF_CURL: Final = re.compile(
+    r"(?P<before>\b(?:curl|wget)\b.{0,2000}?\s(?:-u|--user|--proxy-user)[ =]?['\"]?)"
+    r"[^\s'\":]{1,200}:[^\s'\"]{1,200}"
+)
+# The word before what authorizes, as in HTTP's header of that name.
+_SCHEME: Final = re.compile(
+    r"(?P<scheme>\b(?:Bearer|Basic|Digest|Negotiate|ApiKey|Token|AWS4-HMAC-SHA256)"
+    r"(?: |%20|\\*['\"]?[,:=] ?\\*['\"]?))(?P<value>[^\s'\",;)\]}<>\\]{3,8000})",
+    re.IGNORECASE,
+)
+_NAME: Final = r"(?<![A-Za-z0-9_.-])(?P<name>-{0,2}[A-Za-z_][\w.-]{0,99})"
+_QUOTE: Final = r"\\{0,4}['\"]"
+_SEPARATOR: Final = (
+    r"(?P<separator>"
+    # as in an object with a name and a value: Kubernetes
+    rf"(?:{_QUOTE})?[,;]? {{0,4}}(?:{_QUOTE})?value(?:{_QUOTE})? {{0,4}}[:=] {{0,4}}"
+    # as in a list of arguments, or a pair of headers
+    rf"|{_QUOTE}, {{0,4}}\[?b?(?={_QUOTE})"
+    # api_key=KEY, "api_key": "KEY", os.environ["HF_TOKEN"] = "KEY", <password>KEY
+    rf"|(?:{_QUOTE})?\]? {{0,4}}(?:=>|[:=>]|%3D) {{0,4}}b?"
+    # --api-key KEY, password KEY
+    r"|(?P<blank>['\"]? {1,4})"
+    r")"
+)
+# The name first: a value may be long, and most names are no secret's.
+_NAMED: Final = re.compile(_NAME + _SEPARATOR)
+_VALUE: Final = re.compile(
+    r"(?P<open>\[?(?P<escape>\\{0,4})(?P<quote>['\"]))"
+    r"(?P<quoted>(?:(?!(?P=escape)(?P=quote))(?:\\.|[^\\])){1,8000})"
+    # A comma ends it where a blank or another field follows.
+    r"|(?P<plain>(?:[^\s'\",;&)\]}<>\\]|[,;&](?![\s'\"]|$|[\w.-]{1,99}[=:])){3,8000})"
+)
+_PARTS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_SECRETS: Final = frozenset(
+    {
+        *("password", "passwd", "passphrase", "passcode", "passwords", "secret", "secrets"),
+        *("credential", "credentials", "authorization", "cookie", "apikey", "apikeys", "accesskey"),
+        *("secretkey", "privatekey", "authtoken", "accesstoken", "pwd", "pass", "auth"),
+    }
+)
+# What makes a key a secret: the keys of a cache, a mapping or a weight are none.
+_OF_KEYS: Final = frozenset(
+    {
+        *(
+            "api",
+            "access",
+            "secret",
+            "private",
+            "admin",
+            "auth",
+            "encryption",
+            "signing",
+            "license",
+        ),
+        *("account", "service", "master", "subscription", "client", "ssh", "ssl", "tls", "hub"),
+        *("hf", "openai", "azure", "aws", "gcp", "google", "anthropic", "wandb", "shared", "x"),
+        *("huggingface", "deploy", "bot", "webhook", "crypto", "user", "root", "security"),
+    }
+)
+# Before "token": one of a text, not of an account.
+_OF_TEXT: Final = frozenset(
+    {
+        *("eos", "bos", "pad", "unk", "sep", "cls", "mask", "image", "audio", "video", "start"),
+        *("end", "stop", "special", "next", "per", "max", "min", "num", "draft", "last", "first"),
+        *(
+            "new",
+            "input",
+            "output",
+            "prompt",
+            "think",
+            "mm",
+            "placeholder",
+            "extra",
+            "added",
+            "each",
+        ),
+        *("single", "one", "by", "every", "sampled", "verified", "bonus", "prefill", "decode"),
+        *("tool", "thinking", "begin", "hot", "unexpected", "invalid", "of", "accepted", "no"),
+    }
+)
+# They are told apart from words of a sentence and of a program by their value alone.
+_WEAK: Final = frozenset({"token", "auth", "pass", "cookie", "secret", "password", "credentials"})
+_NO_VALUES: Final = frozenset(
+    {"none", "null", "true", "false", "nil", "unset", "undefined", "not", "str", "optional", "~"}
+)
+_BEHIND_QUESTION: Final = frozenset({"key", "sig", "signature", "code"})
+# A name at the end of a line, whose value is in the next one: argv or YAML printed line by line.
+_NAME_AT_END: Final = re.compile(
+    rf"(?:name(?:{_QUOTE})?: {{0,4}}(?:{_QUOTE})?(?P<of_value>[A-Za-z_]\w{{0,99}})|(?:^|[\s'\"])"
+    rf"(?P<flag>--[a-z][\w-]{{0,99}}))(?:{_QUOTE})?,?(?: \\)?\s*$"
+)
+_NEXT_VALUE: Final = re.compile(
+    rf"^(?P<before>\s*(?P<value>(?:{_QUOTE})?value(?:{_QUOTE})?: {{0,4}})?(?:- )?(?:{_QUOTE})?)"
+    r"(?P<plain>[^\s'\"\\-][^\s'\"\\]{2,8000})"
+)
+# A value that was found by its name is taken out wherever it stands, where it is no word.
+_KNOWN_CHARACTERS: Final = 12
+_MOST_KNOWN: Final = 64
+
+
+def remove_secrets(lines: Sequence[str]) -> tuple[str, ...]:
+    """The lines without keys: SGLang prints its arguments, and people their environment.
+
+    Takes time in proportion to the lines; names, values and shapes are bounded.
+    """
+    known: list[str] = []
+    cleaned = list(_without_named(_without_pem(lines), known))
+    for value in sorted(dict.fromkeys(known), key=len, reverse=True)[:_MOST_KNOWN]:
+        cleaned = [line.replace(value, REDACTED) for line in cleaned]
+    return tuple(cleaned)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a value of that name is a secret, in whatever case and with whatever separators.
+
+    Args:
+        name: of a field, a flag, a variable or a header: "api_key", "--admin-api-key", "HF_TOKEN",
+            "secretAccessKey".
+    """
+    parts = [part.lower() for part in _PARTS.findall(name)]
+    if not parts or name in {"PWD", "OLDPWD"}:
+        return False
+    *before, last = parts
+    if last in {"id", "value"} and before[-1:] == ["key"] and "access" in before:
+        *before, last = before
+    if last in {"pwd", "pass", "auth"}:
+        return bool(before) and before[-1] not in {"enable", "disable", "use", "no", "forward"}
+    if last in _SECRETS:
+        return True
+    if last == "token" or (last.endswith("token") and len(last) > len("token")):
+        return not (before and before[-1] in _OF_TEXT)
+    if last in {"key", "keys"}:
+        return bool(_OF_KEYS & set(before)) or bool(before and name.isupper())
+    return False
+
+
+def _without_pem(lines: Sequence[str]) -> Iterator[str]:
+    """The lines without private keys in PEM, each in one line or over several."""
+    left = 0
+    for line in lines:
+        shown = line
+        if left:
+            left -= 1
+            if "-----END" in line:
+                left, shown = 0, REDACTED
+            elif _PEM_BODY.match(line.strip()):
+                shown = REDACTED
+            else:
+                left = 0
+        if "PRIVATE KEY" in shown:
+            for found in _PEM.finditer(shown):
+                left = _PEM_LINES if found["end"] is None else 0
+            shown = _PEM.sub(REDACTED, shown)
+        yield shown
+
+
+def _without_named(lines: Iterator[str], known: list[str]) -> Iterator[str]:
+    awaited = ""
+    for line in lines:
+        shown = line
+        following = _NEXT_VALUE.match(line) if awaited else None
+        if following is not None and (awaited == "flag" or following["value"]):
+            shown = f"{following['before']}{REDACTED}{line[following.end() :]}"
+            _learn(following["plain"], known)
+        awaited = ""
+        if _HINT.search(shown):
+            shown = _without_named_in(shown, known)
+            if found := _NAME_AT_END.search(shown[-200:]):
+                kind = "flag" if found["flag"] else "value"
+                awaited = (
+                    kind if is_secret_name(found[kind if kind == "flag" else "of_value"]) else ""
+                )
+        yield shown
+
+
+def _without_named_in(line: str, known: list[str]) -> str:
+    def in_url(found: re.Match[str]) -> str:
+        user = found["user"]
+        # A user's name alone is none: git@github.com.
+        return found[0] if ":" not in user and len(user) < 12 else f"{found['scheme']}{REDACTED}@"
+
+    def authorizes(found: re.Match[str]) -> str:
+        if not _looks_made(found["value"]):
+            return found[0]
+        _learn(found["value"], known)
+        return f"{found['scheme']}{REDACTED}"
+
+    line = _SHAPES.sub(REDACTED, line)
+    line = _IN_URL.sub(in_url, line)
+    line = _OF_CURL.sub(rf"\g<before>{REDACTED}", line)
+    line = _SCHEME.sub(authorizes, line)
+    return _without_pairs(line, known)
+
+
+def _without_pairs(line: str, known: list[str]) -> str:
+    """A line without the values of secret names; a value may begin with another name."""
+    kept, place = [], 0
+    while named := _NAMED.search(line, place):
+        end = named.end("name")
+        value = _VALUE.match(line, named.end()) if _names_secret(named, line) else None
+        if value is not None and _is_secret(named, value):
+            group = "quoted" if value["quote"] else "plain"
+            _learn(value[group], known)
+            kept += [line[place : value.start(group)], REDACTED]
+            place = value.end(group)
+        else:
+            kept.append(line[place:end])
+            place = end
+    return "".join((*kept, line[place:]))
+
+
+def _names_secret(named: re.Match[str], line: str) -> bool:
+    bare = named["name"].lstrip("-")
+    if named.start() > 0 and line[named.start() - 1] in "?&":
+        return is_secret_name(bare) or bare.lower().split("-")[-1] in _BEHIND_QUESTION
+    return is_secret_name(bare)
+
+
+def _is_secret(named: re.Match[str], found: re.Match[str]) -> bool:
+    """Whether the value of a secret name is one, and no word for none, no number, no sentence."""
+    name, value = named["name"], found["quoted"] or found["plain"]
+    bare = name.lstrip("-").lower()
+    if value.startswith(REDACTED) or value.lower() in _NO_VALUES:
+        return False
+    if named["blank"] is not None:
+        is_flag = name.startswith("--") and not value.startswith("-")
+        return (is_flag and len(value) >= 8) or _looks_made(value)
+    if bare in _WEAK and not found["quote"]:
+        return _looks_made(value) or (named["separator"].strip() == "=" and not value.isdecimal())
+    if bare.endswith("token"):
+        return not value.startswith("<") and not value.isdecimal()
+    return True
+
+
+def _looks_made(value: str) -> bool:
+    """Whether a value looks like no word: it has digits, or capitals after its beginning."""
+    made = any(c.isdigit() for c in value) or any(c.isupper() for c in value[1:])
+    return made and len(value) >= 6 and not value.replace(".", "").isdecimal()
+
+
+def _learn(value: str, known: list[str]) -> None:
+    if len(known) < _MOST_KNOWN and len(value) >= _KNOWN_CHARACTERS and _looks_made(value):
+        known.append(value)
