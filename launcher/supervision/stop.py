@@ -18,7 +18,7 @@ from launcher.state.store import RunStore, already_running
 from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS
 from launcher.supervision.server.scratch import remove_scratch
 from launcher.system.process import ProcessIdentity, wait_until_gone
-from launcher.system.shared_memory import remove_dead
+from launcher.system.shared_memory import remove_dead, segments_named_after
 
 # The supervisor may need its kill time-out three times, to kill, to see what is released, and for
 # the end of the output, which it may have to kill in turn.
@@ -119,7 +119,7 @@ def clear_up(store: RunStore) -> bool:
             return True
         store.forget_keys()
         # The kernel ends a server with its launcher, and takes nothing back that has a name.
-        remove_dead(record.segments)
+        remove_dead({*record.segments, *segments_named_after(record.run_id)})
         remove_scratch(record.run_id, record.environment)
         if record.live_state == "DEAD":
             # It stays dead where the disk is full.
