@@ -21,9 +21,11 @@ from launcher.models.download.request import OnPullEvent, ignore
 from launcher.preflight import prepare
 from launcher.state.events import Event, EventReader
 from launcher.state.record import RunRecord
-from launcher.state.store import RunStore, already_running
+from launcher.state.running import already_running
+from launcher.state.store import RunStore
 from launcher.supervision.detached import (
     cancel_start,
+    follow_start,
     start_detached,
     supervisor_died,
     wait_until_ready,
@@ -101,8 +103,11 @@ def serving(
         with store.lock() as lock:
             supervisor = start_detached(launch, store, lock)
         wait_until_ready(
-            reader.follow(
+            follow_start(
+                reader,
+                store,
                 lambda: supervisor.poll() is None,
+                is_current=lambda record: record.supervisor.pid == supervisor.pid,
                 dead=lambda: supervisor_died(store, supervisor),
             ),
             tell,

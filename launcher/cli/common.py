@@ -11,6 +11,7 @@ import click
 from launcher.errors import NotRunningError, OutputError, SpecserveError
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore, list_stores
+from launcher.state.traces import find_trace
 from launcher.text import terminal_safe
 
 EXIT_INTERRUPTED: Final = 130
@@ -102,7 +103,12 @@ def tell_set_aside(store: RunStore) -> None:
 
 
 def never_started(store: RunStore) -> NotRunningError:
-    """The error for a name that no server ever had."""
+    """The error for a name that no server ever had, or that has lost its record."""
+    if (trace := find_trace(store)) is not None:
+        return NotRunningError(
+            f"There is no record of the server {store.name!r}. {trace.problem}",
+            action=trace.action,
+        )
     known = ", ".join(other.name for other in list_stores())
     return NotRunningError(
         f"No server named {store.name!r} was ever started here.",

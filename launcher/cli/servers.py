@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -28,7 +28,9 @@ from launcher.errors import (
     StateError,
 )
 from launcher.state.record import RunRecord
+from launcher.state.running import already_running
 from launcher.state.store import RunStore, list_stores
+from launcher.state.traces import Trace, find_trace, find_traces
 from launcher.text import human_bytes, human_seconds
 
 STATE_COLOURS: Final[Mapping[str, str]] = {
@@ -57,6 +59,9 @@ def down(*, name: str, every: bool, as_json: bool) -> None:
     from launcher.supervision.stop import stop_server  # noqa: PLC0415
 
     stores = list_stores() if every else [RunStore(name)]
+    if every:
+        # A record that somebody has removed hides no server.
+        stores += [trace.store for trace in find_traces()]
     reports = []
     failures: list[LauncherError] = []
     unsaid: OSError | None = None
@@ -101,16 +106,25 @@ def status(*, name: str | None, as_json: bool) -> None:
             continue
         if record is not None:
             records.append(record)
-    if as_json:
-        servers = [
-            record.model_dump(mode="json") | {"state": record.live_state} for record in records
-        ]
-        print_json({"servers": servers, "errors": [error.problem for error in failures]})
+    if name is None:
+        traces = find_traces()
     else:
-        if name is not None and not records and not failures:
+        traces = [trace for trace in (find_trace(stores[0]),) if trace is not None]
+    if as_json:
+        print_json(
+            {
+                "servers": [_as_json(record) for record in records],
+                "unrecorded": [_trace_as_json(trace) for trace in traces],
+                "errors": [error.problem for error in failures],
+            }
+        )
+    else:
+        if name is not None and not (records or failures or traces):
             raise never_started(stores[0])
-        if records or not failures:
+        if records or not (failures or traces):
             _print_servers(records)
+        for trace in traces:
+            say(f"{trace.store.name}: {trace.problem} {trace.action}")
     _raise_first(failures)
     if name is not None and (not records or records[0].live_state != "READY"):
         sys.exit(NotRunningError.exit_code)
@@ -131,6 +145,8 @@ def restart(*, name: str, as_json: bool) -> None:
     store = RunStore(name)
     record = require_record(store)
     config = record.read_config()
+    if record.elsewhere is not None:
+        raise already_running(record, name)
     if record.is_running:
         checks.check_files(config)
     if record.is_supervised:
@@ -206,8 +222,37 @@ def _print_servers(records: list[RunRecord]) -> None:
             )
 
 
+def _as_json(record: RunRecord) -> dict[str, Any]:
+    since = record.unwritten_since
+    return record.model_dump(mode="json") | {
+        "state": record.live_state,
+        "elsewhere": record.elsewhere,
+        "unwritten_since": None if since is None else since.isoformat(),
+    }
+
+
+def _trace_as_json(trace: Trace) -> dict[str, Any]:
+    return {
+        "name": trace.store.name,
+        "supervisor_pid": trace.holder.pid if trace.holder and trace.holder.is_here else None,
+        "pids": trace.pids,
+        "problem": trace.problem,
+        "action": trace.action,
+    }
+
+
 def _note(record: RunRecord) -> str | None:
     """What a person should know of a server that is not simply well."""
+    if record.elsewhere is not None:
+        return (
+            f"runs {record.elsewhere}: its lock is held. `up`, `down` and `restart` work there, "
+            "where it was started."
+        )
+    if (since := record.unwritten_since) is not None:
+        return (
+            f"its record could not be written since {since:%Y-%m-%d %H:%M:%S} UTC (is the disk of "
+            f"{record.events_file.parent} full?), so this may be out of date."
+        )
     if record.live_state == "ORPHANED":
         how = "takes it over" if record.can_be_adopted else "starts it anew"
         why = record.last_failure if record.state == "FATAL" else "its supervisor was killed."

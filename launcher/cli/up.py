@@ -21,7 +21,8 @@ from launcher.errors import AlreadyRunningError
 from launcher.models.download.request import OnPullEvent
 from launcher.preflight import prepare
 from launcher.state.record import RunRecord
-from launcher.state.store import RunStore, already_running
+from launcher.state.running import already_running
+from launcher.state.store import RunStore
 from launcher.supervision.stop import clear_up
 from launcher.system.hardware import probe_hardware
 
@@ -72,7 +73,7 @@ def up(*, detach: bool, dry_run: bool, log_json: bool, as_json: bool, **options:
     adopted = None
     if record is not None and record.can_be_adopted:
         adopted = _same_configuration(record, config)
-    elif record is not None:
+    else:
         make_way(store, record)
 
     def check(report: OnPullEvent) -> Launch:
@@ -148,15 +149,16 @@ def _same_configuration(record: RunRecord, config: ServerConfig) -> RunRecord:
     return record
 
 
-def make_way(store: RunStore, record: RunRecord) -> None:
+def make_way(store: RunStore, record: RunRecord | None) -> None:
     """End what is left of a former run, and take back what its supervisor could not.
 
     Raises:
         AlreadyRunningError: its supervisor lives.
         StopError: a process does not die, so nothing new is started beside it.
     """
-    if record.is_supervised:
+    if record is not None and record.is_supervised:
         raise already_running(record, store.name)
-    if record.is_orphaned:
+    if record is not None and record.is_orphaned:
         say(f"Ending what is left of server {store.name!r}, whose supervisor was killed.", err=True)
-    clear_up(store)
+    if clear_up(store) and record is None:
+        say(f"Ended what was left of server {store.name!r}, which had no record.", err=True)

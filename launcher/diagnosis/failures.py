@@ -78,10 +78,13 @@ def not_spawned(error: OSError | ValueError) -> SpawnError:
 
 def out_of_means(error: OSError | RuntimeError) -> SpawnError:
     """The error for a supervisor to which the system gives no descriptor or thread."""
-    return SpawnError(
+    refused = SpawnError(
         f"The system refuses the supervisor a file or a thread: {error}.",
         action="Look at the limits on processes and open files: `ulimit -u -n`.",
     )
+    # It is not raised here: `launcher.supervision.restarts` looks for what was refused.
+    refused.__cause__ = error
+    return refused
 
 
 def exited(facts: Facts, cause: Cause | None, unexplained: Unexplained) -> LauncherError:

@@ -175,7 +175,8 @@ class LogFile:
         if not text:
             return
         try:
-            if self._descriptor is None:
+            # One that somebody has removed is read by nobody.
+            if self._descriptor is None or not os.fstat(self._descriptor).st_nlink:
                 self._open()
             if self._size_bytes and self._size_bytes + len(text) > self._limit_bytes:
                 self._rotate()

@@ -11,8 +11,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +18,6 @@ from typing import ClassVar, Final
 
 from pydantic import ConfigDict, TypeAdapter
 
-from launcher.errors import LauncherError
 from launcher.state.states import ServerState
 from launcher.system import private
 from launcher.system.files import cannot_read
@@ -168,6 +165,23 @@ class ServerCrashed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StartPostponed(Event):
+    """The system refuses the supervisor what a start needs, as room on a disk; it waits for that.
+
+    This is no failure of the server, and is not counted as one. After `gives_up_in_seconds` more it
+    is given up.
+    """
+
+    kind: ClassVar[str] = "server.postponed"
+    error: str
+    problem: str
+    evidence: tuple[str, ...]
+    attempts: int
+    restart_in_seconds: float
+    gives_up_in_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerFailed(Event):
     """The server ended by itself or was not ready in time, and is not started again."""
 
@@ -183,7 +197,7 @@ _KINDS: dict[str, type[Event]] = {
     event.kind: event
     for event in (
         *(StateChanged, PhaseProgress, StartSlow, ServerReady, ProbeFailed, ProcessLost),
-        *(ServerAdopted, ServerCrashed, ServerStopped, ServerFailed),
+        *(ServerAdopted, ServerCrashed, StartPostponed, ServerStopped, ServerFailed),
     )
 }
 
@@ -244,19 +258,3 @@ class EventReader:
             with contextlib.suppress(ValueError):
                 events.append(parse_event(line))
         return events
-
-    def follow(
-        self, is_alive: Callable[[], bool], *, dead: Callable[[], LauncherError]
-    ) -> Iterator[Event]:
-        """Events as they come, for as long as their writer lives.
-
-        Raises:
-            LauncherError: what `dead` makes, once the writer is gone and all was read.
-            StateError: the file cannot be read.
-        """
-        while True:
-            alive = is_alive()
-            yield from self.read()
-            if not alive:
-                raise dead()
-            time.sleep(POLL_SECONDS)

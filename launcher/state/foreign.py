@@ -18,7 +18,8 @@ from pydantic_core import from_json
 
 from launcher.errors import BrokenRecordError, StateError
 from launcher.state.record import SCHEMA_VERSION, RunRecord, StandByRecord
-from launcher.system.locks import has_open, is_locked
+from launcher.state.states import RUNNING_STATES
+from launcher.system.locks import find_holder, has_open, is_locked
 from launcher.system.members import find_members, is_exiting
 from launcher.system.process import ProcessIdentity, command_line
 
@@ -83,9 +84,13 @@ def confirm(record: RunRecord, lock_file: Path, log_file: Path) -> RunRecord:
 
     A supervisor holds the lock of its server's name; the server, or one in its session, has the
     run id in its environment; a collector is one by its command line. Others of the same numbers
-    are neither waited for nor signalled.
+    are neither waited for nor signalled. A lock that is held by nobody who can be seen here says
+    that the supervisor runs elsewhere.
     """
     changes: dict[str, object] = {}
+    if record.elsewhere is not None or record.unwritten_since is not None:
+        # Not the file's to say.
+        changes |= {"elsewhere": None, "unwritten_since": None}
     if record.collector is not None and not _is_collector(record.collector, log_file):
         changes["collector"] = None
     stand_by = record.stand_by
@@ -100,6 +105,11 @@ def confirm(record: RunRecord, lock_file: Path, log_file: Path) -> RunRecord:
         if _holds(record.supervisor, lock_file):
             return record.model_copy(update=changes) if changes else record
         changes["supervisor"] = record.supervisor.model_copy(update={"boot_id": _NO_BOOT})
+    if record.state in RUNNING_STATES:
+        # Nobody of that pid and start, and yet somebody holds the lock.
+        holder = find_holder(lock_file)
+        if holder is not None and not holder.is_here:
+            return record.model_copy(update=changes | {"elsewhere": holder.where})
     server = record.server
     if (
         server is not None

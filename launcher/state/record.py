@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from launcher.errors import StateError
 from launcher.memory.report import MemoryRecord
@@ -77,6 +77,11 @@ class RunRecord(BaseModel):
     config: dict[str, Any]
     log_file: Path
     events_file: Path
+    # What whoever reads it finds out, and no file says: `launcher.state.foreign.confirm`, and
+    # `RunStore.read`. Its supervisor lives where its processes cannot be seen.
+    elsewhere: str | None = Field(default=None, exclude=True)
+    # Since then the supervisor could not write it.
+    unwritten_since: datetime | None = Field(default=None, exclude=True)
 
     def read_config(self) -> ServerConfig:
         """The configuration that was served.
@@ -107,7 +112,9 @@ class RunRecord(BaseModel):
     @property
     def is_supervised(self) -> bool:
         """Whether the supervisor that wrote this still lives."""
-        return self.state in RUNNING_STATES and self.supervisor.is_alive()
+        return self.state in RUNNING_STATES and (
+            self.elsewhere is not None or self.supervisor.is_alive()
+        )
 
     @property
     def is_running(self) -> bool:
@@ -120,7 +127,11 @@ class RunRecord(BaseModel):
 
         That was killed, or has given up on a process that did not die.
         """
-        if self.state not in RUNNING_STATES | {ServerState.FATAL} or self.supervisor.is_alive():
+        if (
+            self.state not in RUNNING_STATES | {ServerState.FATAL}
+            or self.elsewhere is not None
+            or self.supervisor.is_alive()
+        ):
             return False
         leader = self.leader
         return leader is not None and (leader.is_alive() or bool(find_members(leader, self.run_id)))
@@ -131,6 +142,7 @@ class RunRecord(BaseModel):
         return (
             self.state in SERVING_STATES
             and self.server is not None
+            and self.elsewhere is None
             and not self.supervisor.is_alive()
             and self.server.is_alive()
         )

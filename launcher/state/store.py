@@ -6,7 +6,9 @@
     servers/NAME/secrets.yaml  the keys, for SGLang; there only until the server is ready
     servers/NAME/admin.key     the admin key that was made for it; there only while it runs
     servers/NAME/supervisor.log  what a detached supervisor itself printed
-    servers/NAME/lock          held by the supervisor for as long as it lives
+    servers/NAME/lock          held by the supervisor for as long as it lives; executable, and
+                               newer than the record, since the record could not be written
+    servers/NAME/.run.json.spare  a place for the record on a disk without room
 
 The supervisor writes the record; `down` closes that of a server whose supervisor was killed, and
 `up` takes that server over.
@@ -18,28 +20,34 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import stat
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from launcher.errors import (
-    AlreadyRunningError,
     BrokenRecordError,
     ForeignStateError,
     InvalidValueError,
     StateError,
 )
 from launcher.names import SERVER_NAME_PATTERN
+from launcher.state import spare
 from launcher.state.foreign import LARGEST_RECORD_BYTES, confirm, parse_record
 from launcher.state.paths import servers_root
 from launcher.state.record import RunRecord
+from launcher.state.running import already_running
 from launcher.system import private
 from launcher.system.files import cannot_read, cannot_write, make_private_folder, write_atomically
-from launcher.system.locks import open_locked
+from launcher.system.locks import LockHolder, find_holder, open_locked, own_descriptor
 
 # A supervisor that was killed holds the lock until the last of its threads has ended.
 LOCK_PATIENCE_SECONDS: Final = 1.0
+# The mode of a lock is no permission to anybody else; its file is empty, and executed by nobody.
+_MARKED: Final = 0o700
 
 
 class RunStore:
@@ -56,7 +64,7 @@ class RunStore:
     """
 
     def __init__(self, name: str, *, root: Path | None = None) -> None:
-        if not _is_valid_name(name):
+        if not is_valid_name(name):
             raise InvalidValueError(
                 f"The server name {name!r} is not valid.",
                 action="Use letters, digits, dots, dashes and underscores, 64 at the most.",
@@ -71,6 +79,10 @@ class RunStore:
         self.admin_key_file = self.folder / "admin.key"
         self.lock_file = self.folder / "lock"
         self._set_aside: list[tuple[Path, Path]] = []
+        # Of this process, where it is the one that writes.
+        self._written: tuple[int, ...] | None = None
+        self._admin_key: str | None = None
+        self._further_locks: list[int] = []
 
     def create(self) -> None:
         """Make the folder.
@@ -101,7 +113,10 @@ class RunStore:
         except OSError as error:
             raise cannot_read(self.record_file, error) from error
         record = parse_record(content, self.name, self.record_file)
-        return confirm(record, self.lock_file, self.log_file)
+        record = confirm(record, self.lock_file, self.log_file)
+        if record.is_supervised and (since := _unwritten_since(self)) is not None:
+            return record.model_copy(update={"unwritten_since": since})
+        return record
 
     def read_or_set_aside(self) -> RunRecord | None:
         """The record of the last run; what is none is renamed, so that it blocks nobody.
@@ -122,12 +137,55 @@ class RunStore:
         return None
 
     def write(self, record: RunRecord) -> None:
-        """Replace the record.
+        """Replace the record; on a full disk by way of `launcher.state.spare`.
 
         Raises:
             StateError: the disk is full or not writable; the old record then stands.
         """
-        write_atomically(self.record_file, record.model_dump_json(indent=2) + "\n")
+        spare.replace(self.record_file, record.model_dump_json(indent=2) + "\n")
+        self._written = _mark_of(self.record_file)
+
+    def is_as_written(self) -> bool:
+        """Whether what this process, the supervisor, keeps here is still what it has put here."""
+        return (
+            self._written is not None
+            and _mark_of(self.record_file) == self._written
+            and own_descriptor(self.lock_file) is not None
+            and (self._admin_key is None or self.admin_key_file.exists())
+        )
+
+    def put_back(self) -> None:
+        """Put back what somebody has removed under a supervisor: folder, lock, admin key.
+
+        Raises:
+            AlreadyRunningError: another supervisor has taken the name since the lock was removed.
+            ForeignStateError: what is there now is not ours alone.
+            StateError: the system refuses.
+        """
+        self.create()
+        if own_descriptor(self.lock_file) is None:
+            try:
+                self._clear(self.lock_file)
+                # Held for as long as the one that was removed.
+                with open_locked(self.lock_file) as lock:
+                    self._further_locks.append(os.dup(lock.fileno()))
+            except BlockingIOError:
+                raise already_running(None, self.name, find_holder(self.lock_file)) from None
+            except OSError as error:
+                raise cannot_write(self.lock_file, error) from error
+        if self._admin_key is not None and not self.admin_key_file.exists():
+            self.write_admin_key(self._admin_key)
+
+    def mark_unwritten(self) -> None:
+        """Say that the record is not true from now on; it takes no room on the disk."""
+        if (lock := own_descriptor(self.lock_file)) is not None:
+            with contextlib.suppress(OSError):
+                os.fchmod(lock, _MARKED)
+                os.utime(lock)
+
+    def find_holder(self) -> LockHolder | None:
+        """Who holds the lock of this name; None where nobody does."""
+        return find_holder(self.lock_file)
 
     def write_secrets(self, keys: dict[str, str]) -> None:
         """Write the keys for SGLang's `--config`."""
@@ -148,10 +206,12 @@ class RunStore:
             StateError: the disk is full or not writable.
         """
         write_atomically(self.admin_key_file, f"{key}\n")
+        self._admin_key = key
 
     def forget_keys(self) -> None:
         """Forget all keys: the server has ended."""
         self.remove_secrets()
+        self._admin_key = None
         _remove(self.admin_key_file)
 
     def remove_partials(self) -> None:
@@ -186,13 +246,19 @@ class RunStore:
                 self.lock_file, timeout_seconds=LOCK_PATIENCE_SECONDS, keep_waiting=may_be_dying
             )
         except BlockingIOError:
-            raise already_running(self._read_as_far_as_possible(), self.name) from None
+            raise already_running(
+                self._read_as_far_as_possible(), self.name, self.find_holder()
+            ) from None
         except OSError as error:
             raise cannot_write(self.lock_file, error) from error
         with file:
             for each in self._own_files():
                 self._clear(each)
-            yield file.fileno()
+            try:
+                yield file.fileno()
+            finally:
+                while self._further_locks:
+                    os.close(self._further_locks.pop())
 
     def was_set_aside(self) -> list[str]:
         """What `lock` has set aside since this was last asked, a sentence each."""
@@ -216,7 +282,7 @@ class RunStore:
     def _own_files(self) -> Iterator[Path]:
         """What is written here while a server runs."""
         yield from (self.record_file, self.events_file, self.supervisor_log_file, self.secrets_file)
-        yield from (self.admin_key_file, self.log_file)
+        yield from (self.admin_key_file, self.log_file, spare.spare_of(self.record_file))
         yield from self.folder.glob(f"{self.log_file.name}.[0-9]*")
 
     def _clear(self, file: Path) -> None:
@@ -239,6 +305,24 @@ def _remove(file: Path) -> None:
             each.unlink()
 
 
+def _unwritten_since(store: RunStore) -> datetime | None:
+    """Since when the record could not be written; None where it is as the supervisor says."""
+    with contextlib.suppress(OSError):
+        lock, written = store.lock_file.lstat(), store.record_file.lstat()
+        if lock.st_mode & stat.S_IXUSR and lock.st_mtime_ns > written.st_mtime_ns:
+            return datetime.fromtimestamp(lock.st_mtime, UTC)
+    return None
+
+
+def _mark_of(file: Path) -> tuple[int, ...]:
+    """What tells a file from any that takes its place; empty where there is none."""
+    try:
+        found = file.lstat()
+    except OSError:
+        return ()
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
 def list_stores(root: Path | None = None) -> list[RunStore]:
     """All servers that have a record, by name, be it a broken one.
 
@@ -254,7 +338,7 @@ def list_stores(root: Path | None = None) -> list[RunStore]:
         return []
     except OSError as error:
         raise cannot_read(folder, error) from error
-    stores = [RunStore(name, root=folder) for name in names if _is_valid_name(name)]
+    stores = [RunStore(name, root=folder) for name in names if is_valid_name(name)]
     return [store for store in stores if _may_have_record(store)]
 
 
@@ -269,23 +353,6 @@ def _may_have_record(store: RunStore) -> bool:
     return True
 
 
-def _is_valid_name(name: str) -> bool:
+def is_valid_name(name: str) -> bool:
+    """Whether a server may have this name."""
     return re.fullmatch(SERVER_NAME_PATTERN, name) is not None
-
-
-def already_running(record: RunRecord | None, name: str) -> AlreadyRunningError:
-    """The error that names what runs."""
-    what = f"A server named {name!r} is already starting"
-    if record is not None and record.server is not None and record.is_running:
-        what = (
-            f"The server {name!r} is already running: {record.live_state} at {record.base_url}, "
-            f"model {record.served_model_name}, process {record.server.pid}, "
-            f"since {record.started_at:%Y-%m-%d %H:%M:%S} UTC"
-        )
-    return AlreadyRunningError(
-        f"{what}.",
-        action=(
-            f"Use it, stop it with `python -m launcher down --name {name}`, "
-            "or start another one with --name and --port."
-        ),
-    )

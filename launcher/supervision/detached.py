@@ -7,17 +7,28 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from launcher import errors
-from launcher.config.server_config import ServerConfig
+from launcher.config.server_config import ServerConfig, describe_speculation
 from launcher.diagnosis import failures
 from launcher.diagnosis.failures import EVIDENCE_LINES
 from launcher.engines.launch import Launch
-from launcher.errors import LauncherError, NotRunningError, ServerError
+from launcher.errors import LauncherError, NotRunningError, ServerError, StateError
 from launcher.names import KEY_VARIABLES
-from launcher.state.events import Event, ServerFailed, ServerReady, ServerStopped, parse_event
+from launcher.state.events import (
+    POLL_SECONDS,
+    Event,
+    EventReader,
+    ServerFailed,
+    ServerReady,
+    ServerStopped,
+    parse_event,
+)
+from launcher.state.record import RunRecord
+from launcher.state.states import ServerState
 from launcher.state.store import RunStore
 from launcher.supervision.stop import SUPERVISOR_MARGIN_SECONDS
 from launcher.system import private
@@ -25,6 +36,10 @@ from launcher.system.files import cannot_write, open_private
 
 # What a pipe takes without a reader.
 _LAST_WORD_BYTES: Final = 4096
+# How often the record is asked for what no event has said.
+_LOOK_SECONDS: Final = 1.0
+# How long nothing at all may be known of a start.
+_UNWRITTEN_SECONDS: Final = 60.0
 _LARGEST_LOG_BYTES: Final = 4 * 1024**2
 _OUTLIVING: Final[list[subprocess.Popen[bytes]]] = []
 # By pid: the pipe by which a supervisor says what it ends with where no file takes that.
@@ -77,6 +92,100 @@ def start_detached(
     with contextlib.suppress(BrokenPipeError), supervisor.stdin as pipe:
         pipe.write(launch.to_json().encode())
     return supervisor
+
+
+def follow_start(
+    reader: EventReader,
+    store: RunStore,
+    is_alive: Callable[[], bool],
+    *,
+    is_current: Callable[[RunRecord], bool],
+    dead: Callable[[], LauncherError],
+) -> Iterator[Event]:
+    """The events of a start that another process supervises; what no event says, its record does.
+
+    A full disk takes no event, and still the record (`launcher.state.spare`).
+
+    Args:
+        reader: of its events, made before it began.
+        store: of its server.
+        is_alive: whether the supervisor lives.
+        is_current: whether a record is that of this start, and no earlier one's.
+        dead: makes the error for a supervisor that is gone, once all was read.
+
+    Raises:
+        StateError: neither events nor record can be written, so that nobody can follow the start.
+        LauncherError: what `dead` makes.
+    """
+    look_at = time.monotonic() + _LOOK_SECONDS
+    said: Event | None = None
+    unwritten_at: float | None = None
+    while True:
+        alive = is_alive()
+        yield from reader.read()
+        if not alive:
+            raise dead()
+        if (now := time.monotonic()) >= look_at:
+            look_at = now + _LOOK_SECONDS
+            record = None
+            with contextlib.suppress(StateError):
+                record = store.read()
+            if record is None or not is_current(record):
+                continue
+            # An event comes at the latest with the next look, where the disk takes it.
+            event = _outcome_of(record)
+            if event is not None and said is not None:
+                yield event
+            said = event
+            if record.unwritten_since is None:
+                unwritten_at = None
+            elif unwritten_at is None:
+                unwritten_at = now
+            elif now - unwritten_at > _UNWRITTEN_SECONDS:
+                raise _cannot_be_followed(record)
+        time.sleep(POLL_SECONDS)
+
+
+def _outcome_of(record: RunRecord) -> Event | None:
+    """The end of a start, good or bad, as its record tells it; None before that."""
+    elapsed = record.ready_seconds or 0.0
+    match record.state:
+        case ServerState.READY | ServerState.UNHEALTHY:
+            planned = record.memory.planned
+            return ServerReady(
+                run_id=record.run_id,
+                elapsed_seconds=elapsed,
+                base_url=record.base_url,
+                served_model_name=record.served_model_name,
+                context_length_tokens=record.context_length_tokens,
+                kv_cache_tokens=record.kv_cache_tokens,
+                max_running_requests=record.max_running_requests,
+                speculation=describe_speculation(record.read_config()),
+                planned_kv_cache_tokens=planned.kv_cache_tokens if planned else None,
+            )
+        case ServerState.FATAL | ServerState.EXITED:
+            return ServerFailed(
+                run_id=record.run_id,
+                elapsed_seconds=elapsed,
+                error=ServerError.__name__,
+                exit_code=ServerError.exit_code,
+                problem=record.last_failure or "The server failed.",
+                action=f"Read its output: `python -m launcher logs --name {record.name}`.",
+                evidence=(),
+            )
+        case ServerState.STOPPED:
+            return ServerStopped(run_id=record.run_id, elapsed_seconds=elapsed, killed=False)
+    return None
+
+
+def _cannot_be_followed(record: RunRecord) -> StateError:
+    return StateError(
+        f"The start of {record.name!r} cannot be followed: neither its events nor its record could "
+        f"be written for {_UNWRITTEN_SECONDS:.0f} s (is the disk of {record.events_file.parent} "
+        "full?). It goes on in the background.",
+        action=f"Free space, then look: `python -m launcher status --name {record.name}`; "
+        f"`python -m launcher down --name {record.name}` stops it.",
+    )
 
 
 def wait_until_ready(events: Iterator[Event], feed: Callable[[Event], None]) -> None:

@@ -6,12 +6,13 @@ The supervisor's loop is the only one that writes here.
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from launcher.errors import StateError
-from launcher.state.events import Event, StateChanged
+from launcher.errors import LauncherError
+from launcher.state.events import Event, StateChanged, time_of_day
 from launcher.state.record import RunRecord
 from launcher.state.states import ServerState, check_transition
 from launcher.state.store import RunStore
@@ -19,6 +20,8 @@ from launcher.supervision.notify import Notifier
 
 # How soon after the disk has room again the record is true again.
 REWRITE_SECONDS: Final = 1.0
+# How soon what somebody has removed is there again.
+CHECK_SECONDS: Final = 5.0
 
 
 class Journal:
@@ -47,6 +50,8 @@ class Journal:
         self._record: RunRecord | None = None
         # When to try again to write what the disk did not take; None where it took all.
         self._overdue_at: float | None = None
+        self._check_at = 0.0
+        self._refusal = ""
 
     @property
     def record(self) -> RunRecord:
@@ -64,12 +69,13 @@ class Journal:
 
         Raises:
             StateError: the record cannot be written, and has to be. Otherwise that is made up for.
+            AlreadyRunningError: likewise, since another supervisor has the name.
         """
         self._record = record
         self._began = self._clock()
         try:
             self._write()
-        except StateError:
+        except LauncherError:
             if must_be_written:
                 raise
         self._announce()
@@ -78,18 +84,26 @@ class Journal:
         """Change the record."""
         self._record = self.record.model_copy(update=changes)
         # A disk that is full now must not end a server that serves.
-        with contextlib.suppress(StateError):
+        with contextlib.suppress(LauncherError):
             self._write()
 
     def catch_up(self) -> float | None:
-        """Write what a full disk did not take, where that is due.
+        """Write what a full disk did not take, or what somebody has removed, where that is due.
 
         Returns:
-            In how many seconds to call this again; None: the record is as it should be.
+            In how many seconds to call this again; None: nothing was written yet.
         """
-        if self._overdue_at is not None and self._clock() >= self._overdue_at:
-            self.update()
-        return None if self._overdue_at is None else max(0.0, self._overdue_at - self._clock())
+        if self._record is None:
+            return None
+        if self._overdue_at is not None:
+            if self._clock() >= self._overdue_at:
+                self.update()
+        elif self._clock() >= self._check_at:
+            self._check_at = self._clock() + CHECK_SECONDS
+            if not self._store.is_as_written():
+                self.update()
+        due = self._check_at if self._overdue_at is None else self._overdue_at
+        return max(0.0, due - self._clock())
 
     def move(self, state: ServerState, **changes: object) -> None:
         """Move to another state."""
@@ -107,9 +121,22 @@ class Journal:
 
     def _write(self) -> None:
         # Overdue until it has been written.
+        was_overdue = self._overdue_at is not None
         self._overdue_at = self._clock() + REWRITE_SECONDS
-        self._store.write(self.record)
-        self._overdue_at = None
+        try:
+            if not self._store.is_as_written():
+                self._store.put_back()
+            self._store.write(self.record)
+        except LauncherError as error:
+            if not was_overdue:
+                self._store.mark_unwritten()
+            # Once each: whoever looks into supervisor.log is to find out why.
+            if error.problem != self._refusal:
+                self._refusal = error.problem
+                with contextlib.suppress(OSError):
+                    sys.stderr.write(f"{time_of_day()} {error.problem}\n")
+            raise
+        self._overdue_at, self._refusal = None, ""
 
     def _announce(self) -> None:
         state = self.record.state

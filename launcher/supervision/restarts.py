@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +11,21 @@ from typing import Final
 from launcher.config.server_config import RestartPolicy, ServerConfig
 from launcher.diagnosis.conclusion import Failed
 from launcher.engines.causes import Retry
-from launcher.errors import StopError
+from launcher.errors import LauncherError, StopError
 from launcher.state.states import SERVING_STATES, ServerState
 
+# What the system may give again: room, inodes, a quota, descriptors, memory, processes, a disk that
+# was taken away or became read-only.
+_TRANSIENT: Final = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN),
+        *(errno.EIO, errno.EROFS, errno.ESTALE),
+    }
+)
+# So long is waited for it, by pauses that double from the one to the other.
+PATIENCE_SECONDS: Final = 24 * 3600.0
+SHORTEST_PAUSE_SECONDS: Final = 5.0
+LONGEST_PAUSE_SECONDS: Final = 60.0
 # The share of a pause that is left to chance, so that servers which fell together, as when a disk
 # or a driver hung, do not all come back at once.
 JITTER: Final = 0.5
@@ -46,6 +59,17 @@ def refuse_restart(
     return None
 
 
+def is_transient(error: LauncherError) -> bool:
+    """Whether the system refused the supervisor itself what it may give again; no server crashed.
+
+    Python has no number for a thread that cannot be started.
+    """
+    cause = error.__cause__
+    return isinstance(cause, RuntimeError) or (
+        isinstance(cause, OSError) and cause.errno in _TRANSIENT
+    )
+
+
 class RestartBudget:
     """Counts failures in a row; a run that served long enough ends the row.
 
@@ -71,10 +95,12 @@ class RestartBudget:
         self._config = config
         self._chance = chance
         self._failures = 0
+        self._postponed = 0
 
     def fail(self, *, served_seconds: float) -> RestartDecision:
         """Count a failure of a run that had served for so long; 0.0 where it was never ready."""
         config = self._config
+        self._postponed = 0
         if served_seconds and served_seconds >= config.restart_window_seconds:
             self._failures = 0
         self._failures += 1
@@ -88,6 +114,19 @@ class RestartBudget:
             config.restart_delay_seconds * 2.0**doublings, config.restart_max_delay_seconds
         )
         return RestartDecision(self._failures, longest * (1 - JITTER * self._chance()))
+
+    def postpone(self, *, waited_seconds: float) -> RestartDecision:
+        """Wait for what the system refuses, after so long without it; no failure is counted.
+
+        Returns:
+            The number of the attempt that was refused, and the pause; None: the patience is over.
+        """
+        self._postponed += 1
+        if waited_seconds >= PATIENCE_SECONDS:
+            return RestartDecision(self._postponed, None)
+        doublings = min(self._postponed - 1, 60)
+        longest = min(SHORTEST_PAUSE_SECONDS * 2.0**doublings, LONGEST_PAUSE_SECONDS)
+        return RestartDecision(self._postponed, longest * (1 - JITTER * self._chance()))
 
     def forgive(self) -> None:
         """Begin a new row: a person asked for the start."""

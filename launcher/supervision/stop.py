@@ -13,18 +13,22 @@ from pydantic import BaseModel, ConfigDict
 from launcher.diagnosis import failures
 from launcher.errors import AlreadyRunningError, StateError
 from launcher.state.record import RunRecord
+from launcher.state.running import already_running
 from launcher.state.states import ServerState
-from launcher.state.store import RunStore, already_running
+from launcher.state.store import RunStore
 from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS
 from launcher.supervision.server.scratch import remove_scratch
-from launcher.system.process import ProcessIdentity, wait_until_gone
-from launcher.system.shared_memory import remove_dead
+from launcher.system.process import ProcessIdentity, command_line, wait_until_gone
+from launcher.system.shared_memory import remove_dead, segments_named_after
 
 # The supervisor may need its kill time-out three times, to kill, to see what is released, and for
 # the end of the output, which it may have to kill in turn.
 SUPERVISOR_MARGIN_SECONDS: Final = 3 * KILL_TIMEOUT_SECONDS + 10.0
 # An `up` that holds the lock has its supervisor's record written within this.
 _START_PATIENCE_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.05
+# The commands of ours that supervise.
+_SUPERVISES: Final = frozenset({"up", "supervise"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ def stop_server(store: RunStore) -> StopReport:
 
     Raises:
         StopError: a process is still there.
-        AlreadyRunningError: somebody is starting it, and has not come as far as a record.
+        AlreadyRunningError: it runs where its processes cannot be seen, or somebody who is no
+            supervisor holds its lock.
     """
     began = since = time.monotonic()
     was: str | None = None
@@ -67,6 +72,8 @@ def stop_server(store: RunStore) -> StopReport:
     while True:
         record = store.read()
         was = was or (record.live_state if record is not None else None)
+        if record is not None and record.elsewhere is not None:
+            raise already_running(record, store.name)
         if record is not None and record.is_supervised:
             is_another = bool(asked) and record.supervisor not in asked
             if is_another and record.state is not ServerState.STOPPING:
@@ -78,9 +85,15 @@ def stop_server(store: RunStore) -> StopReport:
         try:
             ended = clear_up(store)
         except AlreadyRunningError:
-            # A start that has no record yet, or somebody else who ends what is left.
+            # A start that has no record yet, a record that its supervisor has yet to put back, or
+            # somebody else who ends what is left.
             if time.monotonic() - since > _START_PATIENCE_SECONDS:
-                raise
+                supervisor = _unrecorded_supervisor(store)
+                if supervisor is None or supervisor in asked:
+                    raise
+                asked.append(supervisor)
+                _stop_unrecorded(supervisor)
+                since = time.monotonic()
             continue
         seconds = time.monotonic() - began if asked or ended else 0.0
         return StopReport(store.name, was, stopped=bool(asked) or ended, seconds=seconds)
@@ -97,12 +110,22 @@ def clear_up(store: RunStore) -> bool:
         AlreadyRunningError: somebody supervises it, or starts it.
         StopError: a process is still there.
     """
-    if not store.folder.exists():
-        return False
+    if store.read() is None:
+        from launcher.state.traces import find_trace  # noqa: PLC0415  # rarely needed
+
+        trace = find_trace(store)
+        if trace is None:
+            return False
+        if trace.holder is None:
+            store.create()
+        elif not (trace.holder.is_here and store.lock_file.exists()):
+            # Its supervisor puts back folder and lock; nobody is to be there before it.
+            time.sleep(_POLL_SECONDS)
+            raise already_running(None, store.name, trace.holder)
     with store.lock():
         record = store.read()
         if record is None:
-            return False
+            return _end_strays(store)
         if record.is_supervised:
             raise already_running(record, store.name)
         store.remove_partials()
@@ -119,13 +142,47 @@ def clear_up(store: RunStore) -> bool:
             return True
         store.forget_keys()
         # The kernel ends a server with its launcher, and takes nothing back that has a name.
-        remove_dead(record.segments)
+        remove_dead({*record.segments, *segments_named_after(record.run_id)})
         remove_scratch(record.run_id, record.environment)
         if record.live_state == "DEAD":
             # It stays dead where the disk is full.
             with contextlib.suppress(StateError):
                 store.write(record.model_copy(update={"state": ServerState.STOPPED}))
         return False
+
+
+def _end_strays(store: RunStore) -> bool:
+    from launcher.state.traces import find_trace  # noqa: PLC0415  # rarely needed
+    from launcher.supervision.server.strays import end_strays  # noqa: PLC0415
+
+    trace = find_trace(store)
+    store.forget_keys()
+    store.remove_partials()
+    return trace is not None and end_strays(trace)
+
+
+def _unrecorded_supervisor(store: RunStore) -> ProcessIdentity | None:
+    """The supervisor that holds the lock of a server without a record; None where it is none."""
+    holder = store.find_holder()
+    if store.read() is not None or holder is None or holder.pid is None or not holder.is_here:
+        return None
+    with contextlib.suppress(ProcessLookupError):
+        found = ProcessIdentity.of(holder.pid)
+        # Another `down` holds it too, while it ends what is left.
+        if _SUPERVISES & set(command_line(holder.pid)) and store.find_holder() == holder:
+            return found
+    return None
+
+
+def _stop_unrecorded(supervisor: ProcessIdentity) -> None:
+    """Stop a supervisor of which nothing is known but that it holds the lock."""
+    supervisor.send_signal(signal.SIGTERM)
+    supervisor.send_signal(signal.SIGCONT)
+    patience = _Served(host="", port=0, stop_timeout_seconds=30.0).stop_seconds
+    if not wait_until_gone(
+        supervisor, timeout_seconds=(seconds := patience + SUPERVISOR_MARGIN_SECONDS)
+    ):
+        raise failures.supervisor_stays(supervisor.pid, seconds=seconds)
 
 
 def _await_supervisor(record: RunRecord) -> None:

@@ -8,20 +8,26 @@ import signal
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 from launcher.diagnosis import failures
 from launcher.diagnosis.conclusion import Failed, Stopped
 from launcher.engines.launch import Launch
 from launcher.engines.select import engine_of
 from launcher.errors import LauncherError
-from launcher.state.events import Event, ServerCrashed, ServerFailed, ServerStopped
+from launcher.state.events import Event, ServerCrashed, ServerFailed, ServerStopped, StartPostponed
 from launcher.state.record import RunRecord
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore
 from launcher.supervision.journal import Journal
 from launcher.supervision.mailbox import Item, Mailbox, Request, Timer
 from launcher.supervision.notify import Notifier
-from launcher.supervision.restarts import RestartBudget, refuse_restart
+from launcher.supervision.restarts import (
+    PATIENCE_SECONDS,
+    RestartBudget,
+    is_transient,
+    refuse_restart,
+)
 from launcher.supervision.run.context import Dependencies
 from launcher.supervision.run.loop import Run
 from launcher.supervision.server.stand_by import Holder, Nobody, StandBy, end_left
@@ -74,6 +80,9 @@ class Supervisor:
         self._stand_by = self._make_stand_by()
         self._has_served = adopted is not None
         self._last_failure: str | None = None
+        self._clock = clock
+        # Since when the system refuses what a start needs; None where the last one got it.
+        self._postponed_at: float | None = None
 
     def _make_stand_by(self) -> Holder:
         launch, wanted = self._launch, self._launch.config.die_with_launcher
@@ -158,6 +167,7 @@ class Supervisor:
                 if not end.restart:
                     return Outcome.STOPPED if self._has_served else Outcome.CANCELLED
                 self._budget.forgive()
+                self._postponed_at = None
                 self._last_failure = None
             elif not self._wait_to_restart(end):
                 return Outcome.STOPPED if self._has_served else Outcome.CANCELLED
@@ -184,10 +194,15 @@ class Supervisor:
         )
         if left_in is not None:
             self._give_up(end.error, left_in)
-        pause = self._budget.fail(served_seconds=end.served_seconds)
-        if pause.seconds is None:
-            self._give_up(failures.crash_loop(end.error, failures=pause.failures))
+        if end.served_seconds > 0:
+            self._postponed_at = None
+        if is_transient(end.error):
+            self._postpone(end.error)
         else:
+            self._postponed_at = None
+            pause = self._budget.fail(served_seconds=end.served_seconds)
+            if pause.seconds is None:
+                self._give_up(failures.crash_loop(end.error, failures=pause.failures))
             self._back_off(end, pause.failures, pause.seconds)
         while True:
             item: Item | None = self._mailbox.next()
@@ -202,13 +217,40 @@ class Supervisor:
             if restart:
                 return True
 
-    def _back_off(self, end: Failed, failures: int, seconds: float) -> None:
-        self._last_failure = end.error.problem
+    def _postpone(self, error: LauncherError) -> None:
+        """Wait for what the system refuses: it says nothing of the server.
+
+        Raises:
+            LauncherError: it has been refused for too long.
+        """
+        now = self._clock()
+        since = self._postponed_at = now if self._postponed_at is None else self._postponed_at
+        pause = self._budget.postpone(waited_seconds=now - since)
+        if pause.seconds is None:
+            self._give_up(error)
+        self._pause(error, pause.seconds)
+        self._journal.tell(
+            StartPostponed,
+            error=type(error).__name__,
+            problem=error.problem,
+            evidence=error.evidence,
+            attempts=pause.failures,
+            restart_in_seconds=round(pause.seconds, 3),
+            gives_up_in_seconds=round(PATIENCE_SECONDS - (now - since), 3),
+        )
+
+    def _pause(self, error: LauncherError, seconds: float) -> None:
+        self._last_failure = error.problem
         self._journal.move(
             ServerState.BACKOFF,
-            last_failure=end.error.problem,
+            last_failure=error.problem,
             next_start_at=datetime.now(UTC) + timedelta(seconds=seconds),
         )
+        self._mailbox.clear()
+        self._mailbox.set(Timer.RESTART, seconds)
+
+    def _back_off(self, end: Failed, failures: int, seconds: float) -> None:
+        self._pause(end.error, seconds)
         self._journal.tell(
             ServerCrashed,
             error=type(end.error).__name__,
@@ -219,10 +261,8 @@ class Supervisor:
             allowed=self._launch.config.restart_limit,
             restart_in_seconds=round(seconds, 3),
         )
-        self._mailbox.clear()
-        self._mailbox.set(Timer.RESTART, seconds)
 
-    def _give_up(self, error: LauncherError, state: ServerState = ServerState.FATAL) -> None:
+    def _give_up(self, error: LauncherError, state: ServerState = ServerState.FATAL) -> NoReturn:
         self._journal.move(state, last_failure=error.problem)
         self._journal.tell(
             ServerFailed,

@@ -1,8 +1,8 @@
 """Shared memory that a killed server leaves behind: the names of its segments in /dev/shm.
 
 A segment lives until its name is removed, not until its last user ends; SIGKILL gives nobody the
-time to do it. Only what a process of ours was seen to share, and what nobody uses any longer, is
-ever removed. Linux only.
+time to do it. Only what a process of ours was seen to share, or what has the id of its run in its
+name, and what nobody uses any longer, is ever removed. Linux only.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,8 @@ ROOT: Final = Path("/dev/shm")  # noqa: S108  # where shm_open(3) puts segments,
 _SHARED_MAPPING: Final = re.compile(
     rb"[0-9a-f]+-[0-9a-f]+ .w.s [0-9a-f]+ ([0-9a-f]+):([0-9a-f]+) (\d+) +(/.*)"
 )
+# As the launcher draws them: long enough that no other name holds one by chance.
+_RUN_ID: Final = re.compile(r"[0-9a-f]{16}")
 
 
 class Segment(BaseModel):
@@ -64,12 +66,31 @@ def segments_of(members: Iterable[ProcessIdentity], root: Path = ROOT) -> frozen
     )  # fmt: skip
 
 
+def segments_named_after(run_id: str, root: Path = ROOT) -> frozenset[Segment]:
+    """The segments that have the id of a run in their names, be it that nobody saw them mapped.
+
+    SGLang's load segment has: `launcher.engines.sglang.plugins.segment_names`. Where the engine
+    makes one and fails at once, no look comes in time to see who mapped it.
+
+    Args:
+        run_id: of the run. One that the launcher has not drawn names nothing.
+        root: where segments have their names.
+    """
+    if _RUN_ID.fullmatch(run_id) is None:
+        return frozenset()
+    return frozenset(_segments_in(root, lambda entry: run_id in entry.name))
+
+
 def _named_segments(root: Path, inodes: set[int]) -> Iterator[Segment]:
     """What has a name directly under `root` and one of these numbers."""
+    return _segments_in(root, lambda entry: entry.inode() in inodes)
+
+
+def _segments_in(root: Path, wanted: Callable[[os.DirEntry[str]], bool]) -> Iterator[Segment]:
     boot = boot_id()
     with contextlib.suppress(OSError), os.scandir(root) as entries:
         for entry in entries:
-            if entry.inode() not in inodes:
+            if not wanted(entry):
                 continue
             # A name that is no text cannot stand in a run record; nobody gives such.
             with contextlib.suppress(OSError, UnicodeEncodeError):
@@ -101,7 +122,7 @@ def remove_dead(segments: Iterable[Segment], root: Path = ROOT) -> list[str]:
     mapped nor open in any process that we may look at. What the system refuses stays.
 
     Args:
-        segments: what `segments_of` saw while the server lived.
+        segments: what `segments_of` saw while the server lived, and what is named after its run.
         root: where they have their names.
 
     Returns:

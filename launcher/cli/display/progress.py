@@ -31,6 +31,7 @@ from launcher.state.events import (
     ServerCrashed,
     ServerReady,
     ServerStopped,
+    StartPostponed,
     StartSlow,
     StateChanged,
 )
@@ -142,6 +143,15 @@ class StartDisplay:
             self._say(
                 f"Starting again in {human_seconds(event.restart_in_seconds)} "
                 f"(failure {event.failures}; at {event.allowed} it is given up)."
+            )
+            self._begin()
+            self._progress.start()
+        elif isinstance(event, StartPostponed):
+            self._fail_phase()
+            self._say(f"\n{event.problem}")
+            self._say(
+                f"Trying again in {human_seconds(event.restart_in_seconds)}; given up after "
+                f"{human_seconds(event.gives_up_in_seconds)} more."
             )
             self._begin()
             self._progress.start()
@@ -257,7 +267,7 @@ def show_config(out: Console, config: ServerConfig, sources: Mapping[str, str], 
 
 def show_stop(out: Console, report: StopReport) -> None:
     """What `down` found and did."""
-    if report.was is None:
+    if report.was is None and not report.stopped:
         out.print(
             f"No server named {report.name!r} was ever started; nothing to stop.", markup=False
         )
@@ -268,8 +278,8 @@ def show_stop(out: Console, report: StopReport) -> None:
         )
     else:
         out.print(
-            f"Stopped {report.name!r} in {human_seconds(report.seconds)}: no process of it is "
-            "left, and its port is closed.",
+            f"Stopped {report.name!r}{'' if report.was else ', which had no record,'} in "
+            f"{human_seconds(report.seconds)}: no process of it is left, and its port is closed.",
             highlight=False,
         )
 

@@ -23,6 +23,7 @@ from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
 from launcher.supervision.detached import (
     cancel_start,
+    follow_start,
     start_detached,
     supervisor_died,
     wait_until_ready,
@@ -118,6 +119,7 @@ def run_detached(
 
     Raises:
         LauncherError: the check or the start failed; nothing is left running.
+        StateError: likewise, or the start can be followed by nobody, and goes on.
         KeyboardInterrupt: the person cancelled; the server is stopped.
     """
     shown = _Shown(config, store, options, hint=_stop_hint(store))
@@ -131,8 +133,11 @@ def run_detached(
                 _check_adoption(store, options)
                 supervisor = start_detached(launch, store, lock, adopt=options.adopted is not None)
             shown.wait_until_ready(
-                reader.follow(
+                follow_start(
+                    reader,
+                    store,
                     lambda: supervisor.poll() is None,
+                    is_current=lambda record: record.supervisor.pid == supervisor.pid,
                     dead=lambda: supervisor_died(store, supervisor),
                 )
             )
@@ -166,7 +171,13 @@ def restart_supervised(
     shown = _Shown(config, store, StartOptions(as_json=as_json), hint=_stop_hint(store))
     reader = EventReader(store.events_file)
     record.supervisor.send_signal(signal.SIGUSR1)
-    events = reader.follow(record.supervisor.is_alive, dead=lambda: supervisor_died(store))
+    events = follow_start(
+        reader,
+        store,
+        record.supervisor.is_alive,
+        is_current=lambda now: now.run_id != record.run_id,
+        dead=lambda: supervisor_died(store),
+    )
     with shown.display.show():
         shown.wait_until_ready(
             event for event in events if event.run_id != record.run_id or _is_the_end(event)

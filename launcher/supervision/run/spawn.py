@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 from launcher.diagnosis import failures
 from launcher.engines.launch import Command
+from launcher.errors import StateError
 from launcher.logs import files as log_files
 from launcher.logs.output import AdoptedOutput, Output, ServerOutput
 from launcher.memory.report import MemoryRecord
@@ -85,6 +87,7 @@ def launch_server(
     config, store, mailbox = context.config, context.store, context.mailbox
     # Whoever has taken the port would be asked with our key.
     check_port_is_free(config.host, config.port)
+    store.create()
     store.write_secrets(context.launch.keys)
     if made := _made_key(context):
         store.write_admin_key(made)
@@ -140,5 +143,9 @@ def take_over(context: RunContext, on_line: Callable[[str], None]) -> tuple[Serv
         on_line=on_line,
         began_at=record.started_at.timestamp(),
     )
+    if made := _made_key(context):
+        # So that it is put back where somebody removes it.
+        with contextlib.suppress(StateError):
+            context.store.write_admin_key(made)
     context.journal.tell(ServerAdopted, pid=record.server.pid)
     return AdoptedProcess(record.server), output

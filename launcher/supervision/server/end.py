@@ -13,7 +13,12 @@ from launcher.system.hardware import gpu_pids
 from launcher.system.members import freeze_members, kill_members
 from launcher.system.ports import describe_listener, listening_sockets, sockets_of
 from launcher.system.process import ProcessIdentity
-from launcher.system.shared_memory import Segment, remove_dead, segments_of
+from launcher.system.shared_memory import (
+    Segment,
+    remove_dead,
+    segments_named_after,
+    segments_of,
+)
 
 KILL_TIMEOUT_SECONDS: Final = 10.0
 FREEZE_TIMEOUT_SECONDS: Final = 0.5
@@ -54,7 +59,8 @@ def end_server(
         raise failures.survived([member.pid for member in left], seconds=KILL_TIMEOUT_SECONDS)
     # One that threw its environment away proves nothing, and yet is the one that was started.
     leader.send_signal(signal.SIGKILL)
-    remove_dead(shared)
+    # What it shared so shortly that nobody saw it is known by its name.
+    remove_dead(shared | segments_named_after(run_id))
     _await_release(resources, sockets, {member.pid for member in members})
 
 

@@ -21,6 +21,7 @@ ORDER: Final = (
     "openai_api",
     "last_output",
     "prompt_stop",
+    "segment_names",
 )
 
 

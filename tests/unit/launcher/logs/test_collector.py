@@ -466,6 +466,30 @@ def test_the_log_of_a_later_run_is_not_touched(start: Start, tmp_path: Path) -> 
     assert contents(tmp_path) == {"log": "later\n", "log.1": numbered(0, 100).decode()}
 
 
+def test_a_log_that_somebody_removed_begins_again_with_the_next_line(
+    start: Start, tmp_path: Path
+) -> None:
+    """Also where its folder went with it, once that is back; nobody reads a file without a name."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    log = folder / "log"
+    collecting = start(log)
+    collecting.write(b"one\n")
+    wait_until(lambda: log.exists() and log.read_text() == "one\n")
+    log.unlink()
+    collecting.write(b"two\n")
+    wait_until(lambda: log.exists() and log.read_text() == "two\n")
+    log.unlink()
+    folder.rmdir()
+    collecting.write(b"three\n")
+    time.sleep(0.1)
+    folder.mkdir()
+    collecting.write(b"four\n")
+    wait_until(lambda: log.exists() and log.read_text() == "four\n")
+    assert collecting.end() == 0
+    assert collecting.supervisor.read() == b"one\ntwo\nthree\nfour\n"
+
+
 def test_a_log_that_somebody_moved_away_begins_again(start: Start, tmp_path: Path) -> None:
     collecting = start(tmp_path / "log", rotate_bytes=100)
     collecting.write(b"line 0\n")

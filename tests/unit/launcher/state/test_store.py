@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 from launcher.errors import AlreadyRunningError, ForeignStateError, InvalidValueError, StateError
 from launcher.state.paths import servers_root
 from launcher.state.record import RunRecord
+from launcher.state.running import already_running
 from launcher.state.states import ServerState
-from launcher.state.store import RunStore, already_running, list_stores
+from launcher.state.store import RunStore, list_stores
 from launcher.system.process import ProcessIdentity
 from tests.unit.launcher.examples import SECRET, dead_process, make_record
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -102,6 +103,17 @@ def test_what_a_big_process_has_open_while_it_goes_is_taken_back_as_well(tmp_pat
     finally:
         segment.unlink(missing_ok=True)
         spawned.wait()
+
+
+def test_what_was_shared_too_shortly_to_be_seen_goes_by_its_name(server: ChildProcess) -> None:
+    run_id = secrets.token_hex(8)
+    segment = ROOT / f"sglang_loads_{run_id}_25ba3591.shm"
+    segment.write_bytes(b"x")
+    try:
+        end_server(server.identity, run_id, NOTHING, [])
+        assert not segment.exists()
+    finally:
+        segment.unlink(missing_ok=True)
 
 
 def test_memory_that_a_driver_keeps_for_the_dead_is_told(

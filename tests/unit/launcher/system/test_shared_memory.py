@@ -15,7 +15,13 @@ import pytest
 from pydantic import ValidationError
 
 from launcher.system.process import ProcessIdentity
-from launcher.system.shared_memory import ROOT, Segment, remove_dead, segments_of
+from launcher.system.shared_memory import (
+    ROOT,
+    Segment,
+    remove_dead,
+    segments_named_after,
+    segments_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,6 +128,37 @@ def test_a_semaphore_is_found_although_it_was_mapped_under_another_name(users: U
         assert remove_dead(segments) == [named.name]
     finally:
         named.unlink(missing_ok=True)
+
+
+def test_a_segment_that_nobody_saw_mapped_is_known_by_the_run_in_its_name(tmp_path: Path) -> None:
+    run_id = uuid4().hex[:16]
+    (tmp_path / f"sglang_loads_{run_id}_25ba3591.shm").write_bytes(b"x")
+    (tmp_path / "sglang_loads_46e52ad5d406_25ba3591.shm").write_bytes(b"x")
+
+    segments = segments_named_after(run_id, tmp_path)
+
+    assert names_of(segments) == {f"sglang_loads_{run_id}_25ba3591.shm"}
+    assert len(remove_dead(segments, tmp_path)) == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == [
+        "sglang_loads_46e52ad5d406_25ba3591.shm"
+    ]
+
+
+@pytest.mark.parametrize("run_id", ["", "s", "sglang_loads_46e", ".*", "0" * 15, "g" * 16])
+def test_a_run_that_the_launcher_has_not_drawn_names_no_segment(
+    tmp_path: Path, run_id: str
+) -> None:
+    for name in ("sglang_loads_46e52ad5d406_25ba3591.shm", "0" * 15, "g" * 16):
+        (tmp_path / name).write_bytes(b"x")
+    assert segments_named_after(run_id, tmp_path) == frozenset()
+
+
+def test_what_is_named_after_a_run_and_still_used_stays(users: Users, tmp_path: Path) -> None:
+    run_id = uuid4().hex[:16]
+    used = tmp_path / f"sglang_loads_{run_id}_25ba3591.shm"
+    used.write_bytes(b"x")
+    users.run(OPEN, used)
+    assert remove_dead(segments_named_after(run_id, tmp_path), tmp_path) == []
 
 
 def test_a_segment_in_use_stays(users: Users) -> None:

@@ -35,7 +35,12 @@ from launcher.nano.folder import model_path
 from launcher.state.events import EventReader, ServerFailed, ServerReady, ServerStopped, parse_event
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
-from launcher.supervision.detached import failure_of, start_detached, supervisor_died
+from launcher.supervision.detached import (
+    failure_of,
+    follow_start,
+    start_detached,
+    supervisor_died,
+)
 from launcher.supervision.stop import stop_server
 from launcher.system.process import wait_until_gone
 from tests.unit.launcher.scenes import make_launch
@@ -147,7 +152,10 @@ def test_a_supervisor_that_dies_without_a_word_is_told(store: RunStore) -> None:
     with store.lock() as lock:
         store.record_file.mkdir()  # so that it cannot write its record
         supervisor = start_detached(broken, store, lock)
-    events = reader.follow(lambda: supervisor.poll() is None, dead=lambda: supervisor_died(store))
+    events = follow_start(
+        reader, store, lambda: supervisor.poll() is None,
+        is_current=lambda _: True, dead=lambda: supervisor_died(store),
+    )  # fmt: skip
     with pytest.raises(ServerError, match="without a word") as caught:
         list(events)
     assert any("run.json" in line for line in caught.value.evidence)
@@ -169,9 +177,10 @@ def test_a_supervisor_that_cannot_write_its_first_record_says_so_as_in_the_foreg
         store.supervisor_log_file.unlink()
         supervisor = start_detached(make_launch("serve"), store, lock)
     store.events_file.rmdir()
-    events = reader.follow(
-        lambda: supervisor.poll() is None, dead=lambda: supervisor_died(store, supervisor)
-    )
+    events = follow_start(
+        reader, store, lambda: supervisor.poll() is None,
+        is_current=lambda _: True, dead=lambda: supervisor_died(store, supervisor),
+    )  # fmt: skip
     with pytest.raises(StateError, match=r"run\.json cannot be written") as caught:
         list(events)
     assert caught.value.exit_code == StateError.exit_code
