@@ -23,7 +23,9 @@ from launcher.state.events import Event, EventReader
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore, already_running
 from launcher.supervision.detached import (
+    Patience,
     cancel_start,
+    follow_supervisor,
     start_detached,
     supervisor_died,
     wait_until_ready,
@@ -101,7 +103,9 @@ def serving(
         with store.lock() as lock:
             supervisor = start_detached(launch, store, lock)
         wait_until_ready(
-            reader.follow(
+            follow_supervisor(
+                reader,
+                Patience(supervisor.pid, config),
                 lambda: supervisor.poll() is None,
                 dead=lambda: supervisor_died(store, supervisor),
             ),
@@ -111,7 +115,7 @@ def serving(
     except BaseException:
         # Whoever cannot wait, or does not come back from the block, does not want the server.
         if supervisor is not None:
-            cancel_start(supervisor, config)
+            cancel_start(supervisor, store, config)
         raise
     stop_server(store)
     # It has ended; whoever has started it still has to take note.

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -17,9 +18,17 @@ from launcher.diagnosis.failures import EVIDENCE_LINES
 from launcher.engines.launch import Launch
 from launcher.errors import LauncherError, NotRunningError, ServerError
 from launcher.names import KEY_VARIABLES
-from launcher.state.events import Event, ServerFailed, ServerReady, ServerStopped, parse_event
+from launcher.state.events import (
+    Event,
+    EventReader,
+    ServerCrashed,
+    ServerFailed,
+    ServerReady,
+    ServerStopped,
+    parse_event,
+)
 from launcher.state.store import RunStore
-from launcher.supervision.stop import SUPERVISOR_MARGIN_SECONDS
+from launcher.supervision.stop import SUPERVISOR_MARGIN_SECONDS, clear_up
 from launcher.system import private
 from launcher.system.files import cannot_write, open_private
 
@@ -102,11 +111,90 @@ def wait_until_ready(events: Iterator[Event], feed: Callable[[Event], None]) -> 
             return
 
 
-def cancel_start(supervisor: subprocess.Popen[bytes], config: ServerConfig) -> None:
-    """Stop a detached start; a second Ctrl-C ends it at once, as in the foreground.
+class Patience:
+    """How long a supervisor in another process may tell of nothing while it starts a server.
+
+    It ends each start itself, at its own deadline; it is only one that stands still, or that has
+    lost its way, which tells of nothing for longer.
+
+    Args:
+        pid: of the supervisor that is waited for.
+        config: what it serves.
+        restarts: the run that it is to end first; None where it starts one at once.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        config: ServerConfig,
+        *,
+        restarts: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pid = pid
+        self._config = config
+        self._restarts = restarts
+        self._clock = clock
+        self._since = clock()
+        begins = config.start_timeout_seconds if restarts is None else config.stop_seconds
+        self._allowed_seconds = begins + SUPERVISOR_MARGIN_SECONDS
+
+    def heard(self, event: Event) -> None:
+        """Take an event; what the run tells that is to be ended changes nothing."""
+        if event.run_id == self._restarts:
+            return
+        self._since = self._clock()
+        pause = event.restart_in_seconds if isinstance(event, ServerCrashed) else 0.0
+        self._allowed_seconds = (
+            self._config.start_timeout_seconds + SUPERVISOR_MARGIN_SECONDS + pause
+        )
+
+    def check(self) -> None:
+        """Look at the clock.
+
+        Raises:
+            StartTimeoutError: it has told of nothing for too long.
+        """
+        if self._clock() - self._since > self._allowed_seconds:
+            raise failures.supervisor_silent(
+                self._pid, self._config.name, seconds=self._allowed_seconds
+            )
+
+
+def follow_supervisor(
+    reader: EventReader,
+    patience: Patience,
+    is_alive: Callable[[], bool],
+    *,
+    dead: Callable[[], LauncherError],
+) -> Iterator[Event]:
+    """Events of a supervisor in another process, as they come.
 
     Raises:
-        StopError: the supervisor does not end.
+        StartTimeoutError: it has told of nothing for too long.
+        LauncherError: what `dead` makes, once it is gone and all was read.
+        StateError: the events cannot be read.
+    """
+
+    def lives() -> bool:
+        patience.check()
+        return is_alive()
+
+    for event in reader.follow(lives, dead=dead):
+        patience.heard(event)
+        yield event
+
+
+def cancel_start(
+    supervisor: subprocess.Popen[bytes], store: RunStore, config: ServerConfig
+) -> None:
+    """Stop a detached start; a second Ctrl-C ends it at once, as in the foreground.
+
+    A supervisor that does not end is killed, and what it leaves is ended.
+
+    Raises:
+        StopError: something is left.
     """
     patience_seconds = config.stop_seconds + SUPERVISOR_MARGIN_SECONDS
     while supervisor.poll() is None:
@@ -115,8 +203,10 @@ def cancel_start(supervisor: subprocess.Popen[bytes], config: ServerConfig) -> N
             supervisor.wait(patience_seconds)
         except KeyboardInterrupt:
             continue
-        except subprocess.TimeoutExpired as error:
-            raise failures.supervisor_stays(supervisor.pid, seconds=patience_seconds) from error
+        except subprocess.TimeoutExpired:
+            supervisor.kill()
+            supervisor.wait()
+            clear_up(store)
 
 
 def supervisor_died(

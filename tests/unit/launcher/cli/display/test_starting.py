@@ -41,6 +41,7 @@ from launcher.system.process import wait_until_gone
 from tests.unit.launcher.scenes import make_launch
 
 PATIENCE_SECONDS = 30.0
+HANDLED = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 @pytest.fixture
@@ -321,17 +322,7 @@ def test_a_dead_supervisor_and_a_dead_server_are_dead(
 def in_foreground(
     store: RunStore, launch: Launch, at_ready: Callable[[], None]
 ) -> tuple[bool, list[str]]:
-    handlers = {
-        number: signal.getsignal(number)
-        for number in (
-            signal.SIGHUP,
-            signal.SIGINT,
-            signal.SIGTERM,
-            signal.SIGUSR1,
-            signal.SIGQUIT,
-            signal.SIGTSTP,
-        )
-    }
+    handlers = {number: signal.getsignal(number) for number in HANDLED}
 
     def watch() -> None:
         while (record := store.read()) is None or record.state != "READY":
