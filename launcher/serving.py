@@ -24,6 +24,7 @@ from launcher.state.record import RunRecord
 from launcher.state.running import already_running
 from launcher.state.store import RunStore
 from launcher.supervision.detached import (
+    Patience,
     cancel_start,
     follow_start,
     start_detached,
@@ -106,6 +107,7 @@ def serving(
             follow_start(
                 reader,
                 store,
+                Patience(supervisor.pid, config),
                 lambda: supervisor.poll() is None,
                 is_current=lambda record: record.supervisor.pid == supervisor.pid,
                 dead=lambda: supervisor_died(store, supervisor),
@@ -116,7 +118,7 @@ def serving(
     except BaseException:
         # Whoever cannot wait, or does not come back from the block, does not want the server.
         if supervisor is not None:
-            cancel_start(supervisor, config)
+            cancel_start(supervisor, store, config)
         raise
     stop_server(store)
     # It has ended; whoever has started it still has to take note.

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
@@ -31,6 +32,7 @@ from launcher.state.record import RunRecord
 from launcher.state.running import already_running
 from launcher.state.store import RunStore, list_stores
 from launcher.state.traces import Trace, find_trace, find_traces
+from launcher.system.process import ProcessIdentity
 from launcher.text import human_bytes, human_seconds
 
 STATE_COLOURS: Final[Mapping[str, str]] = {
@@ -214,6 +216,12 @@ def _print_servers(records: list[RunRecord]) -> None:
         if (note := _note(record)) is not None:
             say(f"\n{record.name}: {note}")
     for record in records:
+        if record.is_running and record.is_unread:
+            say(
+                f"\n{record.name}: nobody reads what the server prints, since its log's collector "
+                "has ended; another takes its place within seconds, or with the next restart"
+            )
+    for record in records:
         if record.is_running and (stand_by := record.stand_by) is not None:
             takes = "" if stand_by.memory_bytes is None else human_bytes(stand_by.memory_bytes)
             how = f"is ready, {takes}" if stand_by.ready else "is getting ready"
@@ -255,11 +263,31 @@ def _note(record: RunRecord) -> str | None:
         )
     if record.live_state == "ORPHANED":
         how = "takes it over" if record.can_be_adopted else "starts it anew"
-        why = record.last_failure if record.state == "FATAL" else "its supervisor was killed."
+        gave_up = record.state == "FATAL" and record.last_failure
+        why = record.last_failure if gave_up else "its supervisor was killed."
         return f"{why} `python -m launcher up --name {record.name}` {how}, `down` stops it."
     if record.is_supervised and record.supervisor.is_stopped():
-        pid = record.supervisor.pid
-        return f"its supervisor stands still (SIGSTOP), so nobody watches it: `kill -CONT {pid}`."
-    if record.state in {"BACKOFF", "FATAL", "EXITED"} or record.restarts:
+        return _stands_still(record.supervisor)
+    if record.state in {"BACKOFF", "FATAL", "EXITED"}:
         return record.last_failure
-    return None
+    return _past_failure(record)
+
+
+def _stands_still(supervisor: ProcessIdentity) -> str:
+    if supervisor.is_traced():
+        return f"a debugger holds its supervisor (process {supervisor.pid}), so nobody watches it."
+    return (
+        "its supervisor stands still (SIGSTOP), so nobody watches it: "
+        f"`kill -CONT {supervisor.pid}`."
+    )
+
+
+def _past_failure(record: RunRecord) -> str | None:
+    """The last failure of a server that is past it, and when that was; None where there is none."""
+    if not record.last_failure:
+        return None
+    if (at := record.last_failure_at) is None:
+        return f"last failure: {record.last_failure}"
+    at = at.astimezone(UTC)
+    day = "" if at.date() == datetime.now(UTC).date() else f"{at:%Y-%m-%d} "
+    return f"last failure, {day}{at:%H:%M:%S} UTC: {record.last_failure}"

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from launcher.cli.common import EXIT_INTERRUPTED, cannot_print, say, show_failure
+from launcher.cli.display.unhurried import STREAMS
 from launcher.errors import OutputError, SpecserveError, StateError
+from launcher.system.process import hear_signals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +59,7 @@ def run_command_line(cli: click.Group, *, script: str, module: str) -> NoReturn:
         script: name of the installed script.
         module: what stands before the command where no script is installed.
     """
+    hear_signals()
     _open_standard_streams()
     arguments = sys.argv[1:]
     own_arguments = arguments[: arguments.index("--")] if "--" in arguments else arguments
@@ -93,6 +96,8 @@ def run_command_line(cli: click.Group, *, script: str, module: str) -> NoReturn:
         if isinstance(sys.stdout, click.utils.PacifyFlushWrapper):
             _leave(0)
         raise
+    finally:
+        STREAMS.uninstall()
 
 
 def _fail(error: SpecserveError, *, as_json: bool) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from launcher.diagnosis.suspects import describe_suspects
@@ -180,21 +181,35 @@ def crash_loop(last: LauncherError, *, failures: int) -> CrashLoopError:
     )
 
 
-def survived(pids: Sequence[int], *, seconds: float) -> StopError:
-    """The error for processes that SIGKILL did not end."""
+def survived(pids: Sequence[int], *, seconds: float, freezer: Path | None = None) -> StopError:
+    """The error for processes that SIGKILL did not end; `freezer` is the cgroup that holds them."""
+    what = "process" if len(pids) == 1 else "processes"
     return StopError(
-        f"{len(pids)} processes of the server survived SIGKILL for {seconds:.0f} s: "
+        f"{len(pids)} {what} of the server survived SIGKILL for {seconds:.0f} s: "
         f"{', '.join(str(pid) for pid in pids)}.",
-        action="They hang in the kernel, usually in a driver; see `dmesg`.",
+        action=f"The cgroup {freezer} is frozen. Thaw it; then `python -m launcher down` again."
+        if freezer
+        else "It hangs in the kernel, usually in a driver: see `dmesg`, and its `/proc/PID/wchan`.",
     )
 
 
 def supervisor_stays(pid: int, *, seconds: float) -> StopError:
-    """The error for a supervisor that was asked to end and did not."""
+    """The error for a supervisor that did not end when it was asked, nor by SIGKILL."""
     return StopError(
-        f"The supervisor (process {pid}) is still there after {seconds:.0f} s.",
-        action=f"Read its supervisor.log; `kill -9 {pid}` and then `python -m launcher down` stops "
-        "the server without it.",
+        f"The supervisor (process {pid}) is still there after {seconds:.0f} s, although it was "
+        "killed (SIGKILL).",
+        action="It hangs in the kernel: see `dmesg`, and its `/proc/PID/wchan`. Once it has gone, "
+        "`python -m launcher down` stops the server without it.",
+    )
+
+
+def supervisor_silent(pid: int, name: str, *, seconds: float) -> StartTimeoutError:
+    """The error for a supervisor that lives, was to do something, and tells of nothing."""
+    return StartTimeoutError(
+        f"The supervisor (process {pid}) of {name!r} has told of nothing for {seconds:.0f} s, "
+        "longer than what it was to do may take.",
+        action=f"`python -m launcher status --name {name}` shows what it says; `python -m launcher "
+        f"down --name {name}` ends the server, with or without it.",
     )
 
 

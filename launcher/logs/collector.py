@@ -7,8 +7,8 @@
 
 The same shape as s6-log and svlogd: the writer of the log is neither the server nor its
 supervisor, so that a supervisor which is killed breaks no pipe. It drains the pipe whatever happens
-to the disk or to the supervisor, since a server whose pipe is full stands still. It ignores the
-signals that people and service managers send, and ends when the last writer has closed the pipe.
+to the disk or to the supervisor, since a server whose pipe is full stands still. It ignores every
+signal that can be ignored, and ends when the last writer has closed the pipe.
 
 `launcher/logs/output.py` starts it as a script, `python -I -S collector.py LOG_FILE`, with its
 settings as one JSON document on standard input (they hold the keys) and the supervisor's pipe as
@@ -357,7 +357,12 @@ def collect(source: int, splitter: LineSplitter, log: LogFile, forwarder: Forwar
 
 def main() -> None:
     """Collect as standard input says."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    # Those of a fault, and of somebody who wants a dump, end it as ever.
+    faults = {
+        *(signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT),
+        *(signal.SIGTRAP, signal.SIGSYS, signal.SIGKILL, signal.SIGSTOP),
+    }
+    for number in signal.valid_signals() - faults:
         signal.signal(number, signal.SIG_IGN)
     settings = json.load(sys.stdin)
     collect(

@@ -3,15 +3,13 @@
 The pipe is read by the collector (`launcher/logs/collector.py`), a process of its own, which writes
 the log and hands the lines on. Two ways lead to them: a supervisor that started the server reads
 the collector's second pipe (`ServerOutput`); one that took over a running server follows the file
-(`AdoptedOutput`).
+(`launcher.logs.adopted`).
 """
 
 from __future__ import annotations
 
 import os
-import re
 import select
-import signal
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -22,8 +20,8 @@ from typing import Final
 
 from launcher.logs import collector
 from launcher.logs.collector_process import CollectorProcess, CollectorSettings, enlarge_pipe
-from launcher.logs.files import KEEP_FILES, ROTATE_BYTES, LogReader
-from launcher.system.process import ProcessIdentity, wait_until_gone
+from launcher.logs.files import KEEP_FILES, ROTATE_BYTES
+from launcher.system.process import ProcessIdentity
 
 TAIL_LINES: Final = 400
 # Of a line in the tail: 400 of the longest lines would be 26 MB.
@@ -31,8 +29,13 @@ TAIL_LINE_CHARACTERS: Final = 8192
 # A collector that lived shorter than this is not replaced at once.
 SHORT_LIFE_SECONDS: Final = 1.0
 KILL_TIMEOUT_SECONDS: Final = 5.0
-FOLLOW_SECONDS: Final = 1.0
-_NOTICE: Final = re.compile(rf"specserve: (?P<lines>\d+) {re.escape(collector.DROPPED_NOTICE)}")
+
+
+def is_finished(pipe: int) -> bool:
+    """Whether nobody can write to a pipe any more, and nothing is left in it."""
+    poller = select.poll()
+    poller.register(pipe, select.POLLIN)
+    return [event for _, event in poller.poll(0)] == [select.POLLHUP]
 
 
 class Output(ABC):
@@ -162,7 +165,7 @@ class ServerOutput(Output):
         while True:
             self._pump(self._current.lines)
             self._current.close()
-            if self._closing.is_set() or self._is_finished() or not self._replace():
+            if self._closing.is_set() or is_finished(self._read_end) or not self._replace():
                 return
 
     def _pump(self, descriptor: int) -> None:
@@ -177,12 +180,6 @@ class ServerOutput(Output):
                     self.dropped_lines = dropped_before + dropped_now
                 else:
                     self._take(line)
-
-    def _is_finished(self) -> bool:
-        """Whether nobody can write to the server's pipe any more, and nothing is left in it."""
-        poller = select.poll()
-        poller.register(self._read_end, select.POLLIN)
-        return [event for _, event in poller.poll(0)] == [select.POLLHUP]
 
     def _replace(self) -> bool:
         """Start another collector; False where the output ended before that was possible."""
@@ -224,94 +221,3 @@ class ServerOutput(Output):
         log.close()
         self.dropped_lines += log.dropped_lines
         return is_over
-
-
-class AdoptedOutput(Output):
-    """The output of a server whose own supervisor was killed: the log file, followed.
-
-    Its collector goes on writing, and hands on to nobody.
-
-    Args:
-        log_file: what it writes.
-        collector: who writes it, by the run record.
-        on_line: called for each new line, in a thread.
-        began_at: when the run began, in seconds since the epoch; what the log holds of former
-            runs is none of this one's last words.
-        poll_seconds: how often to look.
-    """
-
-    def __init__(
-        self,
-        log_file: Path,
-        collector: ProcessIdentity | None,
-        *,
-        on_line: Callable[[str], None],
-        began_at: float = 0.0,
-        poll_seconds: float = FOLLOW_SECONDS,
-    ) -> None:
-        super().__init__(on_line)
-        self.collector = collector
-        self._log_file = log_file
-        self._began_at = began_at
-        self._poll_seconds = poll_seconds
-        self._closing = threading.Event()
-        self._reader = self._open()
-        if self._reader is not None:
-            self._look_back(self._reader)
-        self._thread = threading.Thread(target=self._run, name="adopted-output", daemon=True)
-        self._thread.start()
-
-    def join(self, timeout_seconds: float) -> bool:
-        """Wait until the collector is gone and all is read; let go of the file.
-
-        Returns:
-            False where it was not gone in time, and was killed.
-        """
-        is_gone = self.collector is None or wait_until_gone(
-            self.collector, timeout_seconds=timeout_seconds
-        )
-        if self.collector is not None and not is_gone:
-            self.collector.send_signal(signal.SIGKILL)
-            wait_until_gone(self.collector, timeout_seconds=KILL_TIMEOUT_SECONDS)
-        self._closing.set()
-        self._thread.join()
-        return is_gone
-
-    def _open(self) -> LogReader | None:
-        try:
-            return LogReader(self._log_file, written_since=self._began_at)
-        except OSError:  # removed; at the next rotation there is one again
-            return None
-
-    def _look_back(self, reader: LogReader) -> None:
-        """Learn the last lines from before; what comes then is new."""
-        reader.skip_to_last(TAIL_LINES)
-        for block in reader.read():
-            for line in _lines_of(block):
-                self._remember(line)
-        if self._tail:
-            # The time at which the file was written, by the clock of the day.
-            age_seconds = max(0.0, time.time() - reader.modified_at)
-            self.last_line_at = time.monotonic() - age_seconds
-
-    def _run(self) -> None:
-        is_over = False
-        while not is_over:
-            # Asked before the read: what is printed last must not be lost.
-            is_over = self._closing.wait(self._poll_seconds)
-            self._reader = self._reader or self._open()
-            if self._reader is not None:
-                self._take_blocks(self._reader.read(to_the_end=is_over))
-        if self._reader is not None:
-            self._reader.close()
-
-    def _take_blocks(self, blocks: Iterable[bytes]) -> None:
-        for block in blocks:
-            for line in _lines_of(block):
-                text = self._take(line)
-                if notice := _NOTICE.search(text):
-                    self.dropped_lines += int(notice["lines"])
-
-
-def _lines_of(block: bytes) -> list[bytes]:
-    return block.removesuffix(b"\n").split(b"\n")

@@ -147,6 +147,13 @@ class ServerAdopted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogLost(Event):
+    """Nobody reads what the server prints any more, until it is started again."""
+
+    kind: ClassVar[str] = "server.log_lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerCrashed(Event):
     """The server failed, nothing of it is left, and it will be started again.
 
@@ -197,7 +204,7 @@ _KINDS: dict[str, type[Event]] = {
     event.kind: event
     for event in (
         *(StateChanged, PhaseProgress, StartSlow, ServerReady, ProbeFailed, ProcessLost),
-        *(ServerAdopted, ServerCrashed, StartPostponed, ServerStopped, ServerFailed),
+        *(ServerAdopted, LogLost, ServerCrashed, StartPostponed, ServerStopped, ServerFailed),
     )
 }
 

@@ -180,6 +180,7 @@ def _impossible(record: RunRecord, name: str) -> str | None:
         "base_url": _is_base_url(record.base_url),
         "started_at": _is_time(record.started_at),
         "next_start_at": record.next_start_at is None or _is_time(record.next_start_at),
+        "last_failure_at": record.last_failure_at is None or _is_time(record.last_failure_at),
         "config": _is_config(record.config),
         "model_commit": record.model_commit is None
         or _COMMIT.fullmatch(record.model_commit) is not None,

@@ -63,6 +63,7 @@ class RunRecord(BaseModel):
     memory: MemoryRecord = MemoryRecord()
     restarts: int = 0
     last_failure: str | None = None
+    last_failure_at: datetime | None = None
     next_start_at: datetime | None = None
     supervisor: ProcessIdentity
     server: ProcessIdentity | None = None
@@ -135,6 +136,17 @@ class RunRecord(BaseModel):
             return False
         leader = self.leader
         return leader is not None and (leader.is_alive() or bool(find_members(leader, self.run_id)))
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether the server lives, and the process does not that writes its log."""
+        return (
+            self.server is not None
+            and self.collector is not None
+            and not self.collector.is_alive()
+            # Asked last: the collector ends after the server.
+            and self.server.is_alive()
+        )
 
     @property
     def can_be_adopted(self) -> bool:

@@ -22,6 +22,7 @@ from launcher.state.events import (
     POLL_SECONDS,
     Event,
     EventReader,
+    ServerCrashed,
     ServerFailed,
     ServerReady,
     ServerStopped,
@@ -30,7 +31,7 @@ from launcher.state.events import (
 from launcher.state.record import RunRecord
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore
-from launcher.supervision.stop import SUPERVISOR_MARGIN_SECONDS
+from launcher.supervision.stop import SUPERVISOR_MARGIN_SECONDS, clear_up
 from launcher.system import private
 from launcher.system.files import cannot_write, open_private
 
@@ -94,9 +95,61 @@ def start_detached(
     return supervisor
 
 
+class Patience:
+    """How long a supervisor in another process may tell of nothing while it starts a server.
+
+    It ends each start itself, at its own deadline; it is only one that stands still, or that has
+    lost its way, which tells of nothing for longer.
+
+    Args:
+        pid: of the supervisor that is waited for.
+        config: what it serves.
+        restarts: the run that it is to end first; None where it starts one at once.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        config: ServerConfig,
+        *,
+        restarts: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._pid = pid
+        self._config = config
+        self._restarts = restarts
+        self._clock = clock
+        self._since = clock()
+        begins = config.start_timeout_seconds if restarts is None else config.stop_seconds
+        self._allowed_seconds = begins + SUPERVISOR_MARGIN_SECONDS
+
+    def heard(self, event: Event) -> None:
+        """Take an event; what the run tells that is to be ended changes nothing."""
+        if event.run_id == self._restarts:
+            return
+        self._since = self._clock()
+        pause = event.restart_in_seconds if isinstance(event, ServerCrashed) else 0.0
+        self._allowed_seconds = (
+            self._config.start_timeout_seconds + SUPERVISOR_MARGIN_SECONDS + pause
+        )
+
+    def check(self) -> None:
+        """Look at the clock.
+
+        Raises:
+            StartTimeoutError: it has told of nothing for too long.
+        """
+        if self._clock() - self._since > self._allowed_seconds:
+            raise failures.supervisor_silent(
+                self._pid, self._config.name, seconds=self._allowed_seconds
+            )
+
+
 def follow_start(
     reader: EventReader,
     store: RunStore,
+    patience: Patience,
     is_alive: Callable[[], bool],
     *,
     is_current: Callable[[RunRecord], bool],
@@ -109,12 +162,14 @@ def follow_start(
     Args:
         reader: of its events, made before it began.
         store: of its server.
+        patience: with a supervisor that tells of nothing.
         is_alive: whether the supervisor lives.
         is_current: whether a record is that of this start, and no earlier one's.
         dead: makes the error for a supervisor that is gone, once all was read.
 
     Raises:
         StateError: neither events nor record can be written, so that nobody can follow the start.
+        StartTimeoutError: the supervisor has told of nothing for too long.
         LauncherError: what `dead` makes.
     """
     look_at = time.monotonic() + _LOOK_SECONDS
@@ -122,9 +177,12 @@ def follow_start(
     unwritten_at: float | None = None
     while True:
         alive = is_alive()
-        yield from reader.read()
+        for event in reader.read():
+            patience.heard(event)
+            yield event
         if not alive:
             raise dead()
+        patience.check()
         if (now := time.monotonic()) >= look_at:
             look_at = now + _LOOK_SECONDS
             record = None
@@ -133,10 +191,10 @@ def follow_start(
             if record is None or not is_current(record):
                 continue
             # An event comes at the latest with the next look, where the disk takes it.
-            event = _outcome_of(record)
-            if event is not None and said is not None:
-                yield event
-            said = event
+            outcome = _outcome_of(record)
+            if outcome is not None and said is not None:
+                yield outcome
+            said = outcome
             if record.unwritten_since is None:
                 unwritten_at = None
             elif unwritten_at is None:
@@ -211,11 +269,15 @@ def wait_until_ready(events: Iterator[Event], feed: Callable[[Event], None]) -> 
             return
 
 
-def cancel_start(supervisor: subprocess.Popen[bytes], config: ServerConfig) -> None:
+def cancel_start(
+    supervisor: subprocess.Popen[bytes], store: RunStore, config: ServerConfig
+) -> None:
     """Stop a detached start; a second Ctrl-C ends it at once, as in the foreground.
 
+    A supervisor that does not end is killed, and what it leaves is ended.
+
     Raises:
-        StopError: the supervisor does not end.
+        StopError: something is left.
     """
     patience_seconds = config.stop_seconds + SUPERVISOR_MARGIN_SECONDS
     while supervisor.poll() is None:
@@ -224,8 +286,10 @@ def cancel_start(supervisor: subprocess.Popen[bytes], config: ServerConfig) -> N
             supervisor.wait(patience_seconds)
         except KeyboardInterrupt:
             continue
-        except subprocess.TimeoutExpired as error:
-            raise failures.supervisor_stays(supervisor.pid, seconds=patience_seconds) from error
+        except subprocess.TimeoutExpired:
+            supervisor.kill()
+            supervisor.wait()
+            clear_up(store)
 
 
 def supervisor_died(

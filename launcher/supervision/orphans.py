@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from launcher.config.keys import read_kept_admin_key
@@ -49,7 +50,13 @@ def end_orphan(store: RunStore, record: RunRecord, served: dict[str, Any]) -> No
     run = Run(launch, store, journal, mailbox, Dependencies(), adopted=record, ends=True)
     end = run.supervise()
     if isinstance(end, Failed):
-        # Whoever supervised it is still the one that died: what is left must be found again.
-        journal.update(supervisor=record.supervisor)
+        # Whoever supervised it is still the one that died: what is left must be found again, and
+        # why it is left must be told, not that a supervisor died once.
+        journal.move(
+            ServerState.FATAL,
+            supervisor=record.supervisor,
+            last_failure=end.error.problem,
+            last_failure_at=datetime.now(UTC),
+        )
         raise end.error
     journal.move(ServerState.STOPPED)

@@ -33,12 +33,16 @@ _SUPERVISES: Final = frozenset({"up", "supervise"})
 
 @dataclass(frozen=True, slots=True)
 class StopReport:
-    """What stopping found and did. `was` is the state before, or None where nothing ever ran."""
+    """What stopping found and did. `was` is the state before, or None where nothing ever ran.
+
+    `supervisor_killed` says that the supervisor did not react, and was ended by force.
+    """
 
     name: str
     was: str | None
     stopped: bool
     seconds: float
+    supervisor_killed: bool = False
 
 
 class _Served(BaseModel):
@@ -61,6 +65,9 @@ class _Served(BaseModel):
 def stop_server(store: RunStore) -> StopReport:
     """Stop a server, whether or not its supervisor lives until the end; nothing is no error.
 
+    A supervisor that has not ended at its deadline is killed, and what it leaves is ended as that
+    of any supervisor that was killed: docs/decisions/0005-supervision.md says why that is safe.
+
     Raises:
         StopError: a process is still there.
         AlreadyRunningError: it runs where its processes cannot be seen, or somebody who is no
@@ -69,6 +76,7 @@ def stop_server(store: RunStore) -> StopReport:
     began = since = time.monotonic()
     was: str | None = None
     asked: list[ProcessIdentity] = []
+    killed = False
     while True:
         record = store.read()
         was = was or (record.live_state if record is not None else None)
@@ -79,7 +87,7 @@ def stop_server(store: RunStore) -> StopReport:
             if is_another and record.state is not ServerState.STOPPING:
                 break  # somebody has started it again, and does not want it stopped
             asked.append(record.supervisor)
-            _await_supervisor(record)
+            killed = _end_supervisor(record) or killed
             since = time.monotonic()
             continue
         try:
@@ -96,8 +104,8 @@ def stop_server(store: RunStore) -> StopReport:
                 since = time.monotonic()
             continue
         seconds = time.monotonic() - began if asked or ended else 0.0
-        return StopReport(store.name, was, stopped=bool(asked) or ended, seconds=seconds)
-    return StopReport(store.name, was, stopped=True, seconds=time.monotonic() - began)
+        return StopReport(store.name, was, bool(asked) or ended, seconds, killed)
+    return StopReport(store.name, was, True, time.monotonic() - began, killed)  # noqa: FBT003
 
 
 def clear_up(store: RunStore) -> bool:
@@ -185,7 +193,12 @@ def _stop_unrecorded(supervisor: ProcessIdentity) -> None:
         raise failures.supervisor_stays(supervisor.pid, seconds=seconds)
 
 
-def _await_supervisor(record: RunRecord) -> None:
+def _end_supervisor(record: RunRecord) -> bool:
+    """Ask a supervisor to stop its server and wait for its end; says whether it had to be killed.
+
+    Raises:
+        StopError: it is still there.
+    """
     config = _Served.model_validate(record.config)
     # A second signal would end the requests that another `down` lets finish.
     if record.state is not ServerState.STOPPING or record.restarting:
@@ -193,5 +206,9 @@ def _await_supervisor(record: RunRecord) -> None:
     # One that somebody has stopped would not hear of it; for any other it means nothing.
     record.supervisor.send_signal(signal.SIGCONT)
     patience = config.stop_seconds + SUPERVISOR_MARGIN_SECONDS
-    if not wait_until_gone(record.supervisor, timeout_seconds=patience):
-        raise failures.supervisor_stays(record.supervisor.pid, seconds=patience)
+    if wait_until_gone(record.supervisor, timeout_seconds=patience):
+        return False
+    record.supervisor.send_signal(signal.SIGKILL)
+    if wait_until_gone(record.supervisor, timeout_seconds=KILL_TIMEOUT_SECONDS):
+        return True
+    raise failures.supervisor_stays(record.supervisor.pid, seconds=patience + KILL_TIMEOUT_SECONDS)

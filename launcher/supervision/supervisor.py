@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from launcher.diagnosis import failures
 from launcher.diagnosis.conclusion import Failed, Stopped
@@ -30,9 +30,17 @@ from launcher.supervision.restarts import (
 )
 from launcher.supervision.run.context import Dependencies
 from launcher.supervision.run.loop import Run
+from launcher.supervision.run.spawn import Failure
 from launcher.supervision.server.stand_by import Holder, Nobody, StandBy, end_left
 from launcher.system.members import adopt_orphans
 from launcher.system.process import forbid_core_dumps
+
+# Each ends or stops a process that does not handle it, and a supervisor that is gone or stands
+# still restarts nothing. A time limit (SIGXCPU) is an order to end, and means a stop.
+_MEANINGLESS: Final = (
+    *("SIGALRM", "SIGVTALRM", "SIGPROF", "SIGPOLL", "SIGUSR2", "SIGPWR", "SIGSTKFLT"),
+    *("SIGTSTP", "SIGTTIN", "SIGTTOU"),
+)
 
 
 class Outcome(enum.Enum):
@@ -44,6 +52,9 @@ class Outcome(enum.Enum):
 
 class Supervisor:
     """Runs one server until it is stopped or given up.
+
+    Attributes:
+        stop_was_asked: whether anybody has asked for a stop.
 
     Args:
         launch: what to run.
@@ -79,7 +90,8 @@ class Supervisor:
         self._budget = RestartBudget(launch.config)
         self._stand_by = self._make_stand_by()
         self._has_served = adopted is not None
-        self._last_failure: str | None = None
+        self._last_failure: Failure | None = None
+        self.stop_was_asked = False
         self._clock = clock
         # Since when the system refuses what a start needs; None where the last one got it.
         self._postponed_at: float | None = None
@@ -101,13 +113,14 @@ class Supervisor:
 
         A second STOP while the server drains kills it at once.
         """
+        self.stop_was_asked = self.stop_was_asked or what is Request.STOP
         self._mailbox.put(what)
 
     def handle_signals(self) -> None:
         """SIGINT, SIGTERM and SIGHUP stop, SIGQUIT at once; SIGUSR1 restarts. Main thread only.
 
-        A detached supervisor has no terminal to lose, so it ignores SIGHUP. SIGTSTP is ignored: a
-        supervisor that stands still restarts nothing.
+        A detached supervisor has no terminal to lose, so SIGHUP does nothing there, nor under
+        `nohup`. Any other signal that would end a process or make it stand still does nothing.
         """
 
         def stop(*_: object) -> None:
@@ -117,11 +130,24 @@ class Supervisor:
             self.request(Request.STOP)
             self.request(Request.STOP)
 
-        signal.signal(signal.SIGINT, stop)
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN if self._launch.detached else stop)
+        def stop_once(*_: object) -> None:
+            # The kernel repeats it each second.
+            if not self.stop_was_asked:
+                stop()
+
+        def do_nothing(*_: object) -> None:
+            # A function: what is ignored is inherited, by the server too; what is caught is not.
+            return
+
+        serves_on = self._launch.detached or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        named = {getattr(signal, name) for name in _MEANINGLESS if hasattr(signal, name)}
+        for number in named | set(range(signal.SIGRTMIN, signal.SIGRTMAX + 1)):
+            signal.signal(number, do_nothing)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        signal.signal(signal.SIGXCPU, stop_once)
+        signal.signal(signal.SIGHUP, do_nothing if serves_on else stop)
         signal.signal(signal.SIGQUIT, stop_at_once)
-        signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         signal.signal(signal.SIGUSR1, lambda *_: self.request(Request.RESTART))
 
     def run(self) -> Outcome:
@@ -240,10 +266,11 @@ class Supervisor:
         )
 
     def _pause(self, error: LauncherError, seconds: float) -> None:
-        self._last_failure = error.problem
+        self._last_failure = Failure(error.problem, datetime.now(UTC))
         self._journal.move(
             ServerState.BACKOFF,
-            last_failure=error.problem,
+            last_failure=self._last_failure.problem,
+            last_failure_at=self._last_failure.at,
             next_start_at=datetime.now(UTC) + timedelta(seconds=seconds),
         )
         self._mailbox.clear()
@@ -263,7 +290,7 @@ class Supervisor:
         )
 
     def _give_up(self, error: LauncherError, state: ServerState = ServerState.FATAL) -> NoReturn:
-        self._journal.move(state, last_failure=error.problem)
+        self._journal.move(state, last_failure=error.problem, last_failure_at=datetime.now(UTC))
         self._journal.tell(
             ServerFailed,
             error=type(error).__name__,

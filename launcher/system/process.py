@@ -17,6 +17,10 @@ from pydantic import BaseModel, ConfigDict
 from launcher.system.proc_stat import read_stat
 
 _POLL_SECONDS: Final = 0.02
+# Ignored on purpose where they are: by `nohup`, and by a shell for what it puts in the background.
+_KEPT_IGNORED: Final = ("SIGHUP", "SIGINT", "SIGQUIT")
+# Python itself ignores these.
+_PYTHONS: Final = ("SIGPIPE", "SIGXFSZ")
 
 
 class ProcessIdentity(BaseModel):
@@ -50,11 +54,18 @@ class ProcessIdentity(BaseModel):
 
     def is_stopped(self) -> bool:
         """Whether this very process stands still: SIGSTOP, or a debugger that holds it."""
+        return self._state() in {"T", "t"}
+
+    def is_traced(self) -> bool:
+        """Whether a debugger holds this very process, so that SIGCONT does nothing."""
+        return self._state() == "t"
+
+    def _state(self) -> str:
         try:
             stat = read_stat(self.pid)
         except OSError:
-            return False
-        return stat.start_ticks == self.start_ticks and stat.state in {"T", "t"}
+            return ""
+        return stat.state if stat.start_ticks == self.start_ticks else ""
 
     def send_signal(self, number: signal.Signals) -> bool:
         """Signal this very process, or nobody; says whether it was there to be signalled."""
@@ -81,6 +92,45 @@ def wait_until_gone(identity: ProcessIdentity, *, timeout_seconds: float) -> boo
             return False
         time.sleep(_POLL_SECONDS)
     return True
+
+
+def hear_signals() -> None:
+    """Hear every signal that whoever started this process has blocked, or set to be ignored.
+
+    Both are inherited, by what this process starts as well: a supervisor would not hear `down`, a
+    server not SIGTERM, and where SIGCHLD is ignored nobody learns an exit code. SIGHUP, SIGINT and
+    SIGQUIT stay ignored where they are. Main thread only.
+    """
+    kept = {getattr(signal, name, None) for name in (*_KEPT_IGNORED, *_PYTHONS)}
+    for number in signal.valid_signals() - kept:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    # Last: one that waits is delivered at once.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def freezer_of(*pids: int) -> Path | None:
+    """The folder of a cgroup that holds one of these processes frozen; None where none does.
+
+    Source: the kernel's cgroup-v1/freezer-subsystem.rst and cgroup-v2.rst. In one of version 1 not
+    even SIGKILL takes effect before it is thawed.
+    """
+    lines: list[str] = []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            lines += Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        root, file = (
+            (Path("/sys/fs/cgroup/freezer"), "freezer.state")
+            if "freezer" in controllers.split(",")
+            else (Path("/sys/fs/cgroup"), "cgroup.freeze")
+        )
+        folder = root / path.lstrip("/")
+        with contextlib.suppress(OSError):
+            if (folder / file).read_text().strip() in {"FROZEN", "FREEZING", "1"}:
+                return folder
+    return None
 
 
 def command_line(pid: int) -> list[str]:

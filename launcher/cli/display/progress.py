@@ -25,6 +25,7 @@ from launcher.errors import SpecserveError
 from launcher.models.download.events import PullEvent, PullProgress
 from launcher.state.events import (
     Event,
+    LogLost,
     PhaseProgress,
     ProbeFailed,
     ProcessLost,
@@ -87,7 +88,7 @@ class _Bar(ProgressColumn):
 
 
 class StartDisplay:
-    """Shows a start to a person. Use `show` for the time of the start and feed it events."""
+    """Shows a start to a person. Use `show`, or `start`, `fail` and `stop`, and feed it events."""
 
     def __init__(self, err: Console, *, quiet: bool = False) -> None:
         self._err = err
@@ -112,14 +113,26 @@ class StartDisplay:
     @contextlib.contextmanager
     def show(self) -> Iterator[None]:
         """Draw until the block is left; an error leaves its mark on the phase."""
-        self._progress.start()
+        self.start()
         try:
             yield
         except BaseException:
-            self._fail_phase()
+            self.fail()
             raise
         finally:
-            self._progress.stop()
+            self.stop()
+
+    def start(self) -> None:
+        """Begin to draw."""
+        self._progress.start()
+
+    def fail(self) -> None:
+        """Leave a mark on the phase: the start failed in it."""
+        self._fail_phase()
+
+    def stop(self) -> None:
+        """Draw no more."""
+        self._progress.stop()
 
     def feed(self, event: Event) -> None:
         """Show one event; those without a picture are passed over."""
@@ -137,6 +150,8 @@ class StartDisplay:
             self._say(f"Health probe {event.failures} of {event.allowed} failed: {event.reason}")
         elif isinstance(event, ProcessLost):
             self._say(f"{event.title} (process {event.pid}) ended.")
+        elif isinstance(event, LogLost):
+            self._say("Nobody reads what the server prints any more; `restart` mends that.")
         elif isinstance(event, ServerCrashed):
             self._fail_phase()
             self._say(f"\n{event.problem}")
@@ -277,6 +292,8 @@ def show_stop(out: Console, report: StopReport) -> None:
             markup=False,
         )
     else:
+        if report.supervisor_killed:
+            out.print("Its supervisor did not react, and was killed.", highlight=False)
         out.print(
             f"Stopped {report.name!r}{'' if report.was else ', which had no record,'} in "
             f"{human_seconds(report.seconds)}: no process of it is left, and its port is closed.",

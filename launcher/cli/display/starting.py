@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -12,6 +14,7 @@ import click
 
 from launcher.cli.display import consoles
 from launcher.cli.display.progress import StartDisplay, show_ready
+from launcher.cli.display.unhurried import STREAMS, Teller
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Launch
 from launcher.engines.phases import Phase
@@ -22,6 +25,7 @@ from launcher.state.events import Event, EventReader, ServerFailed, ServerReady,
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
 from launcher.supervision.detached import (
+    Patience,
     cancel_start,
     follow_start,
     start_detached,
@@ -34,6 +38,11 @@ from launcher.system import private
 
 # Events come every half second while bytes come, and none while a large file is hashed.
 DOWNLOAD_EXTENSION_SECONDS: Final = 600.0
+
+# How long a terminal or a pipe that nobody reads keeps a process whose server has ended: by itself,
+# so that whoever comes back sees why; by a stop, for which somebody may be waiting.
+ENDED_SECONDS: Final = 60.0
+STOPPED_SECONDS: Final = 3.0
 
 # Tells of a download, if there is one, and returns what to launch, or raises why it cannot be.
 Check = Callable[[OnPullEvent], Launch]
@@ -102,14 +111,18 @@ def run_in_foreground(
         write(event)
         shown.feed(event)
 
-    with shown.display.show():
+    STREAMS.install()
+    with shown.showing():
         launch = shown.check(check)
         store.create()
         with store.lock():
-            _check_adoption(store, options)
+            _check_adoption(store, options, shown)
             supervisor = Supervisor(launch, store, emit, adopted=options.adopted)
             supervisor.handle_signals()
-            return supervisor.run() is not Outcome.CANCELLED
+            try:
+                return supervisor.run() is not Outcome.CANCELLED
+            finally:
+                STREAMS.hurry(STOPPED_SECONDS if supervisor.stop_was_asked else ENDED_SECONDS)
 
 
 def run_detached(
@@ -123,19 +136,20 @@ def run_detached(
         KeyboardInterrupt: the person cancelled; the server is stopped.
     """
     shown = _Shown(config, store, options, hint=_stop_hint(store))
-    with shown.display.show():
+    with shown.showing():
         launch = shown.check(check)
         store.create()
         reader = EventReader(store.events_file)
         supervisor = None
         try:
             with store.lock() as lock:
-                _check_adoption(store, options)
+                _check_adoption(store, options, shown)
                 supervisor = start_detached(launch, store, lock, adopt=options.adopted is not None)
             shown.wait_until_ready(
                 follow_start(
                     reader,
                     store,
+                    Patience(supervisor.pid, config),
                     lambda: supervisor.poll() is None,
                     is_current=lambda record: record.supervisor.pid == supervisor.pid,
                     dead=lambda: supervisor_died(store, supervisor),
@@ -144,14 +158,14 @@ def run_detached(
         except KeyboardInterrupt:
             # Whoever cancels the wait does not want the server either.
             if supervisor is not None:
-                cancel_start(supervisor, config)
+                cancel_start(supervisor, store, config)
             raise
 
 
-def _check_adoption(store: RunStore, options: StartOptions) -> None:
+def _check_adoption(store: RunStore, options: StartOptions, shown: _Shown) -> None:
     """Look again, under the lock: somebody else may have stopped or taken over the server."""
     for sentence in store.was_set_aside():
-        consoles.err().print(sentence, soft_wrap=True, highlight=False, markup=False)
+        shown.say(sentence)
     record = store.read()
     if options.adopted is not None and (record is None or not record.can_be_adopted):
         raise NotRunningError(
@@ -166,19 +180,23 @@ def restart_supervised(
     """Ask a living supervisor to restart its server, and wait until that is ready.
 
     Raises:
+        StartTimeoutError: the supervisor does not do it.
         LauncherError: the new start failed.
     """
     shown = _Shown(config, store, StartOptions(as_json=as_json), hint=_stop_hint(store))
     reader = EventReader(store.events_file)
     record.supervisor.send_signal(signal.SIGUSR1)
+    # One that somebody has stopped would not hear of it; for any other it means nothing.
+    record.supervisor.send_signal(signal.SIGCONT)
     events = follow_start(
         reader,
         store,
+        Patience(record.supervisor.pid, config, restarts=record.run_id),
         record.supervisor.is_alive,
         is_current=lambda now: now.run_id != record.run_id,
         dead=lambda: supervisor_died(store),
     )
-    with shown.display.show():
+    with shown.showing():
         shown.wait_until_ready(
             event for event in events if event.run_id != record.run_id or _is_the_end(event)
         )
@@ -196,39 +214,54 @@ def _stop_hint(store: RunStore) -> str:
 
 
 class _Shown:
-    """Events as JSON lines for programs, or as a picture for people."""
+    """Events as JSON lines for programs, or as a picture for people, in a thread of its own."""
 
     def __init__(
         self, config: ServerConfig, store: RunStore, options: StartOptions, *, hint: str
     ) -> None:
-        self.display = StartDisplay(consoles.err(), quiet=options.as_json or options.log_json)
+        self._display = StartDisplay(consoles.err(), quiet=options.as_json or options.log_json)
+        self._teller = Teller(on_dropped=self._show_dropped)
         self._config = config
         self._log_file = store.log_file
         self._options = options
         self._hint = hint
-        self._is_read = True
         self._was_ready = False
 
-    def feed(self, event: Event) -> None:
-        """Show an event; whoever closed the terminal or the pipe is not told any more.
-
-        A server must not die, nor be killed instead of stopped, since nobody looks on.
-        """
-        if not self._is_read:
-            return
+    @contextlib.contextmanager
+    def showing(self) -> Iterator[None]:
+        """Show what comes until the block is left; an error leaves its mark on the phase."""
+        self._teller.start()
+        self._teller.tell(self._display.start)
         try:
-            self._show(event)
-        # rich answers a broken pipe by leaving the process.
-        except (OSError, SystemExit):
-            self._is_read = False
+            yield
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                STREAMS.hurry(STOPPED_SECONDS)
+            self._teller.tell(self._display.fail)
+            raise
+        finally:
+            self._teller.tell(self._display.stop)
+            self._teller.finish()
+
+    def feed(self, event: Event) -> None:
+        """Show an event, soon; whoever closed the terminal or the pipe is not told any more.
+
+        A server must not die, nor be killed instead of stopped, since nobody looks on; nor wait
+        since nobody reads.
+        """
+        self._teller.tell(lambda: self._show(event))
+
+    def say(self, sentence: str) -> None:
+        """Print a sentence for people."""
+        self._teller.tell(
+            lambda: consoles.err().print(sentence, soft_wrap=True, highlight=False, markup=False)
+        )
 
     def _show(self, event: Event) -> None:
-        if self._options.log_json:
-            click.echo(event.to_json(), err=True)
+        self._print_line(event.to_json())
         if self._options.as_json:
-            click.echo(event.to_json())
             return
-        self.display.feed(event)
+        self._display.feed(event)
         # A server that comes back needs no second introduction.
         if isinstance(event, ServerReady) and not self._was_ready:
             self._was_ready = True
@@ -240,25 +273,30 @@ class _Shown:
                 hint=self._hint,
             )
 
+    def _print_line(self, line: str) -> None:
+        if self._options.log_json:
+            click.echo(line, err=True)
+        if self._options.as_json:
+            click.echo(line)
+
+    def _show_dropped(self, count: int) -> None:
+        # A person sees the newest picture in any case.
+        self._print_line(json.dumps({"event": "output.dropped", "events": count}))
+
     def check(self, check: Check) -> Launch:
         """Show that the checks run, and run them."""
-        self.display.enter(Phase.CHECKING.value)
-        return check(self._show_download)
+        self._teller.tell(lambda: self._display.enter(Phase.CHECKING.value))
+        return check(self._feed_download)
 
-    def _show_download(self, event: PullEvent) -> None:
+    def _feed_download(self, event: PullEvent) -> None:
         # systemd would end a start that takes longer than it was told.
         Notifier.from_environment(os.environ).extend_timeout(DOWNLOAD_EXTENSION_SECONDS)
-        if not self._is_read:
-            return
-        try:
-            if self._options.log_json:
-                click.echo(event.to_json(), err=True)
-            if self._options.as_json:
-                click.echo(event.to_json())
-            else:
-                self.display.feed_download(event)
-        except (OSError, SystemExit):
-            self._is_read = False
+        self._teller.tell(lambda: self._show_download(event))
+
+    def _show_download(self, event: PullEvent) -> None:
+        self._print_line(event.to_json())
+        if not self._options.as_json:
+            self._display.feed_download(event)
 
     def wait_until_ready(self, events: Iterator[Event]) -> None:
         """Show a start that another process supervises, to its end, good or bad.

@@ -22,6 +22,7 @@ from launcher.engines.causes import Retry
 from launcher.engines.launch import Launch
 from launcher.errors import LauncherError
 from launcher.logs.output import Output
+from launcher.state.events import LogLost
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
 from launcher.supervision.journal import Journal
@@ -30,7 +31,13 @@ from launcher.supervision.run import messages
 from launcher.supervision.run.context import Dependencies, RunContext
 from launcher.supervision.run.members import Members
 from launcher.supervision.run.serving import Serving
-from launcher.supervision.run.spawn import adopted_record, first_record, launch_server, take_over
+from launcher.supervision.run.spawn import (
+    Failure,
+    adopted_record,
+    first_record,
+    launch_server,
+    take_over,
+)
 from launcher.supervision.run.starting import Starting
 from launcher.supervision.run.stopping import abort_requests, stop
 from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS
@@ -67,7 +74,7 @@ class Run:
         adopted: RunRecord | None = None,
         ends: bool = False,
         restarts: int = 0,
-        last_failure: str | None = None,
+        last_failure: Failure | None = None,
     ) -> None:
         stand_by = Nobody() if stand_by is None else stand_by
         run_id = adopted.run_id if adopted else stand_by.next_run_id()
@@ -163,6 +170,8 @@ class Run:
                 self._starting.show(progress)
             case messages.CollectorReplaced(collector=collector):
                 self._context.journal.update(collector=collector)
+            case messages.CollectorLost():
+                self._context.journal.tell(LogLost)
             case messages.TokenGenerated(memory=memory) if self._context.stopping is None:
                 # Looked at first: once it is READY, whoever kills it leaves no time for that.
                 members.look()

@@ -25,6 +25,10 @@ class CollectorReplaced(RunMessage):
     collector: ProcessIdentity
 
 
+class CollectorLost(RunMessage):
+    """The log's collector ended, and none can take its place."""
+
+
 class ProcessEnded(RunMessage):
     """The server's first process ended."""
 

@@ -25,6 +25,7 @@ from launcher.supervision.watches.health import (
 )
 from launcher.supervision.watches.stopped import StoppedProcesses
 from launcher.system.members import dump_stacks
+from launcher.system.process import ProcessIdentity
 
 LOOK_SECONDS: Final = 60.0
 # The first requests of a server are not to wait for the imports of its successor.
@@ -120,7 +121,7 @@ class Serving:
         if health is Health.UNHEALTHY:
             return None
         found = members.find()
-        stopped = [one.pid for one in found if one.is_stopped()]
+        stopped = [one for one in found if one.is_stopped()]
         if stopped and (words := _say_stopped(stopped)) not in context.last_words:
             context.last_words += f"; {words}"
         dump_stacks(found, wait_seconds=STACKS_SECONDS)
@@ -140,8 +141,8 @@ class Serving:
             # collector takes the place of one that ends.
             with contextlib.suppress(OSError):
                 collector.send_signal(signal.SIGKILL)
-        pids = [one.pid for one in stopped if one != collector]
-        return _say_stopped(pids) if pids else ""
+        others = [one for one in stopped if one != collector]
+        return _say_stopped(others) if others else ""
 
     def _tell_ready(self) -> None:
         record = self._context.journal.record
@@ -158,5 +159,11 @@ class Serving:
         )
 
 
-def _say_stopped(pids: Iterable[int]) -> str:
-    return f"stopped by a signal (SIGSTOP): process {', '.join(map(str, pids))}"
+def _say_stopped(processes: Iterable[ProcessIdentity]) -> str:
+    """Who stands still, and by what: one that a debugger holds hears no SIGCONT."""
+    traced: list[str] = []
+    stopped: list[str] = []
+    for one in processes:
+        (traced if one.is_traced() else stopped).append(str(one.pid))
+    words = {"stopped by a signal (SIGSTOP)": stopped, "held by a debugger (ptrace)": traced}
+    return "; ".join(f"{how}: process {', '.join(pids)}" for how, pids in words.items() if pids)

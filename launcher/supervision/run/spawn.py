@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from launcher.diagnosis import failures
 from launcher.engines.launch import Command
 from launcher.errors import StateError
 from launcher.logs import files as log_files
-from launcher.logs.output import AdoptedOutput, Output, ServerOutput
+from launcher.logs.adopted import AdoptedOutput
+from launcher.logs.collector_process import CollectorSettings
+from launcher.logs.output import Output, ServerOutput
 from launcher.memory.report import MemoryRecord
 from launcher.state.events import ServerAdopted
 from launcher.state.record import RunRecord
 from launcher.state.states import ServerState
 from launcher.supervision.run.context import RunContext
-from launcher.supervision.run.messages import CollectorReplaced
+from launcher.supervision.run.messages import CollectorLost, CollectorReplaced
 from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS
 from launcher.supervision.server.process import AdoptedProcess, ServerProcess
 from launcher.supervision.server.scratch import make_scratch, remove_scratch
@@ -26,7 +29,15 @@ from launcher.system.ports import check_port_is_free
 from launcher.system.process import ProcessIdentity
 
 
-def first_record(context: RunContext, *, restarts: int, last_failure: str | None) -> RunRecord:
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What ended a run that nobody wanted ended, and when."""
+
+    problem: str
+    at: datetime
+
+
+def first_record(context: RunContext, *, restarts: int, last_failure: Failure | None) -> RunRecord:
     """The record of a server that is about to be started."""
     launch, config, store = context.launch, context.config, context.store
     return RunRecord(
@@ -43,7 +54,8 @@ def first_record(context: RunContext, *, restarts: int, last_failure: str | None
         or (store.admin_key_file if _made_key(context) else None),
         started_at=datetime.now(UTC),
         restarts=restarts,
-        last_failure=last_failure,
+        last_failure=last_failure.problem if last_failure else None,
+        last_failure_at=last_failure.at if last_failure else None,
         memory=MemoryRecord(planned=launch.planned),
         supervisor=ProcessIdentity.of(os.getpid()),
         command=launch.command.argv,
@@ -135,12 +147,22 @@ def _made_key(context: RunContext) -> str | None:
 
 def take_over(context: RunContext, on_line: Callable[[str], None]) -> tuple[ServerProcess, Output]:
     """Follow a server whose supervisor was killed."""
-    record = context.journal.record
+    record, config, mailbox = context.journal.record, context.config, context.mailbox
     assert record.server is not None  # noqa: S101  # it is alive, so it was found
+    # One that is only to be ended needs no other collector.
+    ends = record.state is ServerState.STOPPING
     output = AdoptedOutput(
-        context.store.log_file,
+        CollectorSettings(
+            context.store.log_file.absolute(),
+            tuple(context.launch.keys.values()),
+            config.log_rotate_mib * MIB,
+            config.log_keep_files,
+        ),
         record.collector,
+        None if ends else record.server,
         on_line=on_line,
+        on_restart=lambda new: mailbox.put(CollectorReplaced(context.run_id, new)),
+        on_lost=lambda: mailbox.put(CollectorLost(context.run_id)),
         began_at=record.started_at.timestamp(),
     )
     if made := _made_key(context):

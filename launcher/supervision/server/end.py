@@ -12,7 +12,7 @@ from launcher.diagnosis import failures
 from launcher.system.hardware import gpu_pids
 from launcher.system.members import freeze_members, kill_members
 from launcher.system.ports import describe_listener, listening_sockets, sockets_of
-from launcher.system.process import ProcessIdentity
+from launcher.system.process import ProcessIdentity, freezer_of
 from launcher.system.shared_memory import (
     Segment,
     remove_dead,
@@ -56,7 +56,8 @@ def end_server(
     sockets = listening_sockets(resources.host, resources.port) & sockets_of(members)
     left = kill_members(leader, run_id, timeout_seconds=KILL_TIMEOUT_SECONDS)
     if left:
-        raise failures.survived([member.pid for member in left], seconds=KILL_TIMEOUT_SECONDS)
+        pids = [member.pid for member in left]
+        raise failures.survived(pids, seconds=KILL_TIMEOUT_SECONDS, freezer=freezer_of(*pids))
     # One that threw its environment away proves nothing, and yet is the one that was started.
     leader.send_signal(signal.SIGKILL)
     # What it shared so shortly that nobody saw it is known by its name.

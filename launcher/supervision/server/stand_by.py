@@ -28,7 +28,7 @@ from launcher.supervision.server.process import ChildProcess, spawn
 from launcher.supervision.server.scratch import make_scratch, remove_scratch
 from launcher.system.hardware import MIB, available_memory_bytes
 from launcher.system.members import kill_members
-from launcher.system.process import ProcessIdentity
+from launcher.system.process import ProcessIdentity, freezer_of
 
 # One that was stopped (SIGSTOP), or is swapped out, must not hold up a restart.
 ANSWER_SECONDS: Final = 2.0
@@ -261,7 +261,8 @@ def _end(resting: _Resting) -> None:
 def _kill(process: ProcessIdentity, run_id: str) -> None:
     left = kill_members(process, run_id, timeout_seconds=KILL_SECONDS)
     if left:
-        raise failures.survived([one.pid for one in left], seconds=KILL_SECONDS)
+        pids = [one.pid for one in left]
+        raise failures.survived(pids, seconds=KILL_SECONDS, freezer=freezer_of(*pids))
 
 
 def _own_bytes(pid: int) -> int | None:

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from launcher.logs import files
+from launcher.logs.adopted import AdoptedOutput
 from launcher.logs.collector import dropped_notice
+from launcher.logs.collector_process import CollectorSettings
 from launcher.logs.output import (
     TAIL_LINE_CHARACTERS,
     TAIL_LINES,
-    AdoptedOutput,
     Output,
     ServerOutput,
 )
@@ -370,8 +371,12 @@ class Adopted:
     def __init__(self, log_file: Path, collector: ProcessIdentity | None) -> None:
         self.lines: list[str] = []
         self.output = AdoptedOutput(
-            log_file, collector, on_line=self.lines.append, poll_seconds=POLL_SECONDS
+            settings(log_file), collector, on_line=self.lines.append, poll_seconds=POLL_SECONDS
         )
+
+
+def settings(log_file: Path) -> CollectorSettings:
+    return CollectorSettings(log_file, (), files.ROTATE_BYTES, files.KEEP_FILES)
 
 
 def test_who_takes_over_knows_the_last_lines_and_hears_the_new_ones(
@@ -409,7 +414,7 @@ def test_what_a_former_run_said_last_is_not_heard_again(tmp_path: Path) -> None:
     log_file.write_text("well\n")
 
     output = AdoptedOutput(
-        log_file, dead_process(), on_line=lambda _: None, began_at=an_hour_ago + 1
+        settings(log_file), dead_process(), on_line=lambda _: None, began_at=an_hour_ago + 1
     )
 
     assert output.join(PATIENCE_SECONDS)

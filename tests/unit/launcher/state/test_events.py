@@ -127,6 +127,7 @@ def test_names_and_fields_are_those_that_programs_rely_on() -> None:
         "server.probe_failed": ["allowed", "failures", "reason"],
         "server.process_lost": ["pid", "title"],
         "server.adopted": ["pid"],
+        "server.log_lost": [],
         "server.crashed": [
             "allowed",
             "cause",

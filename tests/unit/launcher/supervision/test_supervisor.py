@@ -46,6 +46,7 @@ from launcher.system import shared_memory
 from launcher.system.process import boot_id, wait_until_gone
 from tests.unit.launcher.scenes import Scene
 
+PATIENCE_SECONDS = 60.0
 ON_FAILURE: dict[str, Any] = {"restart": "on-failure", "restart_delay_seconds": 0.01}
 
 
@@ -505,6 +506,30 @@ def test_a_server_that_was_taken_over_and_crashes_is_started_again(tmp_path: Pat
     scene.react = react  # type: ignore[method-assign]
     assert scene.run() is Outcome.STOPPED
     assert scene.states[:3] == ["READY", "BACKOFF", "STARTING"]
+    scene.assert_nothing_is_left()
+
+
+def test_the_collector_of_a_server_that_was_taken_over_is_replaced(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "serve")
+    run_until_the_supervisor_is_killed(scene, detached=True)
+    orphan = scene.record
+    scene.supervisor = scene.supervise(adopted=orphan)
+
+    def react(event: Event) -> None:
+        if isinstance(event, ServerReady):
+            assert orphan.collector is not None
+            orphan.collector.send_signal(signal.SIGKILL)
+            threading.Thread(target=stop_once_replaced).start()
+
+    def stop_once_replaced() -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while scene.record.collector == orphan.collector and time.monotonic() < deadline:
+            time.sleep(0.02)
+        scene.supervisor.request(Request.STOP)
+
+    scene.react = react  # type: ignore[method-assign]
+    assert scene.run() is Outcome.STOPPED
+    assert scene.record.collector not in {None, orphan.collector}
     scene.assert_nothing_is_left()
 
 

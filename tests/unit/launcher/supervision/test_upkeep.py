@@ -27,7 +27,7 @@ from launcher.state.events import (
 from launcher.state.spare import exchange
 from launcher.state.store import RunStore
 from launcher.supervision import journal, restarts
-from launcher.supervision.detached import follow_start
+from launcher.supervision.detached import Patience, follow_start
 from launcher.supervision.mailbox import Request
 from launcher.supervision.restarts import PATIENCE_SECONDS, RestartBudget, is_transient
 from launcher.supervision.supervisor import Outcome
@@ -36,6 +36,8 @@ from launcher.system.locks import open_locked
 from tests.unit.launcher.examples import make_config, make_record
 from tests.unit.launcher.full_disk import SmallDisk, small_disk
 from tests.unit.launcher.scenes import Scene
+
+FOLLOWED = Patience(1, make_config())
 
 __all__ = ["small_disk"]
 
@@ -242,7 +244,7 @@ def test_a_start_without_events_is_followed_by_its_record(tmp_path: Path) -> Non
     with store.lock():
         store.write(make_record(store.folder, state="READY", config=make_config().model_dump()))
         events = follow_start(
-            reader, store, lambda: True, is_current=lambda _: True, dead=never
+            reader, store, FOLLOWED, lambda: True, is_current=lambda _: True, dead=never
         )  # fmt: skip
         event = next(events)
     assert isinstance(event, ServerReady)
@@ -261,7 +263,7 @@ def test_a_start_that_nobody_can_follow_is_not_followed_for_ever(
         time.sleep(0.05)  # the kernel's clock for files is a coarse one
         store.mark_unwritten()
         events = follow_start(
-            EventReader(store.events_file), store, lambda: True,
+            EventReader(store.events_file), store, FOLLOWED, lambda: True,
             is_current=lambda _: True, dead=never,
         )  # fmt: skip
         with pytest.raises(LauncherError, match="cannot be followed"):

@@ -36,6 +36,7 @@ from launcher.state.events import EventReader, ServerFailed, ServerReady, Server
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
 from launcher.supervision.detached import (
+    Patience,
     failure_of,
     follow_start,
     start_detached,
@@ -43,9 +44,13 @@ from launcher.supervision.detached import (
 )
 from launcher.supervision.stop import stop_server
 from launcher.system.process import wait_until_gone
+from tests.unit.launcher.examples import make_config
 from tests.unit.launcher.scenes import make_launch
 
+FOLLOWED = Patience(1, make_config())
+
 PATIENCE_SECONDS = 30.0
+HANDLED = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 @pytest.fixture
@@ -153,7 +158,7 @@ def test_a_supervisor_that_dies_without_a_word_is_told(store: RunStore) -> None:
         store.record_file.mkdir()  # so that it cannot write its record
         supervisor = start_detached(broken, store, lock)
     events = follow_start(
-        reader, store, lambda: supervisor.poll() is None,
+        reader, store, FOLLOWED, lambda: supervisor.poll() is None,
         is_current=lambda _: True, dead=lambda: supervisor_died(store),
     )  # fmt: skip
     with pytest.raises(ServerError, match="without a word") as caught:
@@ -178,7 +183,7 @@ def test_a_supervisor_that_cannot_write_its_first_record_says_so_as_in_the_foreg
         supervisor = start_detached(make_launch("serve"), store, lock)
     store.events_file.rmdir()
     events = follow_start(
-        reader, store, lambda: supervisor.poll() is None,
+        reader, store, FOLLOWED, lambda: supervisor.poll() is None,
         is_current=lambda _: True, dead=lambda: supervisor_died(store, supervisor),
     )  # fmt: skip
     with pytest.raises(StateError, match=r"run\.json cannot be written") as caught:
@@ -330,17 +335,7 @@ def test_a_dead_supervisor_and_a_dead_server_are_dead(
 def in_foreground(
     store: RunStore, launch: Launch, at_ready: Callable[[], None]
 ) -> tuple[bool, list[str]]:
-    handlers = {
-        number: signal.getsignal(number)
-        for number in (
-            signal.SIGHUP,
-            signal.SIGINT,
-            signal.SIGTERM,
-            signal.SIGUSR1,
-            signal.SIGQUIT,
-            signal.SIGTSTP,
-        )
-    }
+    handlers = {number: signal.getsignal(number) for number in HANDLED}
 
     def watch() -> None:
         while (record := store.read()) is None or record.state != "READY":
