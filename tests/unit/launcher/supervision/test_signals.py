@@ -205,3 +205,24 @@ def test_what_is_ignored_on_purpose_stays_ignored() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["1", "0", "set()"]
+
+
+@pytest.mark.parametrize(("ignored", "stops"), [("SIG_IGN", False), ("SIG_DFL", True)])
+def test_a_terminal_that_goes_away_stops_nothing_under_nohup(
+    tmp_path: Path, ignored: str, *, stops: bool
+) -> None:
+    script = (
+        "import signal, sys\n"
+        "from pathlib import Path\n"
+        "from tests.unit.launcher.scenes import Scene\n"
+        f"signal.signal(signal.SIGHUP, signal.{ignored})\n"
+        "scene = Scene(Path(sys.argv[1]), 'serve')\n"
+        "scene.supervisor.handle_signals()\n"
+        "signal.raise_signal(signal.SIGHUP)\n"
+        "print(scene.supervisor.stop_was_asked)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        capture_output=True, text=True, check=True, cwd=PROJECT,
+    )  # fmt: skip
+    assert done.stdout.strip() == str(stops)
