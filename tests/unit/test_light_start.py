@@ -36,7 +36,7 @@ def test_status_imports_no_engine_and_writes_nothing(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"servers": [], "errors": []}
+    assert json.loads(done.stdout) == {"servers": [], "unrecorded": [], "errors": []}
     loaded = {name.partition(".")[0] for name in json.loads(done.stderr)}
     assert "launcher" in loaded
     # Nor anything else that takes a noticeable time and that it does not need.

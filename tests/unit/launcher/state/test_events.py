@@ -137,6 +137,14 @@ def test_names_and_fields_are_those_that_programs_rely_on() -> None:
             "problem",
             "restart_in_seconds",
         ],
+        "server.postponed": [
+            "attempts",
+            "error",
+            "evidence",
+            "gives_up_in_seconds",
+            "problem",
+            "restart_in_seconds",
+        ],
         "server.stopped": ["killed", "restarting"],
         "server.failed": ["action", "error", "evidence", "exit_code", "problem"],
     }
