@@ -14,6 +14,7 @@ _LOGGER: Final = logging.getLogger(__name__)
 _PACKAGE: Final = "launcher.engines.sglang.plugins"
 ORDER: Final = (
     "sharing.plugin",
+    "guard.lines",
     "cpu.plugin",
     "redaction",
     "glm.plugin",
@@ -21,6 +22,7 @@ ORDER: Final = (
     "openai_api",
     "last_output",
     "prompt_stop",
+    "guard.plugin",
 )
 
 
