@@ -76,6 +76,13 @@ INTERNAL_FIELDS: Final = (
 # What only a program that has the engine within itself can give: objects, and no JSON.
 _OBJECT_FIELDS: Final = ("positional_embed_overrides", "embed_overrides")
 _TOKEN_FIELDS: Final = ("input_ids", "token_ids_logprob")
+# One value for a single prompt, and a list of as many as there are sequences for several.
+_ONE_EACH: Final = (
+    *("rid", "return_logprob", "logprob_start_len", "top_logprobs_num", "return_hidden_states"),
+    *("return_sampling_mask", "sampling_logprobs_mode", "lora_path", "custom_logit_processor"),
+    *("bootstrap_host", "bootstrap_port", "bootstrap_room", "bootstrap_pair_key"),
+    *("decode_tp_size", "extra_key", "cache_salt", "kv_hints", "sampling_params"),
+)
 _SESSION: Final = {
     "id": str | None,
     "rid": str | None,
@@ -112,6 +119,8 @@ def check_first(normalize: Callable[[Any], None], request: Any) -> None:
     if bounds is not None:
         check(request, bounds)
     normalize(request)
+    if bounds is not None:
+        check_counts(request)
 
 
 def check(request: Any, model: ModelBounds) -> None:
@@ -132,17 +141,34 @@ def check(request: Any, model: ModelBounds) -> None:
         elif field.name == "input_embeds":
             _check_embeddings(value, model)
         elif field.name in _OBJECT_FIELDS:
-            if isinstance(value, dict | str | int | float) or not all(
-                part is None or hasattr(part, "__dict__") for part in _leaves(field.name, value)
-            ):
-                raise BoundError(field.name, "is not for clients", value)
+            _refuse_json(field.name, value)
         else:
             _check_numbers(field.name, value, REQUEST_RANGES.get(field.name))
     _check_names(request)
     _check_size(request, model)
+    if getattr(request, "sampling_params", None) == []:
+        raise BoundError("sampling_params", "must be an object", [])
     for parameters in _each(getattr(request, "sampling_params", None)):
         check_sampling(parameters, model)
     _check_session(getattr(request, "session_params", None))
+
+
+def check_counts(request: Any) -> None:
+    """Look whether a request that SGLang has normalized has one of each thing for each sequence.
+
+    Raises:
+        BoundError: a list stands for one value, or has another length.
+    """
+    for name in _ONE_EACH:
+        value = getattr(request, name, None)
+        if not isinstance(value, list):
+            continue
+        if request.is_single:
+            raise BoundError(name, "must be one value for a single prompt", value)
+        if isinstance(request.rid, list) and len(value) != len(request.rid):
+            raise BoundError(
+                name, f"must have one value for each of {len(request.rid)} sequences", len(value)
+            )
 
 
 def check_sampling(parameters: object, model: ModelBounds) -> None:
@@ -204,6 +230,13 @@ def _check_embeddings(value: object, model: ModelBounds) -> None:
                 if isinstance(number, bool) or not isinstance(number, int | float):
                     raise BoundError("input_embeds", "holds numbers", number)
             _check_numbers("input_embeds", row, (-FLOAT, FLOAT))
+
+
+def _refuse_json(name: str, value: object) -> None:
+    """Refuse what came from JSON; a program within this process gives objects, or lists of them."""
+    parts = value if isinstance(value, list) else [value]
+    if not parts or any(isinstance(part, dict | list | str | int | float) for part in parts):
+        raise BoundError(name, "is not for clients", value)
 
 
 def _check_bias(bias: object, model: ModelBounds) -> None:
