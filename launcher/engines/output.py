@@ -194,7 +194,7 @@ class _Reader:
 
 
 def _announces(line: str) -> bool:
-    r"""Whether a traceback begins below a line, and not within it, its lines written out as `\n`."""
+    """Whether a traceback begins below a line, and is not in it with its breaks written out."""
     _, word, rest = line.partition(TRACEBACK)
     return bool(word) and "\\n" not in rest
 

@@ -89,7 +89,9 @@ def test_nor_does_one_of_a_completion(http: httpx.Client, field: str) -> None:
 @pytest.mark.parametrize("field", GENERATE_FIELDS)
 def test_nor_does_one_of_sglang_s_own_route(http: httpx.Client, field: str) -> None:
     # A prompt of text would be taken instead of its tokens.
-    body = {name: given for name, given in GENERATE.items() if (name, field[:5]) != ("text", "input")}
+    body = {
+        name: given for name, given in GENERATE.items() if (name, field[:5]) != ("text", "input")
+    }
     for value in VALUES:
         status = post(http, "/generate", body | {"return_logprob": True}, field, value)
         assert status in {200, 400}, (field, value)
@@ -119,7 +121,7 @@ def test_what_cannot_be_given_is_refused_in_words(http: httpx.Client, body: obje
 
 
 def test_a_key_with_other_letters_is_a_wrong_one_at_most(http: httpx.Client) -> None:
-    answer = http.get("/v1/models", headers={"Authorization": b"Bearer \xe9"})
+    answer = http.get("/v1/models", headers=[(b"Authorization", b"Bearer \xe9")])
     assert answer.status_code in {200, 401}
 
 

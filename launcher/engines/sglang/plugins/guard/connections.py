@@ -11,7 +11,11 @@ import asyncio
 import json
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from launcher.engines.sglang.plugins.guard.bounds import (
     BODY_BYTES,
@@ -145,9 +149,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _time_out(self) -> None:
         self._timer = None
-        if self.cycle is None or self.cycle.response_complete:
+        cycle = self._last_cycle()
+        if cycle is None or cycle.response_complete:
             self._refuse(408, _TOO_SLOW)
         # Otherwise an answer is under way, and its end has a time limit of its own.
+
+    def _last_cycle(self) -> RequestResponseCycle | None:
+        """The last request that was complete enough to be answered; None before the first."""
+        return self.cycle
 
     def _refuse(self, status: int, problem: str) -> None:
         """Answer, if nobody else does, and read no more."""
@@ -155,7 +164,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_timer()
         if self.transport.is_closing():
             return
-        cycle = self.cycle
+        cycle = self._last_cycle()
         is_ours = cycle is None or cycle.response_complete or not cycle.response_started
         if cycle is not None and not cycle.response_complete:
             # The application is told that the client has gone, and its answer goes nowhere.
@@ -175,7 +184,9 @@ class BoundedProtocol(HttpToolsProtocol):
 def _answer(status: int, problem: str) -> bytes:
     error = {"message": problem, "type": "invalid_request_error", "param": None, "code": status}
     body = json.dumps({"error": error}).encode()
-    return (
-        STATUS_LINE[status] + b"content-type: application/json\r\n"
-        b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(body), body)
+    return STATUS_LINE[
+        status
+    ] + b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (
+        len(body),
+        body,
     )

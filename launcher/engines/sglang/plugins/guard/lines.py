@@ -1,10 +1,10 @@
 r"""What a client wrote makes no line of its own in the server's log.
 
 SGLang quotes requests in what it logs, line breaks and all: a schema's unknown type, a session's
-name. Whoever reads the log afterwards, `launcher.diagnosis` first of all, could not tell such a line
-from one of SGLang's. So a message is one line, with what would break it written out (`\n`), and only
-tracebacks have more. In those the text of an exception may be a client's too: its further lines
-begin with `launcher.engines.output.CONTINUES`, which no line of SGLang's does.
+name. Whoever reads the log afterwards, `launcher.diagnosis` first of all, could not tell such a
+line from one of SGLang's. So a message is one line, with what would break it written out (`\n`),
+and only tracebacks have more. In those the text of an exception may be a client's too: its further
+lines begin with `launcher.engines.output.CONTINUES`, which no line of SGLang's does.
 
 Text that C++ prints does not pass here: see `launcher.engines.sglang.plugins.guard.grammars`.
 

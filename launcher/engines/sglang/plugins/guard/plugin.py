@@ -39,15 +39,14 @@ def activate() -> None:
     """
     if RUN_ID_VARIABLE not in os.environ or not hooks.in_first_process():
         return
-    for wanted, otherwise in (
-        (
-            {_MANAGER: (requests.learn, "AFTER")}
-            | dict.fromkeys(_NORMALIZE, (requests.check_first, "AROUND")),
-            "requests are not bounded",
-        ),
+    of_requests: dict[str, hooks.Hook] = dict.fromkeys(_NORMALIZE, (requests.check_first, "AROUND"))
+    of_requests[_MANAGER] = (requests.learn, "AFTER")
+    bounds: tuple[tuple[dict[str, hooks.Hook], str], ...] = (
+        (of_requests, "requests are not bounded"),
         (dict.fromkeys(_VALIDATE, (prompts.check_first, "AROUND")), "prompts are not bounded"),
         ({_AUTHORIZE: (decide, "AROUND")}, "a key that is no ASCII is answered with 500"),
-    ):
+    )
+    for wanted, otherwise in bounds:
         hooks.install_if_possible(wanted, otherwise)
     bound_connections()
     answer_malformed_requests()

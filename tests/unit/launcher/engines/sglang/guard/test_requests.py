@@ -39,7 +39,10 @@ def sampling(**parameters: Any) -> None:
         *({"input_ids": ids} for ids in ([10**9], [-1], [[5], [1280]], [True], [1.5], ["a"])),
         *({"token_ids_logprob": ids} for ids in ([1280], [[-1]])),
         *({"top_logprobs_num": number} for number in (TOP_LOGPROBS + 1, 10**7, -1, [3, 10**7])),
-        *({"input_embeds": rows} for rows in ([], [[]], [[0.1]], [[[0.1] * 4, [0.1] * 3]])),
+        {"input_embeds": []},
+        {"input_embeds": [[]]},
+        {"input_embeds": [[0.1]]},
+        {"input_embeds": [[[0.1] * 4, [0.1] * 3]]},
         {"input_embeds": [[math.nan] * 4]},
         {"logprob_start_len": 2**31},
         {"bootstrap_room": 2**63},
@@ -72,7 +75,17 @@ def test_a_sampling_parameter_has_a_range_and_a_type(name: str) -> None:
     sampling(**{name: lowest})
     sampling(**{name: highest if isinstance(highest, int) else float(highest)})
     sampling(**{name: None})
-    beyond = (highest + 1, lowest - 1, 2**64, -(2**64), math.nan, math.inf, "x", [], {})
+    beyond: tuple[object, ...] = (
+        highest + 1,
+        lowest - 1,
+        2**64,
+        -(2**64),
+        math.nan,
+        math.inf,
+        "x",
+        [],
+        {},
+    )
     for value in beyond:
         with pytest.raises(BoundError):
             sampling(**{name: value})
