@@ -15,14 +15,16 @@ from launcher.engines.causes import (
     Confidence,
     ErrorSign,
     OutputSigns,
+    Retry,
     ServerEnd,
 )
-from launcher.engines.output import PythonError, python_errors
+from launcher.engines.output import PythonError, goes_on, python_errors
 
 
 def find_cause(end: ServerEnd, causes: CauseTable) -> Cause | None:
     """Why a server ended, or None where nothing known fits. Never raises."""
-    return next(_causes(end, causes), None)
+    cause = next(_causes(end, causes), None)
+    return _of_a_crash(cause) if cause is not None and end.served else cause
 
 
 def deadly_errors(lines: tuple[str, ...], signs: OutputSigns) -> tuple[PythonError, ...]:
@@ -46,8 +48,10 @@ def sign_of(end: ServerEnd, error: PythonError, signs: OutputSigns) -> ErrorSign
 
 def _causes(end: ServerEnd, known: CauseTable) -> Iterator[Cause]:
     """Every cause that fits, the best first."""
-    quiet = _quiet_lines(end, known.signs)
-    loud = [number for number in range(len(end.lines)) if number not in quiet]
+    # The text of an exception may be a client's, once there are clients.
+    said = {n for n, line in enumerate(end.lines) if end.served and goes_on(line)}
+    quiet = (_quiet_lines(end, known.signs) | _past_lines(end, known.signs)) - said
+    loud = [number for number in range(len(end.lines)) if number not in quiet | said]
     # The *first line* that fits counts, since of several ranks the first that fails takes the
     # others with it; for one line, the first entry of the table.
     for index in loud:
@@ -66,6 +70,28 @@ def _causes(end: ServerEnd, known: CauseTable) -> Iterator[Cause]:
     for name, silent in known.silent.items():
         if (cause := silent.conclude(name, end)) is not None:
             yield cause
+
+
+def _of_a_crash(cause: Cause) -> Cause:
+    """The cause of a server that had been READY.
+
+    What the same arguments would run into again (`Retry.NEVER`) it should have run into before it
+    was READY. So it is a guess, and none to give up a server for.
+    """
+    if cause.retry is not Retry.NEVER:
+        return cause
+    return replace(cause, retry=Retry.ONCE_SERVED, confidence=Confidence.LIKELY)
+
+
+def _past_lines(end: ServerEnd, signs: OutputSigns) -> frozenset[int]:
+    """Numbers of the lines after which a server that had been READY printed a sign of life."""
+    if not end.served:
+        return frozenset()
+    alive = (n for n in range(len(end.lines) - 1, -1, -1) if signs.alive.search(end.lines[n]))
+    past = set(range(next(alive, 0)))
+    for error in deadly_errors(end.lines, signs):
+        past -= set(range(error.head, error.end))
+    return frozenset(past)
 
 
 def _quiet_lines(end: ServerEnd, signs: OutputSigns) -> frozenset[int]:

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from launcher.config.server_config import ServerConfig
-from launcher.engines.output import PythonError, plain, python_errors
+from launcher.engines.output import CONTINUES, PythonError, plain, python_errors
 from launcher.engines.phases import Phase
 
 # More of one line is neither searched nor quoted: an engine may print its whole table of models.
@@ -228,7 +228,7 @@ class LogCause(KnownCause[LogMatch]):
 
     def find_in(self, name: str, end: ServerEnd, index: int) -> Cause | None:
         """The cause of that name, where the line with this number fits."""
-        line = plain(end.lines[index])
+        line = plain(end.lines[index]).removeprefix(CONTINUES)
         found = re.search(self.pattern, line[:LONGEST_LINE_CHARACTERS])
         if found is None:
             return None

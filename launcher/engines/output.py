@@ -13,6 +13,9 @@ from functools import lru_cache
 from typing import Final
 
 TRACEBACK: Final = "Traceback (most recent call last)"
+# Begins each further line of an exception's text, which may be a client's, in the logs of servers
+# that the launcher has started; see `launcher.engines.sglang.plugins.guard.lines`.
+CONTINUES: Final = "| "
 _FRAME: Final = re.compile(
     r'^\s*File "(?P<path>[^"]{0,500})", line (?P<line>\d{1,9}), in (?P<function>\S{1,200})'
 )
@@ -101,6 +104,11 @@ def plain(line: str) -> str:
     return _RANK.sub("", line, count=1)
 
 
+def goes_on(line: str) -> bool:
+    """Whether a line is more of an exception's text, whatever it says."""
+    return plain(line).startswith(CONTINUES)
+
+
 @lru_cache(maxsize=8)
 def python_errors(lines: tuple[str, ...]) -> tuple[PythonError, ...]:
     """Every exception that these lines tell, in the order of the lines that name them."""
@@ -118,7 +126,9 @@ class _Reader:
         """See `python_errors`."""
         after = 0  # the line up to which the last exception's message goes
         for number, line in enumerate(self._lines):
-            if TRACEBACK in line:
+            if line.startswith(CONTINUES):
+                continue
+            if _announces(line):
                 self._open.append(_Open(number, line.partition(TRACEBACK)[0].strip()))
                 continue
             if self._take_frame(number, line) or number < after:
@@ -158,7 +168,9 @@ class _Reader:
         several = len(self._open) > 1
         for end in range(number + 1, limit):
             line = self._lines[end]
-            if _NEW_RECORD.match(line) or TRACEBACK in line or _FRAME.match(line):
+            if line.startswith(CONTINUES):
+                continue
+            if _NEW_RECORD.match(line) or _announces(line) or _FRAME.match(line):
                 return end
             # With the tracebacks of two ranks mixed, their exceptions follow each other.
             if several and (found := _RAISED.match(line)) and _says_error(found):
@@ -168,7 +180,8 @@ class _Reader:
     def _close(self, number: int, end: int, found: re.Match[str]) -> PythonError:
         # Of several ranks the first that began speaks first.
         one = self._open.pop(0) if self._open else _Open(number, "")
-        text = [found["text"] or "", *self._lines[number + 1 : end]]
+        more = (line.removeprefix(CONTINUES) for line in self._lines[number + 1 : end])
+        text = [found["text"] or "", *more]
         return PythonError(
             head=one.head,
             index=number,
@@ -178,6 +191,12 @@ class _Reader:
             frames=tuple(one.frames),
             announced=one.announced,
         )
+
+
+def _announces(line: str) -> bool:
+    """Whether a traceback begins below a line, and is not in it with its breaks written out."""
+    _, word, rest = line.partition(TRACEBACK)
+    return bool(word) and "\\n" not in rest
 
 
 def _says_error(found: re.Match[str]) -> bool:

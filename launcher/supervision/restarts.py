@@ -50,7 +50,10 @@ def refuse_restart(
         has_served: it was READY under this supervisor, in whichever run.
         state: its last one in that run.
     """
-    useless = end.retry is Retry.NEVER or (end.retry is Retry.ONCE_SERVED and not has_served)
+    # What a log says of a server that has served may be a client's word; the limit on restarts
+    # holds for it all the same.
+    is_final = end.retry is Retry.NEVER and not (has_served and end.cause is not None)
+    useless = is_final or (end.retry is Retry.ONCE_SERVED and not has_served)
     # Something of it is left, or the same arguments would fail again.
     if isinstance(end.error, StopError) or useless:
         return ServerState.FATAL

@@ -14,6 +14,7 @@ _LOGGER: Final = logging.getLogger(__name__)
 _PACKAGE: Final = "launcher.engines.sglang.plugins"
 ORDER: Final = (
     "sharing.plugin",
+    "guard.lines",
     "cpu.plugin",
     "redaction",
     "glm.plugin",
@@ -22,6 +23,7 @@ ORDER: Final = (
     "last_output",
     "prompt_stop",
     "segment_names",
+    "guard.plugin",
 )
 
 

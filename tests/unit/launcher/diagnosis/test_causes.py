@@ -460,8 +460,12 @@ def test_the_order_of_the_lines_and_of_the_table_both_count(case: Case) -> None:
         if (cause := entry.find_in(name, ending, index)) is not None
     ]
 
-    # Where an error stands in the output, no echo and no signal is the cause.
-    assert not earlier or found(case) == earlier[0]
+    # Where an error stands in the output, no echo and no signal is the cause. Of a server that
+    # went on after its first lines the later ones count.
+    if earlier:
+        cause = found(case)
+        assert cause is not None
+        assert replace(cause, evidence=()) == replace(earlier[0], evidence=())
 
 
 def test_one_line_may_fit_several_entries_and_the_narrowest_is_first() -> None:

@@ -1,0 +1,1 @@
+"""The bounds of requests and connections, and the lines of the log."""
