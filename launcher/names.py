@@ -31,7 +31,7 @@ STAND_BY_GOING: Final = b"going"
 # In the environment of each process of a server.
 RUN_ID_VARIABLE: Final = "SPECSERVE_RUN_ID"
 
-# Where a server says when it last gave somebody an answer: plugins/last_output.py.
+# Where a server says when it last gave somebody an answer: plugins/lifecycle/last_output.py.
 LAST_OUTPUT_ROUTE: Final = "/specserve/last_output"
 
 # The key that clients must send, where no file holds it.

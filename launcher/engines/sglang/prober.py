@@ -67,7 +67,7 @@ class HttpProber:
         return False
 
     def seconds_since_output(self, *, timeout_seconds: float) -> float | None:
-        """`GET` of the route that plugins/last_output.py adds to SGLang's."""
+        """`GET` of the route that plugins/lifecycle/last_output.py adds to SGLang's."""
         try:
             status, body = self._request("GET", LAST_OUTPUT_ROUTE, None, timeout_seconds)
             seconds = json.loads(body)["seconds_ago"] if status == http.client.OK else None

@@ -18,11 +18,11 @@ ORDER: Final = (
     "cpu.plugin",
     "redaction",
     "glm.plugin",
-    "warm_up",
+    "lifecycle.warm_up",
     "openai_api",
-    "last_output",
-    "prompt_stop",
-    "segment_names",
+    "lifecycle.last_output",
+    "lifecycle.prompt_stop",
+    "lifecycle.segment_names",
     "guard.plugin",
 )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from launcher.engines.sglang.plugins import prompt_stop
+from launcher.engines.sglang.plugins.lifecycle import prompt_stop
 from launcher.names import RUN_ID_VARIABLE
 
 
@@ -88,7 +88,8 @@ def test_a_server_that_was_asked_to_stop_takes_nothing_apart(*, asked: bool, cod
         f"""
         import atexit, os, sys
         os.environ["{RUN_ID_VARIABLE}"] = "run"
-        from launcher.engines.sglang.plugins import hooks, prompt_stop
+        from launcher.engines.sglang.plugins import hooks
+        from launcher.engines.sglang.plugins.lifecycle import prompt_stop
         hooks.install_if_possible = lambda *_: True
         atexit.register(print, "registered first")
         prompt_stop.activate()

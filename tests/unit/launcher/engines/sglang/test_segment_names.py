@@ -8,7 +8,7 @@ import sys
 
 RUN_ID = "0123456789abcdef"
 ASK = """
-from launcher.engines.sglang.plugins import segment_names
+from launcher.engines.sglang.plugins.lifecycle import segment_names
 segment_names.activate()
 from sglang.srt.managers.load_snapshot import shm_path_for
 from sglang.srt.server_args import PortArgs
