@@ -23,6 +23,7 @@ from benchmarks.selfcheck.soak.report import (
     NEW_RUN,
     NOT_RECOVERED,
     REPLACED,
+    STAND_BY,
     START,
     Kill,
 )
@@ -114,6 +115,8 @@ class Soak:
         frozen_seconds: how long a process may stand still before the server is ended for it.
         recovery_seconds: how long a recovery may take.
         shared_memory: where segments have their names.
+        stand_by_seconds: how long to wait before each kill for a process that stands by; None where
+            none is wanted.
     """
 
     def __init__(
@@ -124,6 +127,7 @@ class Soak:
         frozen_seconds: float,
         recovery_seconds: float = RECOVERY_SECONDS,
         shared_memory: Path = SHARED_MEMORY,
+        stand_by_seconds: float | None = None,
     ) -> None:
         self._launcher = launcher
         self._store = launcher.store
@@ -134,6 +138,7 @@ class Soak:
         self._shared_memory = shared_memory
         self._segments_before = names_in(shared_memory)
         self._usual_start_seconds = 0.0
+        self._stand_by_seconds = stand_by_seconds
         self.watch = Watch(self._store)
 
     def start(self) -> RunRecord:
@@ -159,6 +164,8 @@ class Soak:
             moment: of `KILL_MOMENTS` or `FREEZE_MOMENTS`.
         """
         kill = Kill(number, target, "", moment, None, NOT_RECOVERED)
+        if self._stand_by_seconds is not None:
+            self._await_stand_by(self._stand_by_seconds)
         in_flight = InFlightRequests(
             self.watch.record.base_url,
             REQUESTS if moment in {IN_FLIGHT, FROZEN_IN_FLIGHT} else 0,
@@ -246,6 +253,15 @@ class Soak:
             problems=tuple(problems),
         )
 
+    def _await_stand_by(self, seconds: float) -> None:
+        """Wait until a process stands by; a kill that comes before that is one as well."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.watch.look()
+            if (found := self.watch.record.stand_by) is not None and found.ready:
+                return
+            time.sleep(POLL_SECONDS)
+
     def _begin_a_start(self) -> None:
         """End the server, and wait for a random moment of the start that follows."""
         former = self.watch.record
@@ -284,6 +300,7 @@ class Soak:
             "server": record.server,
             "collector": record.collector,
             "supervisor": record.supervisor,
+            STAND_BY: record.stand_by.process if record.stand_by else None,
         }
         if (process := named.get(target)) is not None:
             return target, process

@@ -13,6 +13,7 @@ from typing import Any, Final
 from rich.table import Table
 
 ANY_MEMBER: Final = "any member"
+STAND_BY: Final = "stand-by"
 TARGETS: Final = ("server", "scheduler", "detokenizer", "collector", "supervisor", ANY_MEMBER)
 IDLE, IN_FLIGHT, START = KILL_MOMENTS = ("idle", "in flight", "start")
 # The process is not killed but stopped (SIGSTOP): it is there, and does nothing.
@@ -22,6 +23,8 @@ PAIRS: Final = (
     *product(TARGETS, KILL_MOMENTS),
     *product(("server", "scheduler", "detokenizer", "collector"), FREEZE_MOMENTS),
 )
+# Where a process stands by for the next run; it may die, and nothing follows.
+STAND_BY_PAIRS: Final = (*product((STAND_BY,), (IDLE, IN_FLIGHT)),)
 # What may come of a kill: another run of the server; the same one with another supervisor, or with
 # another collector; the same one as it was, which did without the process; nothing.
 NEW_RUN, ADOPTED, REPLACED, KEPT = "new run", "adopted", "replaced", "kept"

@@ -27,7 +27,14 @@ import click
 from rich.console import Console
 
 from benchmarks.selfcheck.soak.kills import COMMAND_TIMEOUT_SECONDS, NotRecoveredError, Soak
-from benchmarks.selfcheck.soak.report import NOT_RECOVERED, PAIRS, Kill, SoakReport, show
+from benchmarks.selfcheck.soak.report import (
+    NOT_RECOVERED,
+    PAIRS,
+    STAND_BY_PAIRS,
+    Kill,
+    SoakReport,
+    show,
+)
 from benchmarks.selfcheck.soak.watch import names_in
 from launcher.state.paths import APPLICATION
 from launcher.state.store import RunStore
@@ -35,11 +42,13 @@ from launcher.supervision.watches.health import OUTPUT_TIMEOUT_SECONDS
 from launcher.system.hardware import probe_hardware, read_cpu_model
 
 SEED: Final = 20261123
+# It is started five seconds after the server is READY, and imports for ten.
+STAND_BY_SECONDS: Final = 40.0
 
 
-def plan(kills: int, chance: random.Random) -> Iterator[tuple[str, str]]:
+def plan(kills: int, chance: random.Random, *, stand_by: bool = False) -> Iterator[tuple[str, str]]:
     """Targets and moments, every pair once before any comes again, each time in another order."""
-    pairs = list(PAIRS)
+    pairs = [*PAIRS, *(STAND_BY_PAIRS if stand_by else ())]
     for number in range(kills):
         if number % len(pairs) == 0:
             chance.shuffle(pairs)
@@ -85,6 +94,7 @@ class CommandLine:
     port: int
     health_interval_seconds: float
     health_timeout_seconds: float
+    stand_by: bool = False
     name: str = "soak"
 
     @property
@@ -117,6 +127,7 @@ class CommandLine:
             f"--health-interval-seconds={self.health_interval_seconds}",
             f"--health-timeout-seconds={self.health_timeout_seconds}",
         ]
+        options.append("--stand-by" if self.stand_by else "--no-stand-by")
         return self._start("up", "--detach", "--preset=nano", f"--port={self.port}", *options)
 
     def down(self) -> None:
@@ -152,6 +163,7 @@ class CommandLine:
 @click.option("--minutes", default=60.0, show_default=True, help="No kill begins after so long.")
 @click.option("--health-interval-seconds", default=10.0, show_default=True)
 @click.option("--health-timeout-seconds", default=21.0, show_default=True)
+@click.option("--stand-by", is_flag=True, help="A process stands by, and may be killed too.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every kill here.")
 def main(
     *,
@@ -161,6 +173,7 @@ def main(
     minutes: float,
     health_interval_seconds: float,
     health_timeout_seconds: float,
+    stand_by: bool,
     json_file: Path | None,
 ) -> None:
     """Kill a nano server at random; exit code 1 if it did not recover, or if anything is left."""
@@ -168,11 +181,16 @@ def main(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     hardware = probe_hardware()
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    launcher = CommandLine(folder, port, health_interval_seconds, health_timeout_seconds)
+    launcher = CommandLine(folder, port, health_interval_seconds, health_timeout_seconds, stand_by)
     launcher.temporary.mkdir()
     launcher.store.create()
     chance = random.Random(seed)  # noqa: S311  # an order of kills, no secret
-    soak = Soak(launcher, chance, frozen_seconds=launcher.frozen_seconds)
+    soak = Soak(
+        launcher,
+        chance,
+        frozen_seconds=launcher.frozen_seconds,
+        stand_by_seconds=STAND_BY_SECONDS if stand_by else None,
+    )
     began = time.monotonic()
 
     def tell(kill: Kill) -> None:
@@ -180,7 +198,9 @@ def main(
         figures = f"detected {kill.detected_seconds} s, added {kill.added_seconds} s"
         click.echo(f"{what}: {kill.outcome}, {figures} {' '.join(kill.problems)}", err=True)
 
-    done, left = run(soak, list(plan(kills, chance)), total_seconds=60 * minutes, tell=tell)
+    done, left = run(
+        soak, list(plan(kills, chance, stand_by=stand_by)), total_seconds=60 * minutes, tell=tell
+    )
     record = launcher.store.read()
     report = SoakReport(
         seed=seed,
