@@ -8,7 +8,6 @@ within a round. Nothing else should run on the machine.
 from __future__ import annotations
 
 import json
-import os
 import random
 import statistics
 import sys
@@ -26,6 +25,7 @@ from rich.table import Table
 from benchmarks.running.resources import server_cpu_seconds
 from launcher.config.sources import resolve
 from launcher.engines.launch import Command, Launch
+from launcher.engines.select import engine_of
 from launcher.names import SHARED_IMPORTS_VARIABLE
 from launcher.preflight import prepare
 from launcher.state.events import Event, ServerReady
@@ -121,6 +121,10 @@ ARMS: Final[Mapping[str, Callable[[Command, Path], Command]]] = MappingProxyType
 )
 
 
+def _store(folder: Path) -> RunStore:
+    return RunStore("start-time", root=folder)
+
+
 def measure(launch: Launch, folder: Path) -> tuple[float, float]:
     """Start a server, take its times when it is ready, and kill it.
 
@@ -130,7 +134,7 @@ def measure(launch: Launch, folder: Path) -> tuple[float, float]:
     Raises:
         ServerError: it did not start.
     """
-    store = RunStore("start-time", root=folder)
+    store = _store(folder)
     store.create()
     taken: list[tuple[float, float]] = []
 
@@ -147,10 +151,19 @@ def measure(launch: Launch, folder: Path) -> tuple[float, float]:
     return taken[0]
 
 
-def run_rounds(base: Launch, rounds: int, arms: Sequence[str]) -> Iterator[Start]:
-    """Start every arm once a round."""
+def run_rounds(
+    prepared: Callable[[Path], Launch], rounds: int, arms: Sequence[str]
+) -> Iterator[Start]:
+    """Start every arm once a round.
+
+    Args:
+        prepared: makes the launch, given where its keys will be.
+        rounds: how often.
+        arms: of `ARMS`.
+    """
     order = random.Random(SEED)  # noqa: S311  # an order of runs, no secret
     with tempfile.TemporaryDirectory() as folder:
+        base = prepared(_store(Path(folder)).secrets_file)
         for number in range(rounds):
             for arm in order.sample(arms, len(arms)):
                 command = ARMS[arm](base.command, Path(folder))
@@ -218,14 +231,17 @@ def main(*, rounds: int, port: int, tp_size: int, arms: tuple[str, ...], as_json
     # Killed at once when it is ready: how it stops is not what is measured.
     flags = {"port": port, "tp_size": tp_size, "stop_timeout_seconds": 0, "stand_by": False}
     config = resolve(preset="nano", flags=flags).config
-    base = prepare.prepare(config, hardware, secrets_file=Path(os.devnull), detached=False)
+
+    def prepared(secrets_file: Path) -> Launch:
+        return prepare.prepare(config, hardware, secrets_file=secrets_file, detached=False)
+
     starts = []
-    for start in run_rounds(base, rounds, list(dict.fromkeys((BASELINE, *(arms or ARMS))))):
+    for start in run_rounds(prepared, rounds, list(dict.fromkeys((BASELINE, *(arms or ARMS))))):
         starts.append(start)
         click.echo(f"{start.arm}: {start.wall_seconds} s, {start.cpu_seconds} s of CPU", err=True)
     summaries = summarise(starts)
     if as_json:
-        machine = {"cpus": len(hardware.cpus), "versions": base.versions}
+        machine = {"cpus": len(hardware.cpus), "versions": engine_of(config).versions()}
         report = {
             **machine,
             "starts": [asdict(start) for start in starts],
