@@ -14,7 +14,9 @@ REQUESTS_BYTES: Final = int(0.47 * GIB)
 
 
 def engine_host_bytes(tp_size: int = 1) -> int:
-    """All processes without weights and KV cache, after some requests, in bytes.
+    """All processes without weights and KV cache, after some requests, in bytes, at most.
+
+    Where they share one import they take less, and up to this where their pages part in time.
 
     Formula: engine + further ranks + imports of each rank + requests, of `launcher.memory.lines`.
     """

@@ -23,8 +23,11 @@ from launcher.system.hardware import GIB, MIB, Gpu
 
 # On a CPU, measured on the embedded model: all processes of the engine when the baseline is taken,
 # what each further rank adds, and what each rank's imports take between baseline and KV cache.
+# First where each process imports by itself, then where they share one import: docs/start.md.
 CPU_ENGINE_BYTES: Final = int(1.87 * GIB)
 CPU_FURTHER_RANK_BYTES: Final = int(0.63 * GIB)
+CPU_SHARED_ENGINE_BYTES: Final = int(0.85 * GIB)
+CPU_SHARED_FURTHER_RANK_BYTES: Final = int(0.30 * GIB)
 # From run to run: the four runs of docs/plan.md were off by 15 to 38 MiB.
 CPU_SPREAD_BYTES: Final = 50 * MIB
 CPU_DRIFT_BYTES: Final = int(0.06 * GIB)
@@ -75,7 +78,7 @@ class Settings:
     """What is asked for; fields are those of `ServerConfig`, None where SGLang chooses.
 
     `draft_layers` is 0 for plain decoding. `draft` is the draft model where that is one of its own;
-    None with `draft_layers` means the target's own NextN layers.
+    None with `draft_layers` means the target's own NextN layers. `shared_imports` matters on a CPU.
     """
 
     tp_size: int = 1
@@ -87,6 +90,7 @@ class Settings:
     context_length_tokens: int | None = None
     max_running_requests: int | None = None
     max_total_tokens: int | None = None
+    shared_imports: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,23 +171,32 @@ def memory_line(device: Device) -> Line:
     return Line("free now", device.free_bytes, f"as the {reporter} reports it", "", 1)
 
 
-def engine_spread(device: Device, tp_size: int) -> Spread:
+def engine_spread(device: Device, settings: Settings) -> Spread:
     """What is taken before the baseline, of what `free_bytes` counts."""
+    tp_size = settings.tp_size
     if device.kind == "cpu":
-        size = CPU_ENGINE_BYTES + (tp_size - 1) * CPU_FURTHER_RANK_BYTES
+        first, further = _cpu_engine_bytes(shared=settings.shared_imports)
+        size = first + (tp_size - 1) * further
         return Spread(size - CPU_SPREAD_BYTES, size, size + CPU_SPREAD_BYTES)
     taken = taken_on_gpu(device.name, device.compute_capability, tp_size, nvlink=device.nvlink)
     return taken.less(device.reserved_bytes)
 
 
-def engine_line(device: Device, tp_size: int) -> Line:
+def _cpu_engine_bytes(*, shared: bool) -> tuple[int, int]:
+    if shared:
+        return CPU_SHARED_ENGINE_BYTES, CPU_SHARED_FURTHER_RANK_BYTES
+    return CPU_ENGINE_BYTES, CPU_FURTHER_RANK_BYTES
+
+
+def engine_line(device: Device, settings: Settings) -> Line:
     """What is usually taken before the baseline."""
-    spread = engine_spread(device, tp_size)
+    spread = engine_spread(device, settings)
     if device.kind == "cpu":
+        first, further = _cpu_engine_bytes(shared=settings.shared_imports)
         return Line(
             "engine processes",
             spread.usual_bytes,
-            "1.87 GiB + 0.63 GiB for each rank after the first",
+            f"{first / GIB:.2f} GiB + {further / GIB:.2f} GiB for each rank after the first",
             "measured, launcher/engines/sglang/plugins/cpu/README.md",
         )
     reserve = "" if not device.reserved_bytes else ", beside what the driver keeps"

@@ -156,7 +156,7 @@ def plan_memory(model: str, shape: ModelShape, device: Device, settings: Setting
     """
     weight_type = settings.weight_type or shape.served_type
     ranks = settings.tp_size
-    engine = engine_line(device, ranks)
+    engine = engine_line(device, settings)
     baseline_bytes = device.free_bytes - engine.size_bytes
     sglang_fraction = own_fraction(device, settings)
     fraction = settings.mem_fraction_static or sglang_fraction
@@ -231,7 +231,7 @@ def _token_range(
 
     Formula: of what more or less is taken, the static fraction is the KV cache's.
     """
-    spread, page = engine_spread(device, settings.tp_size), page_tokens(device)
+    spread, page = engine_spread(device, settings), page_tokens(device)
     low, usual, high = (
         max(0, pool_bytes + int(fraction * (spread.usual_bytes - taken_bytes))) // bytes_per_token
         for taken_bytes in (spread.most_bytes, spread.usual_bytes, spread.least_bytes)

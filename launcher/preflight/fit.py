@@ -262,6 +262,7 @@ def _settings(config: ServerConfig, found: FoundShape) -> Settings:
         context_length_tokens=config.context_length,
         max_running_requests=config.max_running_requests,
         max_total_tokens=config.max_total_tokens,
+        shared_imports=config.shares_imports,
     )
 
 

@@ -139,7 +139,7 @@ def test_what_decides_is_said_with_both_ends() -> None:
 
 def test_the_range_is_the_static_fraction_of_the_baseline_s() -> None:
     planned = plan(AIR_FP8, "H100-80GB", replace(EAGLE, mem_fraction_static=0.7))
-    spread = engine_spread(planned.device, 2)
+    spread = engine_spread(planned.device, Settings(tp_size=2))
 
     between = planned.kv_cache_tokens_high - planned.kv_cache_tokens_low
     expected = 0.7 * (spread.most_bytes - spread.least_bytes) / planned.bytes_per_token
