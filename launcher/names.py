@@ -19,11 +19,11 @@ ANY_MODEL_NAME_VARIABLE: Final = "SPECSERVE_ANY_MODEL_NAME"
 FREEZE_GC_VARIABLE: Final = "SPECSERVE_FREEZE_GC"
 
 # How many processes the first one of a server forks after its imports: plugins/sharing.
-SHARED_IMPORTS_VARIABLE: Final = "SPECSERVE_SHARED_IMPORTS"
+SHARED_IMPORTS_VARIABLE: Final = "SPECSERVE_FORKED_PROCESSES"
 
 # The descriptor of a socket, where a process is to import everything and then to wait:
 # plugins/sharing/stand_by.py, and its other end in supervision/server/stand_by.py.
-STAND_BY_VARIABLE: Final = "SPECSERVE_STAND_BY"
+STAND_BY_VARIABLE: Final = "SPECSERVE_STAND_BY_SOCKET"
 STAND_BY_READY: Final = b"ready"
 STAND_BY_GO: Final = b"go"
 STAND_BY_GOING: Final = b"going"
