@@ -69,11 +69,14 @@ UNSUPERVISED_FLAGS: Final = frozenset(
         *("--gated-launch-port", "--debug-tensor-dump-input-file"),
     }
 )
-# They remove or replace what is the user's own.
-DESTRUCTIVE_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
+# They remove what is the user's own, or serve what he has not named.
+HARMFUL_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
     {
         # entrypoints/http_server.py, once it is ready: the folder of --model-path.
-        "--delete-ckpt-after-loading": "removes the model's files once they are loaded",
+        "--delete-ckpt-after-loading": "removes the model's files once they are loaded: no restart "
+        "would find them, nor anybody else",
+        # weight_cache/protocol.py compares paths and shapes, and nothing of what is in the files.
+        "--weight-cache-mode": "takes weights that are in memory, whatever the files hold by now",
     }
 )
 # SGLang checks no key at all with more than one of them (entrypoints/http_server.py: "only
@@ -182,7 +185,7 @@ def check_arguments(command: Command, extra_args: tuple[str, ...], table: FlagTa
     }
     unsupervised = {table.canonical(flag) for flag in UNSUPERVISED_FLAGS}
     secrets = {table.canonical(flag) for flag in SECRET_FLAGS}
-    destructive = {table.canonical(flag): what for flag, what in DESTRUCTIVE_FLAGS.items()}
+    harmful = {table.canonical(flag): what for flag, what in HARMFUL_FLAGS.items()}
     for argument, value in _with_values(extra_args):
         flag = table.canonical(argument)
         if flag is None:
@@ -197,9 +200,9 @@ def check_arguments(command: Command, extra_args: tuple[str, ...], table: FlagTa
                 f"{flag} after `--` is SGLang's own config file.",
                 action="Give its settings as arguments, or the launcher's --config before `--`.",
             )
-        if flag in destructive:
+        if flag in harmful:
             raise ConfigError(
-                f"{flag} {destructive[flag]}: no restart would find them, nor anybody else.",
+                f"{flag} {harmful[flag]}.",
                 action="Leave it out; `python -m launcher models rm` removes a model that is "
                 "not served.",
             )

@@ -309,12 +309,13 @@ def test_tokenizer_workers_that_check_no_key_are_refused(extra: tuple[str, ...])
     [
         (("--delete-ckpt-after-loading",), "removes the model's files"),
         (("--delete-ckpt-a",), "removes the model's files"),
+        (("--weight-cache-mode", "client"), "takes weights that are in memory"),
         (("--enable-ssl-refresh",), "cannot watch"),
         (("--gated-launch-port", "1"), "cannot watch"),
         (("--debug-tensor-dump-input-file", "x"), "cannot watch"),
     ],
 )
-def test_what_destroys_or_cannot_be_watched_is_refused(extra: tuple[str, ...], said: str) -> None:
+def test_what_harms_or_cannot_be_watched_is_refused(extra: tuple[str, ...], said: str) -> None:
     error = refusal(*extra)
     assert isinstance(error, ConfigError)
     assert said in error.problem
