@@ -165,7 +165,7 @@ class Soak:
         """
         kill = Kill(number, target, "", moment, None, NOT_RECOVERED)
         if self._stand_by_seconds is not None:
-            self._await_stand_by(self._stand_by_seconds)
+            self.watch.await_stand_by(self._stand_by_seconds)
         in_flight = InFlightRequests(
             self.watch.record.base_url,
             REQUESTS if moment in {IN_FLIGHT, FROZEN_IN_FLIGHT} else 0,
@@ -252,15 +252,6 @@ class Soak:
             longest_request_seconds=longest,
             problems=tuple(problems),
         )
-
-    def _await_stand_by(self, seconds: float) -> None:
-        """Wait until a process stands by; a kill that comes before that is one as well."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            self.watch.look()
-            if (found := self.watch.record.stand_by) is not None and found.ready:
-                return
-            time.sleep(POLL_SECONDS)
 
     def _begin_a_start(self) -> None:
         """End the server, and wait for a random moment of the start that follows."""

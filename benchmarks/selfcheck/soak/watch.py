@@ -72,6 +72,15 @@ class Watch:
                 self._record = self._store.read()
                 self._remember(self.record)
 
+    def await_stand_by(self, seconds: float) -> None:
+        """Wait until a process stands by; a kill that comes before that is one as well."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.look()
+            if (found := self.record.stand_by) is not None and found.ready:
+                return
+            time.sleep(POLL_SECONDS)
+
     def _remember(self, record: RunRecord) -> None:
         self.keepers.add(record.supervisor)
         self.segments |= {segment.name for segment in record.segments}

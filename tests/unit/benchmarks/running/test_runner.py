@@ -7,6 +7,7 @@ given moment.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -201,7 +202,8 @@ def test_requests_that_are_all_refused_are_kept_and_measure_nothing(tmp_path: Pa
     assert {one.outcome for one in found.requests} == {"errored"}
     assert len(found.missing) == 2
     assert "no successful request" in found.missing[0]
-    assert "None of 2 requests" in found.missing[0]
+    # Cells come in an order that is drawn; one has two requests, the other four.
+    assert re.search(r"None of [24] requests", found.missing[0])
     assert not any(folder.is_measured(one.cell) for one in found.cells)
 
 
