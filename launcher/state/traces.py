@@ -75,6 +75,16 @@ def find_traces(root: Path | None = None) -> list[Trace]:
     return _traces(root or servers_root(), None)
 
 
+def find_runs(store: RunStore) -> frozenset[str]:
+    """The ids of all runs of a server of which a process lives, whatever a record says of them."""
+    found = set()
+    for pid in all_pids():
+        with contextlib.suppress(OSError):
+            if _server_of(pid, store.folder.parent) == store.name:
+                found.add(_run_id_of(pid))
+    return frozenset(run_id for run_id in found if run_id is not None)
+
+
 def _traces(root: Path, only: set[str] | None) -> list[Trace]:
     runs: dict[str, dict[int, str | None]] = {}
     for pid in all_pids():

@@ -137,15 +137,12 @@ def clear_up(store: RunStore) -> bool:
         if record.is_supervised:
             raise already_running(record, store.name)
         store.remove_partials()
-        if record.stand_by is not None:
-            from launcher.supervision.server.stand_by import end_left  # noqa: PLC0415
-
-            end_left(record.stand_by)
-            record = record.model_copy(update={"stand_by": None})
+        others = _end_other_runs(store, record)
         if record.is_orphaned:
             # Imported here: a supervisor that lives needs none of it.
             from launcher.supervision.orphans import end_orphan  # noqa: PLC0415
 
+            record = record.model_copy(update={"stand_by": None})
             end_orphan(store, record, _Served.model_validate(record.config).model_dump())
             return True
         store.forget_keys()
@@ -155,8 +152,18 @@ def clear_up(store: RunStore) -> bool:
         if record.live_state == "DEAD":
             # It stays dead where the disk is full.
             with contextlib.suppress(StateError):
-                store.write(record.model_copy(update={"state": ServerState.STOPPED}))
-        return False
+                stopped = {"state": ServerState.STOPPED, "stand_by": None}
+                store.write(record.model_copy(update=stopped))
+        return others
+
+
+def _end_other_runs(store: RunStore, record: RunRecord) -> bool:
+    """End what stood by for the next run, whether or not the record names it."""
+    from launcher.state.traces import find_runs  # noqa: PLC0415  # rarely needed
+    from launcher.supervision.server.strays import end_runs  # noqa: PLC0415
+
+    named = {record.stand_by.run_id} if record.stand_by is not None else set()
+    return end_runs((find_runs(store) | named) - {record.run_id})
 
 
 def _end_strays(store: RunStore) -> bool:

@@ -19,6 +19,7 @@ from launcher.state.events import Event, ServerCrashed, ServerFailed, ServerStop
 from launcher.state.record import RunRecord
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore
+from launcher.state.traces import find_runs
 from launcher.supervision.journal import Journal
 from launcher.supervision.mailbox import Item, Mailbox, Request, Timer
 from launcher.supervision.notify import Notifier
@@ -31,7 +32,8 @@ from launcher.supervision.restarts import (
 from launcher.supervision.run.context import Dependencies
 from launcher.supervision.run.loop import Run
 from launcher.supervision.run.spawn import Failure
-from launcher.supervision.server.stand_by import Holder, Nobody, StandBy, end_left
+from launcher.supervision.server.stand_by import Holder, Nobody, StandBy
+from launcher.supervision.server.strays import end_runs
 from launcher.system.members import adopt_orphans
 from launcher.system.process import forbid_core_dumps
 
@@ -164,8 +166,9 @@ class Supervisor:
         adopt_orphans()
         if not self._launch.config.core_dumps:
             forbid_core_dumps()
-        if self._adopted is not None and self._adopted.stand_by is not None:
-            end_left(self._adopted.stand_by)
+        if self._adopted is not None:
+            # What stood by for its next run under the supervisor that was killed.
+            end_runs(find_runs(self._store) - {self._adopted.run_id})
         try:
             return self._run_until_stopped()
         finally:

@@ -26,10 +26,8 @@ from launcher.system.members import find_members
 from launcher.system.ports import is_listening
 
 SERVER_FOLDER = Path(__file__).parent
-HANDLED_SIGNALS = (
-    *(signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT),
-    *(signal.SIGTSTP, signal.SIGUSR1),
-)
+# All that a supervisor handles, SIGALRM included, by which pytest-timeout ends a test that hangs.
+HANDLED_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD}
 
 T = TypeVar("T")
 
@@ -119,7 +117,8 @@ def in_foreground(name: str, *arguments: str, use: Callable[[RunRecord], T]) -> 
         finally:
             ended.set()
             for number, handler in handlers.items():
-                signal.signal(number, handler)
+                if handler is not None:
+                    signal.signal(number, handler)
     return code, used.result()
 
 

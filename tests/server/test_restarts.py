@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from launcher.serving import free_port
 from launcher.state.record import RunRecord, StandByRecord
 from launcher.state.store import RunStore
 from launcher.system.members import find_members
@@ -126,6 +129,18 @@ def test_a_supervisor_that_is_killed_leaves_none_and_the_next_one_makes_another(
                    "--port", record_of(NAME).base_url.rpartition(":")[2]) == 0  # fmt: skip
     assert not resting.process.is_alive()
     assert rests(other_than=resting.run_id).process.is_alive()
+
+
+def test_an_up_that_cannot_say_where_says_so_by_its_exit_code() -> None:
+    name = "unsaid"
+    up = [sys.executable, "-m", "launcher", "up", "--detach", "--preset", "nano", "--name", name]
+    with Path("/dev/full").open("w") as full:
+        code = subprocess.run(
+            [*up, "--port", str(free_port())], stdout=full, stderr=subprocess.DEVNULL, check=False
+        ).returncode
+    assert code == 55
+    assert record_of(name).state == "READY"
+    assert run_cli("down", "--name", name) == 0
 
 
 @pytest.mark.usefixtures("stands_by")

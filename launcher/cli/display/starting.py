@@ -160,6 +160,7 @@ def run_detached(
             if supervisor is not None:
                 cancel_start(supervisor, store, config)
             raise
+    shown.raise_refused()
 
 
 def _check_adoption(store: RunStore, options: StartOptions, shown: _Shown) -> None:
@@ -200,6 +201,7 @@ def restart_supervised(
         shown.wait_until_ready(
             event for event in events if event.run_id != record.run_id or _is_the_end(event)
         )
+    shown.raise_refused()
 
 
 def _is_the_end(event: Event) -> bool:
@@ -242,6 +244,15 @@ class _Shown:
         finally:
             self._teller.tell(self._display.stop)
             self._teller.finish()
+
+    def raise_refused(self) -> None:
+        """Say what could not be said, once the block is left.
+
+        Raises:
+            OSError: standard output or error does not take it, as on a full device.
+        """
+        if self._teller.refused is not None:
+            raise self._teller.refused
 
     def feed(self, event: Event) -> None:
         """Show an event, soon; whoever closed the terminal or the pipe is not told any more.

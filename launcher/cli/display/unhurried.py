@@ -8,6 +8,7 @@ thread does the waiting, and at the end of the process `Streams` bounds what is 
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import io
 import os
@@ -32,7 +33,8 @@ class Teller:
     """Does one thing after another in a thread; whoever hands it over waits for nothing.
 
     What fails because nobody reads any more (`OSError`, or `SystemExit`, by which rich and click
-    answer a broken pipe) is the end of it: the rest is left out.
+    answer a broken pipe) is the end of it: the rest is left out. `refused` is why, where it is not
+    that a pipe was closed.
 
     Args:
         on_dropped: called in the thread with how many were left out, before what comes after them.
@@ -48,6 +50,7 @@ class Teller:
         self._dropped = 0
         self._is_over = False
         self._has_thread = True
+        self.refused: OSError | None = None
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="teller", daemon=True)
 
@@ -64,7 +67,7 @@ class Teller:
             if self._is_over:
                 return
             if not self._has_thread:
-                self._is_over = not _succeeds(what)
+                self._is_over = not self._succeeds(what)
                 return
             if len(self._waiting) >= self._most_waiting:
                 self._waiting.popleft()
@@ -88,21 +91,26 @@ class Teller:
                     return
                 what = self._waiting.popleft()
                 dropped, self._dropped = self._dropped, 0
-            if dropped and not _succeeds(functools.partial(self._on_dropped, dropped)):
+            if dropped and not self._succeeds(functools.partial(self._on_dropped, dropped)):
                 break
-            if not _succeeds(what):
+            if not self._succeeds(what):
                 break
         with self._changed:
             self._is_over = True
             self._waiting.clear()
 
-
-def _succeeds(what: Callable[[], None]) -> bool:
-    try:
-        what()
-    except (OSError, SystemExit):
-        return False
-    return True
+    def _succeeds(self, what: Callable[[], None]) -> bool:
+        try:
+            what()
+        except BrokenPipeError:
+            return False
+        except OSError as error:
+            # A terminal that went away answers so, and nobody is there to be told.
+            self.refused = None if error.errno == errno.EIO else error
+            return False
+        except SystemExit:
+            return False
+        return True
 
 
 class _Handed(io.RawIOBase):

@@ -219,19 +219,6 @@ class StandBy:
         )
 
 
-def end_left(record: StandByRecord) -> None:
-    """End one whose supervisor was killed; it ends by itself, unless it stands still.
-
-    Args:
-        record: confirmed; see `launcher.state.foreign.confirm`.
-
-    Raises:
-        StopError: it is still there.
-    """
-    _kill(record.process, record.run_id)
-    remove_scratch(record.run_id, {})
-
-
 def _go(resting: _Resting, output: int) -> bool:
     """Say what it has printed, and let it go on; False where it does not answer."""
     with contextlib.suppress(OSError):

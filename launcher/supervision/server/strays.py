@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -32,15 +33,24 @@ def end_strays(trace: Trace) -> bool:
     Raises:
         StopError: a process is still there.
     """
+    return end_runs(trace.run_ids)
+
+
+def end_runs(run_ids: Iterable[str]) -> bool:
+    """The same for runs whose ids are known: of a server, or of what stood by for its next run.
+
+    Raises:
+        StopError: a process is still there.
+    """
     found = False
-    for run_id in sorted(trace.run_ids):
+    for run_id in sorted(run_ids):
         leader = find_leader(run_id)
         if leader is None:
             continue
         found = True
         folder = _temporary_folder_of(leader.pid)
-        # Without its first process it ends no request any more.
-        drains = leader.send_signal(signal.SIGTERM)
+        # Without its first process it ends no request any more, nor with one that stands still.
+        drains = leader.send_signal(signal.SIGTERM) and not leader.is_stopped()
         deadline = time.monotonic() + (DRAIN_SECONDS if drains else 0.0)
         while find_members(leader, run_id) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)

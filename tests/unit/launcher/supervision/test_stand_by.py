@@ -181,6 +181,29 @@ def test_it_ends_with_its_supervisor_and_what_stands_still_is_found(tmp_path: Pa
     os.close(stand_by._resting.output)
 
 
+def test_what_stands_still_is_found_whatever_the_record_says(tmp_path: Path) -> None:
+    """By the run in its environment and the folder that it works in."""
+    scene = Scene(tmp_path, "kill-me", str(tmp_path / "pid"))
+    noted: list[StandByRecord | None] = []
+    stand_by = _stand_by(scene, noted.append)
+    resting = _ready(stand_by, noted)
+    assert stand_by._resting is not None
+    resting.process.send_signal(signal.SIGSTOP)
+    stand_by._resting.control.close()
+    bystander = ProcessIdentity.of(os.getpid())
+    forged = resting.model_copy(update={"process": bystander, "run_id": "0" * 16})
+    scene.store.write(_record_of(scene, forged))
+
+    assert clear_up(scene.store)
+
+    stand_by._resting.process.popen.wait(10)
+    assert not resting.process.is_alive()
+    record = scene.store.read()
+    assert record is not None
+    assert record.stand_by is None
+    os.close(stand_by._resting.output)
+
+
 def test_it_ends_by_itself_when_its_supervisor_has_gone(tmp_path: Path) -> None:
     scene = Scene(tmp_path, "kill-me", str(tmp_path / "pid"))
     noted: list[StandByRecord | None] = []

@@ -21,6 +21,8 @@ _NORMALIZE: Final = tuple(
     f"sglang.srt.managers.io_struct.{kind}.normalize_batch_and_arguments"
     for kind in ("GenerateReqInput", "EmbeddingReqInput")
 )
+# Each prompt passes here when it has been cut into tokens.
+_PROMPT: Final = "sglang.srt.managers.tokenizer_manager.TokenizerManager._validate_one_request"
 _OPENAI: Final = "sglang.srt.entrypoints.openai"
 # Before a prompt is rendered and cut into tokens.
 _VALIDATE: Final = (
@@ -43,6 +45,7 @@ def activate() -> None:
     of_requests[_MANAGER] = (requests.learn, "AFTER")
     bounds: tuple[tuple[dict[str, hooks.Hook], str], ...] = (
         (of_requests, "requests are not bounded"),
+        ({_PROMPT: (requests.check_prompt, "AROUND")}, "an empty prompt ends the scheduler"),
         (dict.fromkeys(_VALIDATE, (prompts.check_first, "AROUND")), "prompts are not bounded"),
         ({_AUTHORIZE: (decide, "AROUND")}, "a key that is no ASCII is answered with 500"),
     )

@@ -123,6 +123,18 @@ def check_first(normalize: Callable[[Any], None], request: Any) -> None:
         check_counts(request)
 
 
+def check_prompt(validate: Callable[..., None], manager: Any, request: Any, input_ids: Any) -> None:
+    """Look at a prompt that was cut into tokens: the scheduler does not survive one that has none.
+
+    Raises:
+        BoundError: there is no token, and nothing else to begin from.
+    """
+    has_other = getattr(request, "input_embeds", None) is not None or request.contains_mm_input()
+    if input_ids is not None and len(input_ids) == 0 and not has_other:
+        raise BoundError("the prompt", "must have a token", 0)
+    validate(manager, request, input_ids)
+
+
 def check(request: Any, model: ModelBounds) -> None:
     """Look at all fields of SGLang's `GenerateReqInput` or `EmbeddingReqInput`.
 
@@ -183,6 +195,8 @@ def check_sampling(parameters: object, model: ModelBounds) -> None:
     for name, value in parameters.items():
         if name not in hints:
             raise BoundError("sampling_params", "has no such parameter", name)
+        if name == "n" and value is None:
+            raise BoundError(name, "must be a number", None)
         if value is None or name == "watermark":
             continue
         try:

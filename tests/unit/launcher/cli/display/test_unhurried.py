@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import pty
@@ -202,3 +203,27 @@ def test_a_late_reader_that_never_comes_costs_one_deadline_and_not_one_for_each_
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_SECONDS) == 0
     os.close(reading)
+
+
+@pytest.mark.parametrize(
+    ("error", "is_told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), True),
+        (BrokenPipeError(), False),
+        (OSError(errno.EIO, "the terminal has gone"), False),
+    ],
+)
+def test_what_a_device_refuses_is_kept_to_be_said_in_the_end(
+    error: OSError, *, is_told: bool
+) -> None:
+    def refuse() -> None:
+        raise error
+
+    said: list[int] = []
+    teller = Teller(on_dropped=said.append)
+    teller.start()
+    teller.tell(refuse)
+    teller.tell(lambda: said.append(1))
+    teller.finish()
+    assert (teller.refused is error) is is_told
+    assert said == []
