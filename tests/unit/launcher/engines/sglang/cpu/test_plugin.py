@@ -39,6 +39,9 @@ def fake_sglang(monkeypatch: pytest.MonkeyPatch) -> None:
     context.override_platform = (  # type: ignore[attr-defined]
         lambda **_: types.SimpleNamespace(install=lambda: None)
     )
+    # Another test may have imported the real one.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "sglang"]:
+        monkeypatch.delitem(sys.modules, name)
     for name in ("sglang", "sglang.srt"):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
     monkeypatch.setitem(sys.modules, context.__name__, context)
