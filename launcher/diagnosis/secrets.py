@@ -16,7 +16,7 @@ _HINT: Final = re.compile(
     r"(?i:key|secret|token|passw|passp|passc|pwd|_pass|auth|bearer|basic|credential|cookie|sig|://"
     r"|\beyJ|-----BEGIN|curl|wget)"
     r"|\b(?:hf_|sk-|gh[a-z]_|github_|glpat-|xox|nvapi-|A[KS]IA|AIza|ya29\.|npm_|pypi-|gsk_|r8_|pk_"
-    r"|rk_|dop_|whsec_|SG\.)"
+    r"|sk_|dckr_|rk_|dop_|whsec_|SG\.)"
 )
 # Shapes that issuers of keys have documented, or that scanners of repositories look for.
 _SHAPES: Final = re.compile(
@@ -27,7 +27,7 @@ _SHAPES: Final = re.compile(
     r"|gh[oprsu]_[A-Za-z0-9]{20,300}|github_pat_[A-Za-z0-9_]{20,300}|glpat-[A-Za-z0-9_-]{16,200}"
     r"|xox[abeoprs]-[A-Za-z0-9-]{10,300}|nvapi-[A-Za-z0-9_-]{20,200}"
     r"|A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9])|AIza[A-Za-z0-9_-]{30,60}|ya29\.[A-Za-z0-9_-]{20,400}"
-    r"|npm_[A-Za-z0-9]{30,60}|pypi-[A-Za-z0-9_-]{30,400}|gsk_[A-Za-z0-9]{20,100}"
+    r"|dckr_(?:pat|oat)_[A-Za-z0-9_-]{16,100}|npm_[A-Za-z0-9]{30,60}|pypi-[A-Za-z0-9_-]{30,400}|gsk_[A-Za-z0-9]{20,100}"
     r"|r8_[A-Za-z0-9]{20,80}|dop_v1_[a-f0-9]{32,80}|SG\.[\w-]{16,80}\.[\w-]{16,80}"
     r"|eyJ[A-Za-z0-9_-]{5,4000}\.[A-Za-z0-9_-]{5,4000}(?:\.[A-Za-z0-9_-]{0,4000})?"
     r")"
@@ -126,6 +126,27 @@ _WEAK: Final = frozenset({"token", "auth", "pass", "cookie", "secret", "password
 _NO_VALUES: Final = frozenset(
     {"none", "null", "true", "false", "nil", "unset", "undefined", "not", "str", "optional", "~"}
 )
+# Words with which a sentence goes on, and no key begins.
+_OF_SENTENCES: Final = frozenset(
+    {
+        *(
+            "the",
+            "a",
+            "an",
+            "this",
+            "that",
+            "it",
+            "its",
+            "is",
+            "are",
+            "was",
+            "has",
+            "must",
+            "should",
+        ),
+        *("cannot", "and", "or", "for", "in", "of", "to", "with", "only", "no", "nothing", "which"),
+    }
+)
 _BEHIND_QUESTION: Final = frozenset({"key", "sig", "signature", "code"})
 # A name at the end of a line, whose value is in the next one: argv or YAML printed line by line.
 _NAME_AT_END: Final = re.compile(
@@ -168,7 +189,8 @@ def is_secret_name(name: str) -> bool:
         *before, last = before
     if last in {"pwd", "pass", "auth"}:
         return bool(before) and before[-1] not in {"enable", "disable", "use", "no", "forward"}
-    if last in _SECRETS:
+    # PGPASSWORD
+    if last in _SECRETS or last.endswith(("password", "passwd")):
         return True
     if last == "token" or (last.endswith("token") and len(last) > len("token")):
         return not (before and before[-1] in _OF_TEXT)
@@ -263,7 +285,8 @@ def _is_secret(named: re.Match[str], found: re.Match[str]) -> bool:
     """Whether the value of a secret name is one, and no word for none, no number, no sentence."""
     name, value = named["name"], found["quoted"] or found["plain"]
     bare = name.lstrip("-").lower()
-    if value.startswith(REDACTED) or value.lower() in _NO_VALUES:
+    goes_on = not found["quote"] and value in _OF_SENTENCES
+    if goes_on or value.startswith(REDACTED) or value.lower() in _NO_VALUES:
         return False
     if named["blank"] is not None:
         is_flag = name.startswith("--") and not value.startswith("-")

@@ -23,7 +23,15 @@ NAMES: Final = (
         "x-api-key",
         "X-Api-Key",
     ),
-    *("HF_TOKEN", "hf_token", "hub-token", "HUGGING_FACE_HUB_TOKEN", "accessToken", "auth_token"),
+    *(
+        "PGPASSWORD",
+        "HF_TOKEN",
+        "hf_token",
+        "hub-token",
+        "HUGGING_FACE_HUB_TOKEN",
+        "accessToken",
+        "auth_token",
+    ),
     *("AWS_SECRET_ACCESS_KEY", "aws_secret_access_key", "secretAccessKey", "AWS_SESSION_TOKEN"),
     *(
         "AWS_ACCESS_KEY_ID",
@@ -69,6 +77,7 @@ STAY: Final = (
     *("RuntimeError: size_n = 1824 is not divisible by tile_n_size = 64", "secret_name=None"),
     *("tokens=[1, 2, 3]", "tool_call_parser='glm45'", "cache_key='layer.0.k'", "test pass: 3"),
     *("--max-total-tokens 4096 --served-model-name key", "speculative_token_map=None"),
+    *("--admin-api-key: the native gRPC listener", "password: must be set"),
     *("torch.nn.attention.bias", "risk-free-lunch-for-everybody", "tokens per second: 123.4"),
 )
 
