@@ -26,11 +26,12 @@ from launcher.system.hardware import GIB, MIB, Gpu
 # First where each process imports by itself, then where they share one import: docs/start.md.
 CPU_ENGINE_BYTES: Final = int(1.87 * GIB)
 CPU_FURTHER_RANK_BYTES: Final = int(0.63 * GIB)
-CPU_SHARED_ENGINE_BYTES: Final = int(0.85 * GIB)
-CPU_SHARED_FURTHER_RANK_BYTES: Final = int(0.30 * GIB)
+CPU_SHARED_ENGINE_BYTES: Final = int(0.93 * GIB)
+CPU_SHARED_FURTHER_RANK_BYTES: Final = int(0.16 * GIB)
 # From run to run: the four runs of docs/plan.md were off by 15 to 38 MiB.
 CPU_SPREAD_BYTES: Final = 50 * MIB
 CPU_DRIFT_BYTES: Final = int(0.06 * GIB)
+CPU_SHARED_DRIFT_BYTES: Final = int(0.01 * GIB)
 # launcher.engines.sglang.plugins.cpu: SGLang's own choice where it cannot tell the memory of a
 # rank.
 CPU_FRACTION: Final = 0.95
@@ -204,16 +205,18 @@ def engine_line(device: Device, settings: Settings) -> Line:
     return Line("CUDA, NCCL, driver", spread.usual_bytes, formula, "logs, docs/plan.md")
 
 
-def shared_memory_lines(device: Device, tp_size: int, weights_bytes: int) -> tuple[Line, ...]:
+def shared_memory_lines(device: Device, settings: Settings, weights_bytes: int) -> tuple[Line, ...]:
     """What else comes out of a memory that all ranks share, as they do on a CPU.
 
     Args:
         device: where each rank runs.
-        tp_size: how many ranks.
+        settings: how many ranks, and whether they share their imports.
         weights_bytes: of one rank, target and draft.
     """
     if device.kind != "cpu":
         return ()
+    tp_size = settings.tp_size
+    drift_bytes = CPU_SHARED_DRIFT_BYTES if settings.shared_imports else CPU_DRIFT_BYTES
     others = Line(
         "weights of the other ranks",
         weights_bytes * (tp_size - 1),
@@ -222,8 +225,8 @@ def shared_memory_lines(device: Device, tp_size: int, weights_bytes: int) -> tup
     )
     imports = Line(
         "imports during the load",
-        CPU_DRIFT_BYTES * tp_size,
-        "0.06 GiB for each rank",
+        drift_bytes * tp_size,
+        f"{drift_bytes / GIB:.2f} GiB for each rank",
         "measured, launcher/engines/sglang/plugins/cpu/README.md",
     )
     return (others, imports) if tp_size > 1 else (imports,)

@@ -176,7 +176,7 @@ def plan_memory(model: str, shape: ModelShape, device: Device, settings: Setting
         ),
         *main,
         *draft,
-        *shared_memory_lines(device, ranks, weights_bytes + draft_bytes),
+        *shared_memory_lines(device, settings, weights_bytes + draft_bytes),
     )
     pool_bytes = sum(line.sign * line.size_bytes for line in lines)
     bytes_per_token = kv_bytes_per_token(shape, settings, settings.kv_type or weight_type)
