@@ -155,7 +155,6 @@ def plan_memory(model: str, shape: ModelShape, device: Device, settings: Setting
     (`DefaultPoolConfigurator`).
     """
     weight_type = settings.weight_type or shape.served_type
-    ranks = settings.tp_size
     engine = engine_line(device, settings)
     baseline_bytes = device.free_bytes - engine.size_bytes
     sglang_fraction = own_fraction(device, settings)
