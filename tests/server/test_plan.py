@@ -85,7 +85,7 @@ def test_a_cap_on_the_tokens_is_planned_exactly(eagle: RunRecord) -> None:
 
 def test_what_does_not_fit_is_refused_before_anything_is_loaded() -> None:
     assert run_cli("up", "--preset", "nano", "--name", "none", "--max-total-tokens", "",
-                   "--mem-fraction-static", "0.002") == 25  # fmt: skip
+                   "--mem-fraction-static", "0.001") == 25  # fmt: skip
 
 
 def test_the_plan_is_explained_beside_the_server_s_own_figures(eagle: RunRecord) -> None:
