@@ -11,7 +11,6 @@ import json
 import queue
 import random
 import signal
-import statistics
 import sys
 import tempfile
 import threading
@@ -27,6 +26,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.selfcheck.start_time import spread
 from launcher.config.sources import resolve
 from launcher.engines.launch import Launch
 from launcher.engines.select import engine_of
@@ -191,7 +191,7 @@ def show(times: Sequence[Times]) -> Table:
 def _spread(values: Sequence[float]) -> str:
     if not values:
         return "-"
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+    return "{:.2f} ({:.2f} to {:.2f})".format(*spread(values))
 
 
 @click.command()

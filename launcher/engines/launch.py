@@ -82,6 +82,12 @@ class Launch:
     planned: PlannedMemory | None = None
     stand_by: bool = False
 
+    @property
+    def dies_with_launcher(self) -> bool:
+        """Whether the kernel ends its processes with their supervisor, however that ends."""
+        wanted = self.config.die_with_launcher
+        return not self.detached if wanted is None else wanted
+
     def to_json(self) -> str:
         """For the standard input of a detached supervisor: it holds the keys, so never a file."""
         return json.dumps(

@@ -94,12 +94,7 @@ def confirm(record: RunRecord, lock_file: Path, log_file: Path) -> RunRecord:
     if record.collector is not None and not _is_collector(record.collector, log_file):
         changes["collector"] = None
     stand_by = record.stand_by
-    if (
-        stand_by is not None
-        and stand_by.process.is_alive()
-        and stand_by.process not in find_members(stand_by.process, stand_by.run_id)
-        and not is_exiting(stand_by.process)
-    ):
+    if stand_by is not None and _is_disproved(stand_by.process, stand_by.run_id):
         changes["stand_by"] = None
     if record.supervisor.is_alive():
         if _holds(record.supervisor, lock_file):
@@ -110,16 +105,19 @@ def confirm(record: RunRecord, lock_file: Path, log_file: Path) -> RunRecord:
         holder = find_holder(lock_file)
         if holder is not None and not holder.is_here:
             return record.model_copy(update=changes | {"elsewhere": holder.where})
-    server = record.server
-    if (
-        server is not None
-        and server.is_alive()
-        and server not in find_members(server, record.run_id)
-        # Asked last: one that ends has nothing left to prove itself by.
-        and not is_exiting(server)
-    ):
+    if record.server is not None and _is_disproved(record.server, record.run_id):
         changes["server"] = None
     return record.model_copy(update=changes) if changes else record
+
+
+def _is_disproved(process: ProcessIdentity, run_id: str) -> bool:
+    """Whether a process lives and is none of a run."""
+    return (
+        process.is_alive()
+        and process not in find_members(process, run_id)
+        # Asked last: one that ends has nothing left to prove itself by.
+        and not is_exiting(process)
+    )
 
 
 def _holds(supervisor: ProcessIdentity, lock_file: Path) -> bool:

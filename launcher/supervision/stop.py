@@ -133,11 +133,14 @@ def clear_up(store: RunStore) -> bool:
     with store.lock():
         record = store.read()
         if record is None:
-            return _end_strays(store)
+            store.forget_keys()
+            store.remove_partials()
+            return _end_runs(store)
         if record.is_supervised:
             raise already_running(record, store.name)
         store.remove_partials()
-        others = _end_other_runs(store, record)
+        # What stood by for its next run, whatever the record says of it.
+        others = _end_runs(store, but=record.run_id)
         if record.is_orphaned:
             # Imported here: a supervisor that lives needs none of it.
             from launcher.supervision.orphans import end_orphan  # noqa: PLC0415
@@ -157,23 +160,12 @@ def clear_up(store: RunStore) -> bool:
         return others
 
 
-def _end_other_runs(store: RunStore, record: RunRecord) -> bool:
-    """End what stood by for the next run, whether or not the record names it."""
+def _end_runs(store: RunStore, *, but: str = "") -> bool:
+    """End all runs of a server of which a process lives, but that of an id; says if one lived."""
     from launcher.state.traces import find_runs  # noqa: PLC0415  # rarely needed
     from launcher.supervision.server.strays import end_runs  # noqa: PLC0415
 
-    named = {record.stand_by.run_id} if record.stand_by is not None else set()
-    return end_runs((find_runs(store) | named) - {record.run_id})
-
-
-def _end_strays(store: RunStore) -> bool:
-    from launcher.state.traces import find_trace  # noqa: PLC0415  # rarely needed
-    from launcher.supervision.server.strays import end_strays  # noqa: PLC0415
-
-    trace = find_trace(store)
-    store.forget_keys()
-    store.remove_partials()
-    return trace is not None and end_strays(trace)
+    return end_runs(find_runs(store) - {but})
 
 
 def _unrecorded_supervisor(store: RunStore) -> ProcessIdentity | None:

@@ -99,13 +99,13 @@ class Supervisor:
         self._postponed_at: float | None = None
 
     def _make_stand_by(self) -> Holder:
-        launch, wanted = self._launch, self._launch.config.die_with_launcher
+        launch = self._launch
         if not launch.stand_by:
             return Nobody()
         return StandBy(
             launch,
             self._store.folder,
-            die_with_parent=not launch.detached if wanted is None else wanted,
+            die_with_parent=launch.dies_with_launcher,
             note=lambda record: self._journal.update(stand_by=record),
             versions=engine_of(launch.config).versions,
         )

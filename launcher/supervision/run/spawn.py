@@ -23,7 +23,7 @@ from launcher.supervision.run.context import RunContext
 from launcher.supervision.run.messages import CollectorLost, CollectorReplaced
 from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS
 from launcher.supervision.server.process import AdoptedProcess, ServerProcess
-from launcher.supervision.server.scratch import make_scratch, remove_scratch
+from launcher.supervision.server.scratch import remove_scratch, with_scratch
 from launcher.system.hardware import MIB
 from launcher.system.ports import check_port_is_free
 from launcher.system.process import ProcessIdentity
@@ -115,10 +115,8 @@ def launch_server(
         )
     except OSError as error:
         raise failures.not_spawned(error) from error
-    wanted = config.die_with_launcher
     command = context.launch.command
-    scratch = make_scratch(context.run_id, {**os.environ, **command.environment})
-    environment = {**command.environment, **scratch}
+    environment = with_scratch(context.run_id, command.environment)
     context.journal.update(environment=environment)
     try:
         process = context.stand_by.take(
@@ -128,7 +126,7 @@ def launch_server(
             run_id=context.run_id,
             cwd=store.folder,
             output=output.write_end,
-            die_with_parent=not context.launch.detached if wanted is None else wanted,
+            die_with_parent=context.launch.dies_with_launcher,
         )
     except (OSError, ValueError) as error:
         remove_scratch(context.run_id, environment)

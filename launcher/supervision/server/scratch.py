@@ -30,6 +30,16 @@ def scratch_name(run_id: str) -> str:
     return f"specserve-{run_id}"
 
 
+def with_scratch(run_id: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """What is added to the launcher's own environment for a run, with a folder made for it.
+
+    Args:
+        run_id: of the run.
+        environment: what is added for the server in any case.
+    """
+    return {**environment, **make_scratch(run_id, {**os.environ, **environment})}
+
+
 def make_scratch(run_id: str, environment: Mapping[str, str]) -> dict[str, str]:
     """Make the folder, 0700, and name the variables that lead a server to it.
 

@@ -25,7 +25,7 @@ from launcher.engines.launch import Command, Launch
 from launcher.names import STAND_BY_GO, STAND_BY_GOING, STAND_BY_READY, STAND_BY_VARIABLE
 from launcher.state.record import StandByRecord
 from launcher.supervision.server.process import ChildProcess, spawn
-from launcher.supervision.server.scratch import make_scratch, remove_scratch
+from launcher.supervision.server.scratch import remove_scratch, with_scratch
 from launcher.system.hardware import MIB, available_memory_bytes
 from launcher.system.members import kill_members
 from launcher.system.process import ProcessIdentity, freezer_of
@@ -183,8 +183,7 @@ class StandBy:
     def _start(self) -> None:
         run_id = secrets.token_hex(8)
         command = self._launch.command
-        scratch = make_scratch(run_id, {**os.environ, **command.environment})
-        environment = {**command.environment, **scratch}
+        environment = with_scratch(run_id, command.environment)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         output = os.memfd_create("specserve-stand-by")
         try:

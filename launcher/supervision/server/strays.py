@@ -1,4 +1,4 @@
-"""The end of a server that neither a supervisor nor a record speaks for any more."""
+"""The end of what neither a supervisor nor a record speaks for any more: a server, a stand-by."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from launcher.state.traces import Trace
 from launcher.supervision.server.end import ServerResources, end_server
 from launcher.supervision.server.scratch import remove_scratch
 from launcher.system.members import find_leader, find_members
@@ -21,23 +20,15 @@ DRAIN_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.05
 
 
-def end_strays(trace: Trace) -> bool:
-    """Let a server without record and supervisor end its requests, and end it; says if one lived.
+def end_runs(run_ids: Iterable[str]) -> bool:
+    """Let runs that no supervisor speaks for end their requests, and end them; says if one lived.
 
-    Only processes are signalled that have in their environment the id of a run, and for a working
-    folder that of this very server, and what is in a session that one of them proves.
+    Each process that is signalled has the id of its run in its environment, or is in a session that
+    such a one proves.
 
     Args:
-        trace: of a name whose lock the caller holds.
-
-    Raises:
-        StopError: a process is still there.
-    """
-    return end_runs(trace.run_ids)
-
-
-def end_runs(run_ids: Iterable[str]) -> bool:
-    """The same for runs whose ids are known: of a server, or of what stood by for its next run.
+        run_ids: as `launcher.state.traces.find_runs` has them, of a server whose lock the caller
+            holds.
 
     Raises:
         StopError: a process is still there.

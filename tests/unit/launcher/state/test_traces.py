@@ -21,6 +21,7 @@ from tests.unit.launcher.examples import make_record
 
 RUN_ID = "0123456789abcdef"
 SLEEP = "import signal; print(1, flush=True); signal.pause()"
+DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEP}"
 CAN_UNSHARE = (
     subprocess.run(["/usr/bin/env", "unshare", "-pf", "true"], check=False, capture_output=True)
     .returncode
@@ -41,11 +42,11 @@ class Processes:
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
 
-    def start(self, cwd: Path, run_id: str | None) -> subprocess.Popen[bytes]:
+    def start(self, cwd: Path, run_id: str | None, program: str = SLEEP) -> subprocess.Popen[bytes]:
         variables = {} if run_id is None else {"SPECSERVE_RUN_ID": run_id}
         child = self._stack.enter_context(
             subprocess.Popen(
-                [sys.executable, "-c", SLEEP], cwd=cwd, env={**os.environ, **variables},
+                [sys.executable, "-c", program], cwd=cwd, env={**os.environ, **variables},
                 stdout=subprocess.PIPE, start_new_session=True,
             )
         )  # fmt: skip
@@ -84,6 +85,16 @@ def test_a_server_that_ignores_the_request_is_killed(
     store: RunStore, processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("launcher.supervision.server.strays.DRAIN_SECONDS", 0.1)
+    server = processes.start(store.folder, RUN_ID, DEAF)
+    assert stop_server(store).stopped
+    assert server.wait() == -signal.SIGKILL
+
+
+def test_one_that_stands_still_is_killed_and_not_waited_for(
+    store: RunStore, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Longer than this test may take.
+    monkeypatch.setattr("launcher.supervision.server.strays.DRAIN_SECONDS", 3600.0)
     server = processes.start(store.folder, RUN_ID)
     server.send_signal(signal.SIGSTOP)
     assert stop_server(store).stopped

@@ -69,7 +69,7 @@ class Forks:
 
     def __init__(self, count: int, begin: Callable[[], None] = lambda: None) -> None:
         self._begin = begin
-        self._environment = {name: os.environ.get(name) for name in LOADER_VARIABLES}
+        self._environment = _loader_environment()
         self._executable = spawn.get_executable()
         self._resting: list[Resting] = []
         for _ in range(count):
@@ -84,8 +84,8 @@ class Forks:
         SGLang puts another executable before a child for NUMA, and a library into it for saving
         memory (sglang/srt/utils/numa_utils.py, torch_memory_saver).
         """
-        now = {name: os.environ.get(name) for name in LOADER_VARIABLES}
-        if now != self._environment or spawn.get_executable() != self._executable:
+        changed = _loader_environment() != self._environment
+        if changed or spawn.get_executable() != self._executable:
             return None
         while self._resting:
             one = self._resting.pop(0)
@@ -188,6 +188,10 @@ class Popen(popen_spawn_posix.Popen):
             os.close(child_alive)
         with open(data, "wb", closefd=False) as file:
             file.write(payload.getbuffer())
+
+
+def _loader_environment() -> dict[str, str | None]:
+    return {name: os.environ.get(name) for name in LOADER_VARIABLES}
 
 
 def _close(*descriptors: int) -> None:

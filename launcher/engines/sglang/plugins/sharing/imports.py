@@ -82,9 +82,9 @@ def refuse_to_fork() -> None:
     Raises:
         CannotForkError: what it is.
     """
-    threads = [thread.name for thread in Path("/proc/self/task").iterdir()]
-    if len(threads) > 1:
-        raise CannotForkError(f"this process has {len(threads)} threads")
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    if threads > 1:
+        raise CannotForkError(f"this process has {threads} threads")
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         raise CannotForkError("CUDA is initialised")
