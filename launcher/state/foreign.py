@@ -130,9 +130,11 @@ def _is_collector(collector: ProcessIdentity, log_file: Path) -> bool:
     if not collector.is_alive():
         return True
     words = command_line(collector.pid)
-    return str(log_file.absolute()) in words and any(
+    is_one = str(log_file.absolute()) in words and any(
         word.endswith("collector.py") for word in words
     )
+    # Asked last: one that ends has no command line left.
+    return is_one or is_exiting(collector)
 
 
 def _broken(file: Path, why: str) -> BrokenRecordError:
