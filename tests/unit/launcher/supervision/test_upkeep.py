@@ -37,11 +37,14 @@ from tests.unit.launcher.examples import make_config, make_record
 from tests.unit.launcher.full_disk import SmallDisk, small_disk
 from tests.unit.launcher.scenes import Scene
 
-FOLLOWED = Patience(1, make_config())
-
 __all__ = ["small_disk"]
 
 PATIENCE = 60.0
+
+
+def patience() -> Patience:
+    """One that begins with its test: a whole suite takes longer than it waits."""
+    return Patience(1, make_config())
 
 
 def never() -> LauncherError:
@@ -244,7 +247,7 @@ def test_a_start_without_events_is_followed_by_its_record(tmp_path: Path) -> Non
     with store.lock():
         store.write(make_record(store.folder, state="READY", config=make_config().model_dump()))
         events = follow_start(
-            reader, store, FOLLOWED, lambda: True, is_current=lambda _: True, dead=never
+            reader, store, patience(), lambda: True, is_current=lambda _: True, dead=never
         )  # fmt: skip
         event = next(events)
     assert isinstance(event, ServerReady)
@@ -263,7 +266,7 @@ def test_a_start_that_nobody_can_follow_is_not_followed_for_ever(
         time.sleep(0.05)  # the kernel's clock for files is a coarse one
         store.mark_unwritten()
         events = follow_start(
-            EventReader(store.events_file), store, FOLLOWED, lambda: True,
+            EventReader(store.events_file), store, patience(), lambda: True,
             is_current=lambda _: True, dead=never,
         )  # fmt: skip
         with pytest.raises(LauncherError, match="cannot be followed"):
