@@ -69,8 +69,9 @@ def segments_of(members: Iterable[ProcessIdentity], root: Path = ROOT) -> frozen
 def segments_named_after(run_id: str, root: Path = ROOT) -> frozenset[Segment]:
     """The segments that have the id of a run in their names, be it that nobody saw them mapped.
 
-    SGLang's load segment has: `launcher.engines.sglang.plugins.lifecycle.segment_names`. Where the
-    engine makes one and fails at once, no look comes in time to see who mapped it.
+    SGLang's have, and Python's semaphores, by a plugin in the server's processes
+    (`launcher.engines.sglang.plugins.lifecycle.segment_names`). Where a process makes one and dies
+    at once, no look comes in time to see who mapped it.
 
     Args:
         run_id: of the run. One that the launcher has not drawn names nothing.
