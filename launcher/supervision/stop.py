@@ -17,7 +17,8 @@ from launcher.state.running import already_running
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore
 from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS
-from launcher.supervision.server.scratch import remove_scratch
+from launcher.supervision.server.scratch import remove_left_scratch
+from launcher.supervision.server.strays import end_runs, remove_stand_by_scratch
 from launcher.system.process import ProcessIdentity, command_line, wait_until_gone
 from launcher.system.shared_memory import remove_dead, segments_named_after
 
@@ -141,6 +142,7 @@ def clear_up(store: RunStore) -> bool:
         store.remove_partials()
         # What stood by for its next run, whatever the record says of it.
         others = _end_runs(store, but=record.run_id)
+        remove_stand_by_scratch(record)
         if record.is_orphaned:
             # Imported here: a supervisor that lives needs none of it.
             from launcher.supervision.orphans import end_orphan  # noqa: PLC0415
@@ -151,7 +153,7 @@ def clear_up(store: RunStore) -> bool:
         store.forget_keys()
         # The kernel ends a server with its launcher, and takes nothing back that has a name.
         remove_dead({*record.segments, *segments_named_after(record.run_id)})
-        remove_scratch(record.run_id, record.environment)
+        remove_left_scratch(record.run_id, record.environment)
         if record.live_state == "DEAD":
             # It stays dead where the disk is full.
             with contextlib.suppress(StateError):
@@ -163,7 +165,6 @@ def clear_up(store: RunStore) -> bool:
 def _end_runs(store: RunStore, *, but: str = "") -> bool:
     """End all runs of a server of which a process lives, but that of an id; says if one lived."""
     from launcher.state.traces import find_runs  # noqa: PLC0415  # rarely needed
-    from launcher.supervision.server.strays import end_runs  # noqa: PLC0415
 
     return end_runs(find_runs(store) - {but})
 

@@ -33,7 +33,7 @@ from launcher.supervision.run.context import Dependencies
 from launcher.supervision.run.loop import Run
 from launcher.supervision.run.spawn import Failure
 from launcher.supervision.server.stand_by import Holder, Nobody, StandBy
-from launcher.supervision.server.strays import end_runs
+from launcher.supervision.server.strays import end_runs, remove_stand_by_scratch
 from launcher.system.members import adopt_orphans
 from launcher.system.process import forbid_core_dumps
 
@@ -169,6 +169,7 @@ class Supervisor:
         if self._adopted is not None:
             # What stood by for its next run under the supervisor that was killed.
             end_runs(find_runs(self._store) - {self._adopted.run_id})
+            remove_stand_by_scratch(self._adopted)
         try:
             return self._run_until_stopped()
         finally:

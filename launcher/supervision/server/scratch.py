@@ -7,6 +7,7 @@ none of them; torch and others leave folders.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from launcher.system.members import find_leader
 from launcher.system.shared_memory import ROOT as SHARED_MEMORY
 
 # unix(7): a socket's path has 107 bytes. `multiprocessing` needs the most of them below its
@@ -23,6 +25,8 @@ LONGEST_BYTES: Final = 107 - 33
 # (torch/_inductor/runtime/cache_dir_utils.py): they are to outlive the run. Triton's, FlashInfer's
 # and CUDA's are below the user's home.
 _CACHE_VARIABLE: Final = "TORCHINDUCTOR_CACHE_DIR"
+# As the launcher draws them: nobody gives his own folder such a name by chance.
+_RUN_ID: Final = re.compile(r"[0-9a-f]{16}")
 
 
 def scratch_name(run_id: str) -> str:
@@ -74,13 +78,29 @@ def remove_scratch(run_id: str, environment: Mapping[str, str]) -> None:
     Args:
         run_id: of that run.
         environment: what its record says was added to the launcher's own. A record proves nothing:
-            only a folder of this very name goes, and only one that is ours alone.
+            only a folder of this very name goes, with an id as they are drawn, and only one that
+            is ours alone.
     """
+    if _RUN_ID.fullmatch(run_id) is None:
+        return
     named = environment.get("TMPDIR")
     parents = {Path(tempfile.gettempdir())} | ({Path(named).parent} if named else set())
     for folder in (parent / scratch_name(run_id) for parent in parents):
         if is_ours(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_left_scratch(run_id: str, environment: Mapping[str, str]) -> None:
+    """Remove the folder of a run that a record calls ended, if no process of that run lives.
+
+    A record may name the run of another server, which needs its folder.
+
+    Args:
+        run_id: as the record has it.
+        environment: of the same record.
+    """
+    if find_leader(run_id) is None:
+        remove_scratch(run_id, environment)
 
 
 def is_ours(folder: Path) -> bool:

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from launcher.state.record import RunRecord
 from launcher.supervision.server.end import ServerResources, end_server
-from launcher.supervision.server.scratch import remove_scratch
+from launcher.supervision.server.scratch import remove_left_scratch, remove_scratch
 from launcher.system.members import find_leader, find_members
 
 # Its own are not known any more: the defaults of --drain-timeout-seconds and
@@ -49,6 +50,20 @@ def end_runs(run_ids: Iterable[str]) -> bool:
         end_server(leader, run_id, ServerResources("127.0.0.1", 0, on_gpus=True), [])
         remove_scratch(run_id, {} if folder is None else {"TMPDIR": folder})
     return found
+
+
+def remove_stand_by_scratch(record: RunRecord) -> None:
+    """Remove the folder of the process that stood by under a supervisor that was killed.
+
+    That process ends by itself then, mostly before anybody looks, and `end_runs` finds none. A
+    folder that was made just before the record had its run is known to nobody.
+
+    Args:
+        record: as that supervisor left it, of a server whose lock the caller holds.
+    """
+    if record.stand_by is not None:
+        # Both were made for the same environment, and so their folders lie side by side.
+        remove_left_scratch(record.stand_by.run_id, record.environment)
 
 
 def _temporary_folder_of(pid: int) -> str | None:

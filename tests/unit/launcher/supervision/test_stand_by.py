@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import pytest
 from launcher.config.server_config import ServerConfig
 from launcher.preflight.prepare import STAND_BY_MEMORY_BYTES, stands_by
 from launcher.state.record import RunRecord, StandByRecord
+from launcher.state.states import ServerState
 from launcher.supervision.mailbox import Request
 from launcher.supervision.run import serving
 from launcher.supervision.server import stand_by as stand_by_module
@@ -28,7 +30,7 @@ from launcher.supervision.supervisor import Outcome
 from launcher.system.hardware import Hardware
 from launcher.system.members import find_leader, find_members
 from launcher.system.process import ProcessIdentity, wait_until_gone
-from tests.unit.launcher.examples import make_record
+from tests.unit.launcher.examples import dead_process, make_record
 from tests.unit.launcher.scenes import Scene
 
 PATIENCE_SECONDS = 60.0
@@ -214,6 +216,70 @@ def test_it_ends_by_itself_when_its_supervisor_has_gone(tmp_path: Path) -> None:
     resting.control.close()
     assert resting.process.popen.wait(10) == 0
     os.close(resting.output)
+
+
+def test_the_folder_of_one_that_ended_by_itself_goes_with_the_next_command(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, "kill-me", str(tmp_path / "pid"))
+    scene.store.create()
+    noted: list[StandByRecord | None] = []
+    stand_by = _stand_by(scene, noted.append)
+    scene.store.write(_record_of(scene, _ready(stand_by, noted)))
+    resting = stand_by._resting
+    assert resting is not None
+    folder = Path(resting.environment["TMPDIR"])
+    (folder / "left").touch()
+    resting.control.close()
+    os.close(resting.output)
+    assert resting.process.popen.wait(10) == 0
+    assert folder.exists()
+
+    clear_up(scene.store)
+
+    assert not folder.exists()
+
+
+def test_the_folder_of_one_that_lives_stays_whatever_another_server_s_record_says(
+    tmp_path: Path,
+) -> None:
+    """That record calls it the process that stood by, or its own run."""
+    scene = Scene(tmp_path / "a", "kill-me", str(tmp_path / "pid"))
+    scene.store.create()
+    noted: list[StandByRecord | None] = []
+    stand_by = _stand_by(scene, noted.append)
+    resting = _ready(stand_by, noted)
+    folder = Path(_environment(stand_by)["TMPDIR"])
+    forging = Scene(tmp_path / "b", "kill-me", str(tmp_path / "pid"))
+    forged = _record_of(forging, resting)
+    stopped = {"state": ServerState.STOPPED, "stand_by": None, "run_id": resting.run_id}
+
+    try:
+        for lie in (forged, forged.model_copy(update=stopped)):
+            forging.store.write(lie)
+            clear_up(forging.store)
+            assert folder.exists()
+            assert resting.process.is_alive()
+    finally:
+        stand_by.end()
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("run_id", ["notes", "0123456789abcdef"])
+def test_what_is_no_folder_of_a_run_stays_whatever_the_record_says(
+    tmp_path: Path, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder whose name holds no id as they are drawn; a link of such a name."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    own = tmp_path / "specserve-notes"
+    own.mkdir()
+    (own / "note").touch()
+    (tmp_path / "specserve-0123456789abcdef").symlink_to(own)
+    scene = Scene(tmp_path, "kill-me", str(tmp_path / "pid"))
+    gone = StandByRecord(process=dead_process(), run_id=run_id, ready=True, memory_bytes=None)
+    scene.store.write(_record_of(scene, gone))
+
+    clear_up(scene.store)
+
+    assert sorted(path.name for path in tmp_path.glob("specserve-*/*")) == ["note", "note"]
 
 
 def test_short_memory_ends_it_and_starts_none(tmp_path: Path) -> None:

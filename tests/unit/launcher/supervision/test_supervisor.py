@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -36,14 +37,16 @@ from launcher.state.events import (
     ServerStopped,
     StateChanged,
 )
-from launcher.state.record import RunRecord
+from launcher.state.record import RunRecord, StandByRecord
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore
 from launcher.supervision.mailbox import Request
+from launcher.supervision.server.scratch import scratch_name
 from launcher.supervision.stop import stop_server
 from launcher.supervision.supervisor import Outcome
 from launcher.system import shared_memory
 from launcher.system.process import boot_id, wait_until_gone
+from tests.unit.launcher.examples import dead_process
 from tests.unit.launcher.scenes import Scene
 
 PATIENCE_SECONDS = 60.0
@@ -487,6 +490,32 @@ def test_in_the_background_it_serves_on_and_is_taken_over(tmp_path: Path) -> Non
     assert orphan.collector is not None
     assert not orphan.collector.is_alive()
     scene.assert_nothing_is_left()
+
+
+def test_what_stood_by_under_the_supervisor_that_was_killed_leaves_no_folder(
+    tmp_path: Path,
+) -> None:
+    """It has ended by itself; the server's own folder stays while it serves."""
+    scene = Scene(tmp_path, "serve")
+    run_until_the_supervisor_is_killed(scene, detached=True)
+    own = Path(scene.record.environment["TMPDIR"])
+    run_id = secrets.token_hex(8)
+    left = own.with_name(scratch_name(run_id))
+    left.mkdir()
+    stood_by = StandByRecord(process=dead_process(), run_id=run_id, ready=True, memory_bytes=None)
+    scene.store.write(scene.record.model_copy(update={"stand_by": stood_by}))
+    scene.supervisor = scene.supervise(adopted=scene.record)
+    there: list[tuple[bool, bool]] = []
+
+    def react(event: Event) -> None:
+        if isinstance(event, ServerReady):
+            there.append((left.exists(), own.exists()))
+            scene.supervisor.request(Request.STOP)
+
+    scene.react = react  # type: ignore[method-assign]
+    assert scene.run() is Outcome.STOPPED
+    assert there == [(False, True)]
+    assert not own.exists()
 
 
 def test_a_server_that_was_taken_over_and_crashes_is_started_again(tmp_path: Path) -> None:
