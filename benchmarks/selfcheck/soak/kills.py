@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from benchmarks.selfcheck.soak.in_flight import END_SECONDS, InFlightRequests
+from benchmarks.selfcheck.soak.left import NewSegments, leftovers, problems_of
 from benchmarks.selfcheck.soak.report import (
     ADOPTED,
     ANY_MEMBER,
@@ -27,14 +28,7 @@ from benchmarks.selfcheck.soak.report import (
     START,
     Kill,
 )
-from benchmarks.selfcheck.soak.watch import (
-    POLL_SECONDS,
-    Seen,
-    Watch,
-    leftovers,
-    names_in,
-    title_of,
-)
+from benchmarks.selfcheck.soak.watch import POLL_SECONDS, Seen, Watch, title_of
 from launcher.engines.sglang.prober import HttpProber
 from launcher.engines.sglang.processes import TITLE_PREFIX
 from launcher.state.events import (
@@ -50,7 +44,6 @@ from launcher.state.states import ServerState
 from launcher.state.store import RunStore
 from launcher.system.activity import titles
 from launcher.system.members import find_members
-from launcher.system.ports import describe_listener, find_listener
 from launcher.system.process import ProcessIdentity, wait_until_gone
 from launcher.system.shared_memory import ROOT as SHARED_MEMORY
 
@@ -77,6 +70,10 @@ class Launcher(Protocol):
     @property
     def store(self) -> RunStore:
         """Where its state is."""
+
+    @property
+    def temporary(self) -> Path:
+        """Where the server makes temporary files, and nobody else does."""
 
     def up(self) -> subprocess.Popen[bytes]:
         """Begin to start the server, or to take it over; an exit code other than 0 is a failure."""
@@ -135,8 +132,7 @@ class Soak:
         self._frozen_seconds = frozen_seconds + CLEAN_UP_SECONDS
         self._recovery_seconds = recovery_seconds
         self._commands: list[subprocess.Popen[bytes]] = []
-        self._shared_memory = shared_memory
-        self._segments_before = names_in(shared_memory)
+        self._new_segments = NewSegments(shared_memory)
         self._usual_start_seconds = 0.0
         self._stand_by_seconds = stand_by_seconds
         self.watch = Watch(self._store)
@@ -193,6 +189,8 @@ class Soak:
         """
         self._launcher.down()
         self.start()
+        # What that kill has left is told in the end, and is not the next one's.
+        self._new_segments.left(self.watch)
 
     def end(self) -> list[str]:
         """Stop the server; returns what is left of all its runs, in words."""
@@ -205,8 +203,8 @@ class Soak:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 command.wait(COMMAND_TIMEOUT_SECONDS)
         self.watch.look()
-        new_segments = names_in(self._shared_memory) - self._segments_before
-        return left + leftovers(self.watch, self._store, new_segments)
+        new_segments, temporary = self._new_segments.all(), self._launcher.temporary
+        return left + leftovers(self.watch, self._store, new_segments, temporary)
 
     def _recover(self, attempt: _KillAttempt, in_flight: InFlightRequests) -> Kill:
         """Wait until the server is back, and look at what it cost."""
@@ -231,7 +229,9 @@ class Soak:
             added = settled_at - attempt.at - start
         elif outcome != KEPT and kill.phase is None:
             added = settled_at - attempt.at
-        problems = self._problems(outcome, former)
+        before = former if outcome == NEW_RUN else None
+        problems = problems_of(self.watch, self._store, before)
+        problems += self._new_segments.left(self.watch)
         if hung:
             problems.append(f"{hung} requests in flight never ended")
         problems += self._delays(attempt, settled_at, longest)
@@ -371,26 +371,6 @@ class Soak:
             if time.monotonic() > deadline:
                 raise NotRecoveredError(f"not recovered in {self._recovery_seconds:.0f} s")
             time.sleep(POLL_SECONDS)
-
-    def _problems(self, outcome: str, former: RunRecord) -> list[str]:
-        """What ought not to be once the server is back."""
-        now = self.watch.record
-        problems = []
-        if outcome == NEW_RUN and former.server is not None:
-            left = [one.pid for one in find_members(former.server, former.run_id)]
-            if left:
-                problems.append(f"of the run before, processes {left} are left")
-            if former.collector is not None and former.collector.is_alive():
-                problems.append(f"its collector, process {former.collector.pid}, is left")
-        if self._store.secrets_file.exists():
-            problems.append(f"{self._store.secrets_file.name} is left")
-        assert now.server is not None  # noqa: S101  # it is READY
-        members = {one.pid for one in find_members(now.server, now.run_id)}
-        port = int(now.base_url.rpartition(":")[2])
-        listener = find_listener(port)
-        if listener is None or listener.pid not in members:
-            problems.append(f"port {port} belongs to {describe_listener(port)}")
-        return problems
 
 
 def _is_essential(killed: ProcessIdentity, title: str, record: RunRecord) -> bool:

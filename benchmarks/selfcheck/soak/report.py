@@ -103,7 +103,12 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class SoakReport:
-    """A whole soak."""
+    """A whole soak.
+
+    Attributes:
+        left: what ought not to be there any more, in words.
+        temporary_files: other names in the temporary folder, in words; they are no failure.
+    """
 
     seed: int
     asked_kills: int
@@ -111,7 +116,7 @@ class SoakReport:
     seconds: float
     kills: list[Kill] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
-    temporary_files: int = 0
+    temporary_files: list[str] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
@@ -167,7 +172,8 @@ def show(report: SoakReport) -> Iterator[Table | str]:
     for kill in report.kills:
         yield from (f"Kill {kill.number} ({kill.target}): {one}" for one in kill.problems)
     yield from [f"Left: {what}" for what in report.left] or ["Left: nothing"]
-    yield f"Temporary files that SGLang made and left: {report.temporary_files}"
+    others = ", ".join(report.temporary_files) or "nothing"
+    yield f"In the temporary folder, and no failure: {others}"
 
 
 def _spread(kills: Sequence[Kill], figure: str) -> Spread | None:

@@ -27,6 +27,7 @@ import click
 from rich.console import Console
 
 from benchmarks.selfcheck.soak.kills import COMMAND_TIMEOUT_SECONDS, NotRecoveredError, Soak
+from benchmarks.selfcheck.soak.left import other_temporary_names
 from benchmarks.selfcheck.soak.report import (
     NOT_RECOVERED,
     PAIRS,
@@ -35,7 +36,6 @@ from benchmarks.selfcheck.soak.report import (
     SoakReport,
     show,
 )
-from benchmarks.selfcheck.soak.watch import names_in
 from launcher.state.paths import APPLICATION
 from launcher.state.store import RunStore
 from launcher.supervision.watches.health import OUTPUT_TIMEOUT_SECONDS
@@ -213,7 +213,7 @@ def main(
         seconds=round(time.monotonic() - began, 1),
         kills=done,
         left=left,
-        temporary_files=len(names_in(launcher.temporary)),
+        temporary_files=other_temporary_names(launcher.temporary),
     )
     if json_file is not None:
         json_file.write_text(report.to_json() + "\n")

@@ -1,32 +1,19 @@
-"""What a soak sees: the events and processes of its server, and what is left of them in the end."""
+"""What a soak sees: the events and processes of its server."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from launcher.errors import AlreadyRunningError
 from launcher.state.events import Event, EventReader, PhaseProgress, ServerAdopted
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
-from launcher.system.members import find_members
-from launcher.system.ports import describe_listener, is_listening
-from launcher.system.process import ProcessIdentity, command_line, wait_until_gone
+from launcher.system.process import ProcessIdentity, command_line
 
 POLL_SECONDS: Final = 0.01
-GRACE_SECONDS: Final = 5.0
-# managers/load_snapshot.py and utils/stale_shm_cleanup.py of sglang; the others are Python's
-# own names for its shared memory and semaphores, which SGLang uses too.
-SEGMENT_KINDS: Final = {
-    "sglang_": "SGLang's",
-    "sgl_shm_": "SGLang's",
-    "psm_": "Python's shared memory",
-    "sem.mp-": "a semaphore of Python's multiprocessing",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,50 +90,6 @@ class Watch:
             isinstance(seen.event, ServerAdopted) and seen.event.run_id == self.record.run_id
             for seen in self.history
         )
-
-
-def leftovers(watch: Watch, store: RunStore, new_segments: Collection[str]) -> list[str]:
-    """What is left of a server that was stopped, in words.
-
-    Args:
-        watch: knows its processes.
-        store: its state folder.
-        new_segments: names in shared memory that were not there before it was ever started.
-    """
-    if not watch.has_record:
-        return []
-    left = []
-    for run_id, server in watch.runs.items():
-        left += [f"process {one.pid} of run {run_id}" for one in find_members(server, run_id)]
-    for keeper in watch.keepers:
-        # A collector ends when nobody can print any more, and takes a moment for it.
-        if not wait_until_gone(keeper, timeout_seconds=GRACE_SECONDS):
-            left.append(f"process {keeper.pid}, a supervisor or collector")
-    record = watch.record
-    port = int(record.base_url.rpartition(":")[2])
-    if is_listening("127.0.0.1", port):
-        left.append(f"port {port} is open: {describe_listener(port)}")
-    try:
-        with store.lock():
-            pass
-    except AlreadyRunningError:
-        left.append("the lock is held")
-    left += [f"file {file.name}" for file in store.folder.glob(".*.partial")]
-    if store.secrets_file.exists():
-        left.append(f"file {store.secrets_file.name}")
-    for name in sorted(new_segments):
-        whose = next(
-            (kind for prefix, kind in SEGMENT_KINDS.items() if name.startswith(prefix)),
-            "of an unknown kind",
-        )
-        seen = "seen" if name in watch.segments else "never seen"
-        left.append(f"shared memory {name}: {whose}, {seen} by the supervisor")
-    return left
-
-
-def names_in(folder: Path) -> frozenset[str]:
-    """What a folder holds."""
-    return frozenset(path.name for path in folder.iterdir())
 
 
 def title_of(process: ProcessIdentity) -> str:

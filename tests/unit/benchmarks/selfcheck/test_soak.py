@@ -1,19 +1,23 @@
-"""The soak itself: a short one over a stand-in, and that it sees what is left and what broke."""
+"""The soak itself: short ones over a stand-in, and that what broke is told."""
 
 from __future__ import annotations
 
 import json
 import os
 import random
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.selfcheck.soak import left as left_module
 from benchmarks.selfcheck.soak.kills import Soak
 from benchmarks.selfcheck.soak.report import (
     ADOPTED,
@@ -32,18 +36,10 @@ from benchmarks.selfcheck.soak.report import (
     show,
 )
 from benchmarks.selfcheck.soak.run import plan, run
-from benchmarks.selfcheck.soak.watch import Watch, leftovers
-from launcher.cli.display.starting import events_writer
 from launcher.config.server_config import RestartPolicy, ServerConfig
 from launcher.engines.launch import Command, Launch
-from launcher.state.events import PhaseProgress
-from launcher.state.states import ServerState
 from launcher.state.store import RunStore
-from launcher.supervision.server.process import spawn
 from launcher.supervision.stop import stop_server
-from launcher.system.members import kill_members
-from launcher.system.process import ProcessIdentity
-from tests.unit.launcher.examples import make_record
 
 # As a server looks from outside: a first process with HTTP, children with SGLang's titles, and a
 # helper that it does without. Long requests take a while.
@@ -104,6 +100,15 @@ with store.lock():
 """
 
 
+@pytest.fixture(autouse=True)
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Of the test alone; the test's own folder has too long a path for sockets below it."""
+    folder = Path(tempfile.mkdtemp(prefix="soak-"))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    yield folder
+    shutil.rmtree(folder)
+
+
 class Standins:
     """Supervisors over a stand-in, each in a process of its own."""
 
@@ -113,6 +118,7 @@ class Standins:
             port: int = probe.getsockname()[1]
         self.port = port
         self.store = RunStore("scene", root=folder / "servers")
+        self.temporary = Path(os.environ["TMPDIR"])
         self.started: list[subprocess.Popen[bytes]] = []
         config = ServerConfig(
             model_path="/m", served_model_name="m", device="cpu", port=port, restart=restart,
@@ -234,6 +240,28 @@ def test_a_server_that_never_starts_ends_the_soak(tmp_path: Path) -> None:
     assert any("the server does not start" in what for what in left)
 
 
+def test_what_is_left_in_shared_memory_is_told_of_the_kill_that_left_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, and of all in the end."""
+    monkeypatch.setattr(left_module, "GRACE_SECONDS", 0.0)
+    standins = Standins(tmp_path)
+
+    def litter(kill: Kill) -> None:
+        (standins.store.folder / "segments" / f"psm_{kill.number}").touch()
+
+    pairs = [("collector", "idle")] * 3
+    kills, left = run(make_soak(standins), pairs, total_seconds=600, tell=litter)
+    assert [kill.problems for kill in kills] == [
+        (),
+        ("shared memory psm_1: Python's shared memory, never seen by the supervisor, is left",),
+        ("shared memory psm_2: Python's shared memory, never seen by the supervisor, is left",),
+    ]
+    assert [what.partition(":")[0] for what in left] == [
+        f"shared memory psm_{number}" for number in (1, 2, 3)
+    ]
+
+
 def test_no_kill_begins_after_the_time_is_over(tmp_path: Path) -> None:
     one = make_soak(Standins(tmp_path))
     assert run(one, [("server", "idle")], total_seconds=0.0) == ([], [])
@@ -287,6 +315,14 @@ def test_a_report_keeps_apart_what_cannot_be_compared() -> None:
     assert len(told["kills"]) == 4
 
 
+def test_what_else_is_in_the_temporary_folder_is_named_and_no_failure() -> None:
+    report = make_report(temporary_files=["tmp1", "torchinductor_me (torch's cache)"])
+    assert report.is_clean
+    assert list(show(report))[-1] == (
+        "In the temporary folder, and no failure: tmp1, torchinductor_me (torch's cache)"
+    )
+
+
 @pytest.mark.parametrize(
     "fields",
     [{"left": ["the lock is held"]}, {"kills": [make_kill(1, problems=("it is hot",))]}],
@@ -297,82 +333,3 @@ def test_what_is_left_and_what_went_wrong_is_shown_and_fails(fields: dict[str, A
     assert not report.is_clean
     shown = "\n".join(part for part in show(report) if isinstance(part, str))
     assert "the lock is held" in shown or "Kill 1 (scheduler): it is hot" in shown
-
-
-@pytest.fixture
-def stopped(tmp_path: Path) -> RunStore:
-    """The folder of a server that was stopped."""
-    store = RunStore("scene", root=tmp_path / "servers")
-    store.create()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    dead = ProcessIdentity.of(os.getpid()).model_copy(update={"start_ticks": 1})
-    store.write(
-        make_record(
-            tmp_path, name=store.name, state=ServerState.STOPPED, supervisor=dead, server=dead,
-            base_url=f"http://127.0.0.1:{port}",
-        )
-    )  # fmt: skip
-    return store
-
-
-def look_for_leftovers(store: RunStore, *new_segments: str) -> list[str]:
-    watch = Watch(store)
-    watch.look()
-    return leftovers(watch, store, new_segments)
-
-
-def test_nothing_is_left_of_a_server_that_is_gone(stopped: RunStore) -> None:
-    assert look_for_leftovers(stopped) == []
-
-
-def test_everything_that_is_left_is_found(stopped: RunStore, tmp_path: Path) -> None:
-    segment = "sglang_loads_0123456789ab.shm"
-    known = stopped.read()
-    assert known is not None
-    # A collector is one by its command line.
-    words = ("collector.py", str(stopped.log_file))
-    with (tmp_path / "output").open("wb") as output:
-        alive = spawn(
-            Command((sys.executable, "-c", "import signal; signal.pause()", *words), {}),
-            run_id=known.run_id, cwd=tmp_path, output=output.fileno(), die_with_parent=False,
-        )  # fmt: skip
-    stopped.write(known.model_copy(update={"server": alive.identity, "collector": alive.identity}))
-    stopped.secrets_file.touch()
-    (stopped.folder / ".run.json.1.partial").touch()
-    port = int(known.base_url.rpartition(":")[2])
-    try:
-        with stopped.lock(), socket.create_server(("127.0.0.1", port)):
-            left = look_for_leftovers(stopped, segment)
-    finally:
-        kill_members(alive.identity, known.run_id, timeout_seconds=30.0)
-        alive.wait()
-    for what in (
-        f"process {alive.identity.pid} of run {known.run_id}",
-        f"process {alive.identity.pid}, a supervisor or collector",
-        f"port {port} is open",
-        "the lock is held",
-        "file .run.json.1.partial",
-        "file secrets.yaml",
-        f"shared memory {segment}: SGLang's, never seen",
-    ):
-        assert [line for line in left if line.startswith(what)], (what, left)
-
-
-def test_a_watch_follows_the_runs_of_a_server(stopped: RunStore) -> None:
-    watch = Watch(stopped)
-    known = stopped.read()
-    assert known is not None
-    server = ProcessIdentity.of(os.getpid())
-    for run_id, phase in (("a", "warm-up"), ("b", "loading weights")):
-        run = {"run_id": run_id, "server": server, "supervisor": server}
-        stopped.write(known.model_copy(update=run))
-        events_writer(stopped)(PhaseProgress(run_id=run_id, elapsed_seconds=1.0, phase=phase))
-        # This process is its supervisor while it holds the lock.
-        with stopped.lock():
-            watch.look()
-        assert watch.record.run_id == run_id
-        assert watch.phase() == phase
-    assert watch.runs == {"a": server, "b": server}
-    assert not watch.is_adopted()
