@@ -71,9 +71,9 @@ fuzz:                ## the parsers under a fuzzer, by hand: `make fuzz SECONDS=
 	done
 
 nano:                ## train the embedded model anew (two to three hours on 2 cores)
-	uv run python -m tools.nano.make_tokenizer
-	uv run python -m tools.nano.train
-	uv run python -m tools.nano.export
+	uv run python -m tools.nano.text.make_tokenizer
+	uv run python -m tools.nano.training.train
+	uv run python -m tools.nano.model.export
 
 clean:               ## caches and coverage files
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist

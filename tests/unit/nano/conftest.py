@@ -1,13 +1,17 @@
 """What the tests of the nano model share: the tokenizer, and a way to render a chat."""
 
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
 from launcher.nano.folder import model_path
+from tools.nano.model import export, shape
+from tools.nano.text import make_tokenizer
 
 Render = Callable[..., str]
 
@@ -21,9 +25,25 @@ def load_tokenizer(path: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def tokenizer() -> Any:
-    """The committed tokenizer of the model."""
-    return load_tokenizer(model_path())
+def made_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the tools make beside the weights: the tokenizer, its configuration, the template."""
+    folder = tmp_path_factory.mktemp("made")
+    make_tokenizer.write(folder / "tokenizer.json")
+    export.write_json(folder / "tokenizer_config.json", shape.tokenizer_config())
+    shutil.copyfile(model_path() / "chat_template.jinja", folder / "chat_template.jinja")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tokenizer(made_folder: Path) -> Any:
+    """The tokenizer that the tools make, as the server loads one."""
+    return load_tokenizer(made_folder)
+
+
+@pytest.fixture(scope="session")
+def plain_tokenizer(made_folder: Path) -> Tokenizer:
+    """The same, as the training loads it."""
+    return Tokenizer.from_file(str(made_folder / "tokenizer.json"))
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from launcher.nano.folder import model_path
 from tests.unit.nano.conftest import Render
-from tools.nano import tokens
+from tools.nano.text import tokens
 
 WEATHER = {
     "type": "function",

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from launcher.nano.folder import model_path
-from tools.nano import export
-from tools.nano.network import Nano
+from tools.nano.model import export, shape
+from tools.nano.model.network import Nano
 
 FOLDER: Final = model_path()
 CONFIG: Final[dict[str, Any]] = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
@@ -136,28 +136,33 @@ def test_the_weights_are_finite() -> None:
         assert torch.isfinite(tensor).all(), name
 
 
-def test_an_export_is_a_whole_model_folder(tmp_path: Path) -> None:
+def test_an_export_is_a_whole_model_folder(tmp_path: Path, made_folder: Path) -> None:
     torch.manual_seed(0)
-    export.export(Nano(), tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {*WRITTEN, *export.COPIED}
-    for name in (*CONFIGURATIONS, *export.COPIED):
+    export.export(Nano(), made_folder / "tokenizer.json", tmp_path)
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {*WRITTEN, *export.COPIED, "tokenizer.json"}
+    for name in export.COPIED:
         assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes(), name
-    assert header(tmp_path).keys() == header(FOLDER).keys()
+    tokenizer = (made_folder / "tokenizer.json").read_bytes()
+    assert (tmp_path / "tokenizer.json").read_bytes() == tokenizer
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    assert shape.from_config(config) == shape.SHAPE
+    assert config.keys() == CONFIG.keys()
 
 
 def test_an_export_in_place_keeps_what_is_not_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, made_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in export.COPIED:
         (tmp_path / name).write_text(name, encoding="utf-8")
     monkeypatch.setattr(export, "model_path", lambda: tmp_path)
-    export.export(Nano(), tmp_path)
+    export.export(Nano(), made_folder / "tokenizer.json", tmp_path)
     for name in export.COPIED:
         assert (tmp_path / name).read_text(encoding="utf-8") == name
 
 
 def test_the_committed_weights_are_what_the_training_reads(tmp_path: Path) -> None:
-    model = Nano()
+    model = Nano(shape.from_config(CONFIG))
     export.read_weights(model, FOLDER / "model.safetensors")
     export.write_weights(model, tmp_path / "model.safetensors")
     written = (tmp_path / "model.safetensors").read_bytes()

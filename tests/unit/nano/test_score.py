@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from clients import ChatReply, Timings, ToolCall
-from tools.nano import evaluate, score
-from tools.nano.dialogue import Dialogue, assistant, user
-from tools.nano.parse import parse
-from tools.nano.score import Answer
+from tools.nano.text.dialogue import Dialogue, assistant, user
+from tools.nano.worth import evaluate, score
+from tools.nano.worth.parse import parse
+from tools.nano.worth.score import Answer
 
 TOOLS = [
     {

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher.nano.folder import model_path
-from tools.nano import tokenizer as maker
-from tools.nano import tokens
-from tools.nano.words import NOUNS, PEOPLE, PLACES
+from tests.unit.nano.conftest import load_tokenizer
+from tools.nano.model import shape
+from tools.nano.text import make_tokenizer, tokens
 
 GLM_IDS = {
     "<|endoftext|>": 151329,
@@ -67,11 +67,23 @@ def test_a_word_that_is_not_known_is_cut_the_same_way_everywhere(tokenizer: Any)
     assert tokenizer.encode('"kivoma"')[1:-1] == ids
 
 
-def test_no_word_of_the_values_is_one_token(tokenizer: Any) -> None:
-    for word in (*NOUNS, *PLACES, *PEOPLE):
-        for written in (word, f" {word}", word.capitalize()):
-            ids = tokenizer.encode(written)
-            assert max(map(len, tokenizer.convert_ids_to_tokens(ids))) <= 2
+def test_a_known_word_is_the_same_token_in_a_sentence_a_name_and_a_value(tokenizer: Any) -> None:
+    (table,) = tokenizer.encode("table")
+    for text in ("a table", "book_table", "get-table", '"table"', "x.table", " table."):
+        assert table in tokenizer.encode(text)
+    (capital,) = tokenizer.encode("File")
+    assert tokenizer.encode("readFile")[-1] == capital
+
+
+def test_a_name_is_cut_where_a_capital_begins(tokenizer: Any) -> None:
+    assert tokenizer.tokenize("getTime") == ["get", "Time"]
+    assert tokenizer.tokenize("getUTCTime") == ["get", "U", "T", "C", "Time"]
+
+
+def test_common_words_have_their_space_with_them(tokenizer: Any) -> None:
+    for word in make_tokenizer.BEHIND_SPACE:
+        assert len(tokenizer.encode(word)) == 1
+        assert len(tokenizer.encode(f"{word}xq")) > 1
 
 
 def test_digits_stand_alone(tokenizer: Any) -> None:
@@ -80,21 +92,13 @@ def test_digits_stand_alone(tokenizer: Any) -> None:
 
 def test_the_fixed_parts_of_a_tools_schema_are_few_tokens(tokenizer: Any) -> None:
     schema = '{"type": "function", "function": {"name": "kivo", "parameters": {"type": "object", "properties": {"lamo": {"type": "string"}}, "required": ["lamo"]}}}'  # noqa: E501
-    assert len(tokenizer.encode(schema)) < 20
+    assert len(tokenizer.encode(schema)) < 25
 
 
-def test_the_committed_tokenizer_is_what_is_made_of_its_words(tmp_path: Path) -> None:
-    text = (model_path() / "tokenizer.json").read_text(encoding="utf-8")
-    committed = json.loads(text)["model"]["vocab"]
-    first = tokens.BYTES + len(maker.pieces()) + len(maker.PHRASES)
-    symbols = {symbol: byte for byte, symbol in maker.alphabet().items()}
-    words = [
-        bytes(symbols[symbol] for symbol in word).decode()
-        for word, number in committed.items()
-        if number >= first and not word.startswith("<unused-")
-    ]
-    maker.make(words).save(str(tmp_path / "tokenizer.json"))
-    assert (tmp_path / "tokenizer.json").read_text(encoding="utf-8") == text
+def test_the_same_bank_makes_the_same_tokenizer(tmp_path: Path, made_folder: Path) -> None:
+    make_tokenizer.main(["--folder", str(tmp_path)])
+    made = (tmp_path / "tokenizer.json").read_bytes()
+    assert made == (made_folder / "tokenizer.json").read_bytes()
 
 
 @pytest.mark.parametrize(("name", "glm_id"), GLM_IDS.items())
@@ -115,9 +119,20 @@ def test_no_token_is_put_before_a_text(tokenizer: Any) -> None:
 
 def test_the_configurations_agree_with_the_tokenizer(tokenizer: Any) -> None:
     ends = tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|user|>", "<|observation|>"])
+    config = shape.config()
+    for one in (config, shape.generation_config()):
+        assert one["eos_token_id"] == ends
+        assert one["pad_token_id"] == tokenizer.pad_token_id == ends[0]
+    assert tokenizer.eos_token_id == ends[0]
+    assert len(tokenizer) <= config["vocab_size"] == tokens.VOCABULARY
+    assert tokenizer.model_max_length == config["max_position_embeddings"]
+
+
+def test_the_committed_configurations_agree_with_the_committed_tokenizer() -> None:
+    committed = load_tokenizer(model_path())
+    ends = committed.convert_tokens_to_ids(["<|endoftext|>", "<|user|>", "<|observation|>"])
     for name in ("config.json", "generation_config.json"):
         assert read(name)["eos_token_id"] == ends
-        assert read(name)["pad_token_id"] == tokenizer.pad_token_id == ends[0]
-    assert tokenizer.eos_token_id == ends[0]
-    assert len(tokenizer) <= read("config.json")["vocab_size"] == tokens.VOCABULARY
-    assert tokenizer.model_max_length == read("config.json")["max_position_embeddings"]
+        assert read(name)["pad_token_id"] == committed.pad_token_id == ends[0]
+    assert len(committed) <= read("config.json")["vocab_size"]
+    assert committed.model_max_length == read("config.json")["max_position_embeddings"]

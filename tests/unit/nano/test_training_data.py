@@ -10,23 +10,19 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from tokenizers import Tokenizer
 
-from launcher.nano.folder import model_path
-from tools.nano import data, held_out, sums
-from tools.nano.batches import batches, samples
-from tools.nano.parse import parse
-from tools.nano.score import right_calls, right_number, well_formed
-from tools.nano.tokens import END_OF_TURN
-from tools.nano.words import NOUNS, Words
+from tools.nano.tasks import sums
+from tools.nano.tasks.words import NOUNS, Words
+from tools.nano.text.tokens import END_OF_TURN
+from tools.nano.training import data
+from tools.nano.training.batches import batches, samples
+from tools.nano.worth import held_out
+from tools.nano.worth.parse import parse
+from tools.nano.worth.score import right_calls, right_number, well_formed
 
 if TYPE_CHECKING:
-    from tools.nano.dialogue import Dialogue
+    from tools.nano.text.dialogue import Dialogue
 
 COUNT: Final = 40
-
-
-@pytest.fixture(scope="module")
-def plain_tokenizer() -> Tokenizer:
-    return Tokenizer.from_file(str(model_path() / "tokenizer.json"))
 
 
 def dialogues(kind: str, *, evaluation: bool = False) -> list[Dialogue]:
@@ -85,7 +81,7 @@ def test_its_answers_are_well_formed_and_right(kind: str, plain_tokenizer: Token
             assert right_calls(answer, one.calls)
 
 
-@pytest.mark.parametrize("kind", ["tool", "two calls", "tool turns"])
+@pytest.mark.parametrize("kind", ["tool", "two calls", "tool turns", "one call", "calls"])
 def test_its_calls_are_what_the_servers_detector_reads(kind: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -103,7 +99,7 @@ def test_its_calls_are_what_the_servers_detector_reads(kind: str) -> None:
 def test_the_names_of_calls_and_the_reasoning_before_them_weigh_more(
     plain_tokenizer: Tokenizer,
 ) -> None:
-    for one in dialogues("two calls"):
+    for one in [*dialogues("two calls"), *dialogues("calls")]:
         made = data.sample(one, plain_tokenizer)
         heavy = [
             token
@@ -120,11 +116,14 @@ def test_an_answer_in_json_is_json_and_of_the_same_reasoning(kind: str) -> None:
     words = Words(kind)
     for one in dialogues(kind):
         before = copy.deepcopy(one)
-        data.answer_in_json(words, one)
+        data.under_grammar(words, one, one.tools)
         value = json.loads(one.messages[-1]["content"])
         if before.messages[-1].get("tool_calls"):
             assert [(call["name"], call["parameters"]) for call in value] == before.calls
             assert {key for call in value for key in call} == {"name", "parameters"}
+        elif one.tools:
+            (call,) = value
+            assert call["name"] in {tool["function"]["name"] for tool in one.tools}
         else:
             assert isinstance(value, dict)
             assert 1 <= len(value) <= 3
@@ -134,11 +133,12 @@ def test_an_answer_in_json_is_json_and_of_the_same_reasoning(kind: str) -> None:
         assert one.messages[:-1] == before.messages[:-1]
 
 
-def test_a_few_training_answers_are_json() -> None:
+def test_a_few_training_answers_are_json(plain_tokenizer: Tokenizer) -> None:
     words = Words("json")
-    drawn = [data.draw(words, {"talk": 1.0, "tool": 1.0}) for _ in range(1000)]
-    in_json = sum((one.messages[-1]["content"] or "")[:1] in ("{", "[") for one in drawn)
-    assert 5 < in_json < 50
+    mixture = {"talk": 1.0, "tool": 1.0}
+    drawn = [data.draw(words, mixture, plain_tokenizer) for _ in range(1000)]
+    in_json = sum(data.UNASKED_WEIGHT in one.weights for one in drawn)
+    assert 15 < in_json < 80
 
 
 def test_no_word_of_the_one_set_is_drawn_for_the_other() -> None:
@@ -197,9 +197,9 @@ def test_sums_are_reasoned_digit_by_digit(sign: str, a: int, b: int, expected: s
 def test_batches_hold_each_dialogue_once(plain_tokenizer: Tokenizer) -> None:
     drawn = samples("a", {"sums": 1.0, "tool": 1.0}, 2000, plain_tokenizer)
     made = batches(drawn, 500)
-    assert sum(count for batch in made for count, _ in batch.groups) == len(drawn)
+    assert sum(group.count for batch in made for group in batch.groups) == len(drawn)
     assert sum(len(batch.learnt) for batch in made) == sum(
         sum(map(bool, one.weights)) for one in drawn
     )
     for batch in made:
-        assert sum(count * length for count, length in batch.groups) == len(batch.ids)
+        assert sum(group.count * group.length for group in batch.groups) == len(batch.ids)

@@ -9,10 +9,12 @@ from typing import Any, Final
 import pytest
 import torch
 
-from tools.nano import export, shape
-from tools.nano.draft import STEPS, draft_states
-from tools.nano.generate import greedy
-from tools.nano.network import Mixture, Nano
+from tools.nano.model import export, shape
+from tools.nano.model.draft import STEPS, draft_states
+from tools.nano.model.generate import greedy
+from tools.nano.model.network import Group, Mixture, Nano
+from tools.nano.training.batches import batches
+from tools.nano.training.data import Sample
 
 SMALL: Final = replace(shape.SHAPE, layers=3)
 
@@ -61,16 +63,37 @@ def reference(model: Nano) -> Any:
 def test_its_logits_are_transformers(model: Nano, reference: Any) -> None:
     ids = torch.randint(0, 1200, (3, 24), generator=torch.Generator().manual_seed(2))
     expected = reference(ids).logits
-    computed = model.logits(model(ids.flatten(), [(3, 24)])).view_as(expected)
+    computed = model.logits(model(ids.flatten(), [Group(3, 24)])).view_as(expected)
     assert torch.allclose(computed, expected, atol=1e-4)
 
 
 @torch.inference_mode()
 def test_dialogues_of_different_lengths_do_not_see_each_other(model: Nano) -> None:
     ids = torch.arange(100, 124)
-    together = model(ids, [(2, 4), (1, 16)])
-    alone = [model(ids[a:b], [(1, b - a)]) for a, b in ((0, 4), (4, 8), (8, 24))]
+    together = model(ids, [Group(2, 4), Group(1, 16)])
+    alone = [model(ids[a:b], [Group(1, b - a)]) for a, b in ((0, 4), (4, 8), (8, 24))]
     assert torch.allclose(together, torch.cat(alone), atol=1e-5)
+
+
+@torch.inference_mode()
+def test_a_branch_of_a_tree_is_as_if_it_were_the_only_one(model: Nano) -> None:
+    # All branches of a stem begin with the user's mark.
+    stem, branches = list(range(300, 310)), [[9, *range(401, 406)], [9, *range(501, 509)]]
+    tree = Sample("tree", stem + branches[0] + branches[1], [1.0] * 25, (10, 6, 9))
+    (batch,) = batches([tree], 100)
+    hidden = model(batch.ids, batch.groups)
+    drafts = draft_states(model, batch.ids, batch.groups, hidden)
+    for start, branch in ((10, branches[0]), (16, branches[1])):
+        length = len(stem) + len(branch)
+        ids = torch.tensor(stem + branch)
+        alone = model(ids, [Group(1, length)])
+        places = slice(start, start + len(branch))
+        assert torch.allclose(hidden[places], alone[len(stem) :], atol=1e-5)
+        drafted = draft_states(model, ids, [Group(1, length)], alone)
+        # The first places of a branch draft across its beginning, and its last has no next token.
+        for one, other in zip(drafts, drafted, strict=True):
+            apart = slice(start + STEPS, start + len(branch) - 1)
+            assert torch.allclose(one[apart], other[len(stem) + STEPS : -1], atol=1e-5)
 
 
 @torch.inference_mode()
@@ -87,15 +110,17 @@ def test_greedy_answers_of_padded_prompts_are_transformers(model: Nano, referenc
 def test_each_draft_step_is_what_drafting_token_by_token_gives(model: Nano) -> None:
     # As at inference: keys of the first step up to where drafting began, then its own.
     ids = torch.randint(0, 1200, (12,), generator=torch.Generator().manual_seed(3))
-    hidden = model(ids, [(1, 12)])
-    states = draft_states(model, ids, [(1, 12)], hidden)
+    hidden = model(ids, [Group(1, 12)])
+    states = draft_states(model, ids, [Group(1, 12)], hidden)
     begun = 7  # the last place whose hidden state the main model gives
     for step in range(STEPS):
         length = begun + 1 + step
         given = hidden[:length].clone()
         for later in range(step):
             given[begun + 1 + later] = states[later][begun + later]
-        alone = draft_states(model, ids[: length + 1], [(1, length + 1)], _joined(given, hidden))
+        alone = draft_states(
+            model, ids[: length + 1], [Group(1, length + 1)], _joined(given, hidden)
+        )
         assert torch.allclose(alone[0][length - 1], states[step][length - 1], atol=1e-5)
 
 

@@ -1,0 +1,1 @@
+"""Small tasks made by code: sums, copying, lists, JSON, talk, made-up tools."""

@@ -1,0 +1,1 @@
+"""How it learns: mixture, recipe, batches, optimizer."""
