@@ -2,14 +2,14 @@
 
 Its MODEL_CARD.md says what it can do; the chat template is defined there.
 
-    tokens -> shape                                         its vocabulary and dimensions
-    words, dialogue -> sums, tasks, tool_use, talk -> data  what it learns
-    tokenizer, make_tokenizer                               how text becomes tokens
-    experts -> network -> draft, generate                   what is computed
-    export, probe                                           what becomes of a checkpoint
-    recipe, batches, optimizer, export -> train             how it learns
-    score -> parse; held_out -> evaluate                    what it is worth, by a server
+    tasks     sums, copying, lists, JSON, talk, made-up tools: what is learnt first
+    bank      what people write, by hand: tools, requests for them, messages
+    world     dialogues made of the bank: names, schemas, values, results, agents
+    text      how text becomes tokens, and what a dialogue is
+    model     what is computed, and the files of the model folder
+    training  the mixture, the recipe, how it learns
+    worth     what it is worth, by a server or on the way
 
-Each is imported by those on its right. `make nano` is the one command; it needs the engine's
+`make nano` is the one command; it needs the engine's
 environment for PyTorch, and nothing beside.
 """
