@@ -12,7 +12,7 @@ from tools.nano.worth import unseen
 from tools.nano.worth.judge import right
 from tools.nano.worth.score import Answer
 
-CALL: Final = {"name": "book", "arguments": {"where": "Nobu", "people": 2}}
+CALL: Final[dict[str, Any]] = {"name": "book", "arguments": {"where": "Nobu", "people": 2}}
 
 
 def called(*calls: tuple[str, dict[str, Any]], ended: bool = True) -> Answer:

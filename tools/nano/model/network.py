@@ -110,16 +110,17 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, group: Group) -> Tenso
     """
     if not group.cuts:
         return F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
-    stem = group.cuts[0]
-    first = [part[:, :, :stem] for part in (queries, keys, values)]
-    attended = [F.scaled_dot_product_attention(*first, is_causal=True)]
+    attention, stem = F.scaled_dot_product_attention, group.cuts[0]
+    attended = [
+        attention(queries[:, :, :stem], keys[:, :, :stem], values[:, :, :stem], is_causal=True)
+    ]
     for start, end in group.spans():
-        seen = [torch.cat((part[:, :, :stem], part[:, :, start:end]), 2) for part in (keys, values)]
+        seen_keys = torch.cat((keys[:, :, :stem], keys[:, :, start:end]), 2)
+        seen_values = torch.cat((values[:, :, :stem], values[:, :, start:end]), 2)
         mask = torch.zeros(end - start, stem + end - start)
         mask[:, stem:] = torch.full((end - start, end - start), float("-inf")).triu(1)
-        attended.append(
-            F.scaled_dot_product_attention(queries[:, :, start:end], *seen, attn_mask=mask)
-        )
+        own = queries[:, :, start:end]
+        attended.append(attention(own, seen_keys, seen_values, attn_mask=mask))
     return torch.cat(attended, 2)
 
 
