@@ -48,8 +48,8 @@ class Group:
         return torch.cat((torch.arange(self.cuts[0]), *branches))
 
     def hidden(self) -> Tensor:
-        """What a token must not see, `[length, length]`: what is behind it, and other branches."""
-        number = torch.repeat_interleave(torch.tensor(self.cuts or (self.length,)))
+        """What a tree's token must not see, `[length, length]`: what follows it, other branches."""
+        number = torch.repeat_interleave(torch.tensor(self.cuts))
         seen = (number[None, :] == 0) | (number[None, :] == number[:, None])
         return ~seen.tril()
 

@@ -46,6 +46,13 @@ def reasoning(sign: str, a: int, b: int) -> str:
     return f"{first} {tens_a} - {tens_b} - {borrow} = {tens_a - tens_b - borrow}. So {a - b}."
 
 
+def answer(sign: str, a: int, b: int, *, thinking: bool) -> str:
+    """Say what a sum makes; without thinking with its steps, unless it is known by heart."""
+    said = f"{a} {sign} {b} = {RESULT[sign](a, b)}"
+    by_heart = a <= 9 and b <= 9 and sign != "*"
+    return said if thinking or by_heart else f"{reasoning(sign, a, b)} {said}"
+
+
 def draw(words: Words, two_digits: float = 0.75) -> tuple[str, int, int]:
     """Draw a sum of the set that `words` draws from; so often each number goes up to 99."""
     while True:
@@ -103,9 +110,9 @@ def arithmetic(words: Words, *, thinking: bool) -> Dialogue:
         written = f"{a} {sign} {b}"
     question = words.pick(QUESTIONS).format(sum=written)
     result = RESULT[sign](a, b)
-    answer = f"{a} {sign} {b} = {result}"
-    if not thinking and (a > 9 or b > 9 or sign == "*"):
-        answer = f"{reasoning(sign, a, b)} {answer}"
-    dialogue = exchange("sums", question, answer, reasoning(sign, a, b), thinking=thinking)
+    steps = reasoning(sign, a, b)
+    dialogue = exchange(
+        "sums", question, answer(sign, a, b, thinking=thinking), steps, thinking=thinking
+    )
     dialogue.number = result
     return dialogue

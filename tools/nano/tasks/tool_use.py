@@ -1,7 +1,7 @@
 """Tool use: made-up functions, requests that name their parameters, calls, and results."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tools.nano.tasks.words import Words
@@ -186,22 +186,47 @@ def request(words: Words, function: Function, arguments: dict[str, Any]) -> str:
         a=article(function.noun),
         name=function.name,
     )
+    pairs = [(name, spoken(value)) for name, value in arguments.items()]
+    return with_names(words, opening, pairs, phrase, (" with ", " with ", ", ", " for ", ": "))
+
+
+def with_names(  # noqa: PLR0917 - all of one request
+    words: Words,
+    opening: str,
+    pairs: Sequence[tuple[str, str]],
+    say: Callable[[str], str],
+    leads: Sequence[str],
+    said_share: float = 1.0,
+) -> str:
+    """Say names and values behind an opening, in one of four forms.
+
+    Args:
+        words: what draws.
+        opening: what is wished.
+        pairs: each parameter's name, and its value in words.
+        say: turns a name into words.
+        leads: what stands between in the commonest form, "name value".
+        said_share: so many names of that form are turned into words; the others stand as they are.
+    """
     form = words.random.random()
     if form < 0.5:
-        pairs = [f"{phrase(name)} {spoken(value)}" for name, value in arguments.items()]
-        lead = words.pick((" with ", " with ", ", ", " for ", ": "))
+        parts = [
+            f"{say(name) if said_share == 1 or words.chance(said_share) else name} {text}"
+            for name, text in pairs
+        ]
+        lead = words.pick(leads)
     elif form < 0.7:
-        pairs = [f"{name}={spoken(value)}" for name, value in arguments.items()]
+        parts = [f"{name}={text}" for name, text in pairs]
         lead = words.pick((" with ", ": ", " "))
     elif form < 0.85:
-        pairs = [f"{phrase(name)}: {spoken(value)}" for name, value in arguments.items()]
+        parts = [f"{say(name)}: {text}" for name, text in pairs]
         lead = words.pick((". ", ", ", ": "))
     else:
-        pairs = [f"the {phrase(name)} is {spoken(value)}" for name, value in arguments.items()]
+        parts = [f"the {say(name)} is {text}" for name, text in pairs]
         lead = words.pick((", ", ". ", " where "))
-    if len(pairs) > 1 and form < 0.5:
-        return opening + lead + ", ".join(pairs[:-1]) + f" and {pairs[-1]}"
-    return opening + lead + ", ".join(pairs)
+    if len(parts) > 1 and form < 0.5:
+        return opening + lead + ", ".join(parts[:-1]) + f" and {parts[-1]}"
+    return opening + lead + ", ".join(parts)
 
 
 def weather(words: Words) -> tuple[dict[str, Any], str, Call]:

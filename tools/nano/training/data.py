@@ -19,7 +19,7 @@ from launcher.nano.folder import model_path
 from tools.nano.tasks import forms as tasks
 from tools.nano.tasks import sums, talk, tool_use
 from tools.nano.tasks.words import Words
-from tools.nano.text.dialogue import Dialogue, system, user
+from tools.nano.text.dialogue import Call, Dialogue, calls_as_json, system, user
 from tools.nano.text.tokens import IDS
 from tools.nano.world import agents, chatter, extract, trees
 from tools.nano.world.trees import Tree
@@ -74,7 +74,6 @@ TURN_WEIGHT: Final = 0.05
 the model then goes on with a user's turn, and not with noise."""
 TURNS_LEARNT: Final = frozenset({"bank talk", "turns of talk"})
 TREE: Final = "tree"
-FIRST_TREE: Final = "first tree"
 AGENT: Final = "agent"
 _DIGITS: Final = frozenset(b"0123456789")
 _BEHIND: Final = frozenset(b" -")
@@ -215,8 +214,6 @@ def _stress_names(ids: list[int], weights: list[float]) -> None:
 def draw(words: Words, mixture: Mapping[str, float], tokenizer: Tokenizer) -> Sample:
     """Draw a dialogue or a tree of a mixture, which gives each task a weight."""
     kind = words.random.choices(list(mixture), list(mixture.values()))[0]
-    if kind == FIRST_TREE:
-        return tree_sample(trees.first_tree(words), tokenizer)
     if kind == AGENT:
         return tree_sample(agents.agent_tree(words), tokenizer)
     if kind == TREE:
@@ -253,25 +250,24 @@ def own_prompt(words: Words, tokenizer: Tokenizer) -> list[int]:
 def under_grammar(words: Words, dialogue: Dialogue, tools: list[dict[str, Any]]) -> None:
     """Write a dialogue's last answer as a grammar would have it.
 
-    With tools it becomes the list that SGLang asks for when a call is required
-    (srt/function_call/utils.py, `get_json_schema_constraint`), of a call that is made up where none
-    is wanted; without, an object beside the numbers of the question.
+    With tools it becomes a list of calls, of one that is made up where none is wanted; without, an
+    object beside the numbers of the question.
     """
     last = dialogue.messages[-1]
     if last["role"] != "assistant":
         return
     if last.pop("tool_calls", None):
-        value: Any = [{"name": name, "parameters": given} for name, given in dialogue.calls]
+        content = calls_as_json(dialogue.calls)
     elif tools:
-        value = [_forced(words.pick(tools)["function"])]
+        content = calls_as_json([_forced(words.pick(tools)["function"])])
     else:
         question = next(m["content"] for m in reversed(dialogue.messages) if m["role"] == "user")
         numbers = [int(number) for number in re.findall(r"\d{1,9}", question)[:2]]
         values = [*numbers, words.chance(0.5), last["content"], words.nouns(2)]
         words.random.shuffle(values)
         keys = words.nouns(words.random.randint(1, 3))
-        value = dict(zip(keys, values, strict=False))
-    last["content"] = json.dumps(value, ensure_ascii=False)
+        content = json.dumps(dict(zip(keys, values, strict=False)), ensure_ascii=False)
+    last["content"] = content
     dialogue.calls = []
     dialogue.unasked = True
 
@@ -282,7 +278,7 @@ FORCED: Final[Mapping[str, Any]] = {
 """What a call that is forced on the model gives to a parameter."""
 
 
-def _forced(function: dict[str, Any]) -> dict[str, Any]:
+def _forced(function: dict[str, Any]) -> Call:
     """Make the call that a grammar forces where nothing was asked for."""
     parameters = function.get("parameters") or {}
     properties = parameters.get("properties", {})
@@ -291,4 +287,4 @@ def _forced(function: dict[str, Any]) -> dict[str, Any]:
         kind = properties[name].get("type", "string")
         enum = properties[name].get("enum")
         given[name] = enum[0] if enum else FORCED[kind[0] if isinstance(kind, list) else kind]
-    return {"name": function["name"], "parameters": given}
+    return function["name"], given

@@ -8,8 +8,17 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+from tools.nano.tasks.tool_use import thought
 from tools.nano.tasks.words import Words
-from tools.nano.text.dialogue import Call, Dialogue, Message, assistant, system, user
+from tools.nano.text.dialogue import (
+    Call,
+    Dialogue,
+    Message,
+    assistant,
+    calls_as_json,
+    system,
+    user,
+)
 from tools.nano.world import bank, chatter, results, scenes, trees
 from tools.nano.world.scenes import Tool
 from tools.nano.world.trees import Tree
@@ -137,12 +146,11 @@ def _called(
     reasoning: str = "",
 ) -> Dialogue:
     """End a dialogue with calls: as the model writes them, or as a grammar does."""
-    reasoning = (reasoning or trees.thought(calls)) if thinking else ""
+    reasoning = (reasoning or thought(calls)) if thinking else ""
     if not in_json:
         reply = assistant(None, *calls, reasoning=reasoning)
         return Dialogue("agent", [*messages, reply], thinking, calls=calls)
-    value = [{"name": one, "parameters": given} for one, given in calls]
-    reply = assistant(json.dumps(value, ensure_ascii=False), reasoning=reasoning)
+    reply = assistant(calls_as_json(calls), reasoning=reasoning)
     made = Dialogue("agent", [*messages, reply], thinking)
     made.unasked = True
     return made

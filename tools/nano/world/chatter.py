@@ -63,12 +63,8 @@ def sum_(words: Words, *, thinking: bool) -> tuple[Exchange, int]:
     while sign == "-" and a < b:
         sign, a, b = sums.draw(words, 0.7)
     asked = message(words, WORDINGS[sign]).replace("{a}", str(a)).replace("{b}", str(b))
-    steps = sums.reasoning(sign, a, b)
-    result = sums.RESULT[sign](a, b)
-    answer = f"{a} {sign} {b} = {result}"
-    if not thinking and (a > 9 or b > 9 or sign == "*"):
-        answer = f"{steps} {answer}"
-    return (asked, steps, answer), result
+    answer = sums.answer(sign, a, b, thinking=thinking)
+    return (asked, sums.reasoning(sign, a, b), answer), sums.RESULT[sign](a, b)
 
 
 def talk(words: Words, *, thinking: bool) -> Dialogue:
@@ -77,17 +73,14 @@ def talk(words: Words, *, thinking: bool) -> Dialogue:
     if words.chance(0.3):
         dialogue.messages.append(system(system_prompt(words)))
     for _ in range(words.pick((1, 1, 1, 1, 2, 3, 4))):
-        said, reasoning, answer = exchange(words, SHARES)
-        dialogue.messages += [
-            user(said), assistant(answer, reasoning=reasoning if thinking else ""),
-        ]  # fmt: skip
+        dialogue.messages += as_messages(exchange(words, SHARES), thinking=thinking)
     return dialogue
 
 
 def worded_sum(words: Words, *, thinking: bool) -> Dialogue:
     """Make a sum in the words of the bank."""
-    (asked, steps, answer), result = sum_(words, thinking=thinking)
-    messages = [user(asked), assistant(answer, reasoning=steps if thinking else "")]
+    said, result = sum_(words, thinking=thinking)
+    messages = as_messages(said, thinking=thinking)
     if words.chance(0.1):
         messages.insert(0, system(system_prompt(words)))
     return Dialogue("sums", messages, thinking, number=result)

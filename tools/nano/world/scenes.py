@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tools.nano.tasks.tool_use import OPENINGS, Function, article, phrase
+from tools.nano.tasks.tool_use import OPENINGS, Function, article, phrase, with_names
 from tools.nano.tasks.words import Words
 from tools.nano.world import bank, naming, schemas
 from tools.nano.world.naming import PARAMETER_STYLES, TOOL_STYLES, spoken
@@ -36,7 +36,7 @@ ENDINGS: Final = (
     ", thanks",
     " for me",
 )
-LISTED: Final = (", ", ", ", " and ")
+NAMED_LEADS: Final = (" with ", " with ", ", ", " for ", ": ", " ")
 Wish = tuple[str, dict[str, Any]]
 """A request's text and the arguments of the call that it wants."""
 
@@ -177,7 +177,8 @@ class Tool:
         text = self._opening(words)
         if not pairs:
             return text, arguments
-        return _with_names(words, text, pairs), self._ordered(arguments)
+        text = with_names(words, text, pairs, spoken, NAMED_LEADS, said_share=0.8)
+        return text, self._ordered(arguments)
 
     def _opening(self, words: Words) -> str:
         if words.chance(0.35):
@@ -190,25 +191,6 @@ class Tool:
             Verb=self.function.verb.capitalize(), verb=self.function.verb,
             noun=phrase(self.function.noun), a=article(self.function.noun), name=self.name,
         )  # fmt: skip
-
-
-def _with_names(words: Words, opening: str, pairs: Sequence[tuple[str, str]]) -> str:
-    form = words.random.random()
-    if form < 0.5:
-        parts = [f"{spoken(name) if words.chance(0.8) else name} {text}" for name, text in pairs]
-        lead = words.pick((" with ", " with ", ", ", " for ", ": ", " "))
-    elif form < 0.7:
-        parts = [f"{name}={text}" for name, text in pairs]
-        lead = words.pick((" with ", ": ", " "))
-    elif form < 0.85:
-        parts = [f"{spoken(name)}: {text}" for name, text in pairs]
-        lead = words.pick((". ", ", ", ": "))
-    else:
-        parts = [f"the {spoken(name)} is {text}" for name, text in pairs]
-        lead = words.pick((", ", ". ", " where "))
-    if len(parts) > 1 and form < 0.5:
-        return opening + lead + ", ".join(parts[:-1]) + f" and {parts[-1]}"
-    return opening + lead + ", ".join(parts)
 
 
 def _reworded(words: Words, ask: str) -> str:

@@ -8,6 +8,7 @@ training learns from several times as many answers.
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tools.nano.tasks.tool_use import thought
 from tools.nano.tasks.words import Words
 from tools.nano.text.dialogue import Call, Dialogue, Message, assistant, system, tool, user
 from tools.nano.world import chatter, results, scenes
@@ -36,11 +37,6 @@ class Tree:
     tools: list[dict[str, Any]]
     stem: list[Message]
     branches: list[Dialogue] = field(default_factory=list)
-
-
-def thought(calls: list[Call]) -> str:
-    """Reason about calls: which function."""
-    return f"I use {' and '.join(name for name, _ in calls)}."
 
 
 def answer(calls: list[Call], *, thinking: bool) -> Message:
@@ -211,10 +207,10 @@ def branch(words: Words, drawn: list[Tool], *, thinking: bool) -> Dialogue:
     return makers[kind](words, drawn, thinking=thinking)
 
 
-def tree(words: Words, most: int = max(COUNTS)) -> Tree:
+def tree(words: Words) -> Tree:
     """Draw a prompt and its branches."""
     box = scenes.toolbox(words)
-    drawn = scenes.tools(words, box, min(most, words.pick(COUNTS)))
+    drawn = scenes.tools(words, box, words.pick(COUNTS))
     stem = [system(chatter.system_prompt(words))] if words.chance(0.25) else []
     made = Tree([one.schema for one in drawn], stem)
     for _ in range(words.pick(BRANCHES)):
@@ -222,22 +218,12 @@ def tree(words: Words, most: int = max(COUNTS)) -> Tree:
     return made
 
 
-def first_tree(words: Words) -> Tree:
-    """Draw one or two tools and requests for one call of one: what calling begins with."""
-    box = scenes.toolbox(words)
-    drawn = scenes.tools(words, box, words.pick((1, 1, 2)))
-    made = Tree([one.schema for one in drawn], [])
-    for _ in range(max(BRANCHES)):
-        made.branches.append(one_call(words, drawn, thinking=words.chance(0.5)))
-    return made
-
-
-def dialogue(words: Words, *, thinking: bool, kind: str | None = None) -> Dialogue:
+def dialogue(words: Words, *, thinking: bool, kind: str) -> Dialogue:
     """Make one whole dialogue with tools, as the evaluation asks."""
     box = scenes.toolbox(words)
     drawn = scenes.tools(words, box, words.pick(COUNTS))
-    makers = {"one call": one_call, "two calls": two_calls, "result": with_result, "turns": turns}
-    made = (makers[kind] if kind else branch)(words, drawn, thinking=thinking)
+    makers = {"one call": one_call, "two calls": two_calls, "result": with_result}
+    made = makers[kind](words, drawn, thinking=thinking)
     made.tools = [one.schema for one in drawn]
     if words.chance(0.25):
         made.messages.insert(0, system(chatter.system_prompt(words)))

@@ -5,14 +5,13 @@ same model without speculation, it times pairs of whole requests, too, one after
 """
 
 import argparse
-import json
 import re
 import statistics
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import httpx
 from rich.console import Console
@@ -20,7 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 from clients import ChatClient, ChatReply
-from tools.nano.text.dialogue import Call, Dialogue
+from tools.nano.text.dialogue import Dialogue
 from tools.nano.worth import held_out, score
 from tools.nano.worth.score import Answer
 
@@ -111,16 +110,7 @@ def right(dialogue: Dialogue, answer: Answer) -> bool | None:
 
 def read(reply: ChatReply) -> Answer:
     """Turn a client's reply into an answer."""
-    calls: list[Call] | None = []
-    for call in reply.tool_calls:
-        try:
-            arguments: Any = json.loads(call.arguments)
-        except json.JSONDecodeError:
-            arguments = None
-        if not isinstance(arguments, dict):
-            calls = None
-        elif calls is not None:
-            calls.append((call.name, arguments))
+    calls = score.read_calls((call.name, call.arguments) for call in reply.tool_calls)
     ended = reply.finish_reason in ("stop", "tool_calls")
     return Answer(reply.reasoning, reply.content, calls, ended)
 

@@ -1,6 +1,8 @@
 """What an answer is worth: well formed, the right number, the right calls."""
 
+import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,20 @@ class Answer:
     content: str
     calls: list[Call] | None
     ended: bool
+
+
+def read_calls(written: Iterable[tuple[str, str]]) -> list[Call] | None:
+    """Read calls whose arguments are text; None if those of one are no JSON object."""
+    calls: list[Call] = []
+    for name, text in written:
+        try:
+            arguments = json.loads(text)
+        except json.JSONDecodeError:
+            return None
+        if not isinstance(arguments, dict):
+            return None
+        calls.append((name, arguments))
+    return calls
 
 
 def well_formed(answer: Answer) -> bool:

@@ -16,9 +16,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from tools.nano.text.dialogue import Call
 from tools.nano.worth.judge import right
-from tools.nano.worth.score import Answer
+from tools.nano.worth.score import Answer, read_calls
 
 FOLDER: Final = Path(__file__).parent / "requests"
 LIMIT_TOKENS: Final = 300
@@ -41,16 +40,10 @@ def ask(client: httpx.Client, model: str, case: dict[str, Any]) -> Answer:
         return Answer("", response.text, None, ended=False)
     choice = response.json()["choices"][0]
     message = choice["message"]
-    calls: list[Call] | None = []
-    for call in message.get("tool_calls") or []:
-        try:
-            arguments = json.loads(call["function"]["arguments"])
-        except json.JSONDecodeError:
-            arguments = None
-        if not isinstance(arguments, dict):
-            calls = None
-        elif calls is not None:
-            calls.append((call["function"]["name"], arguments))
+    calls = read_calls(
+        (call["function"]["name"], call["function"]["arguments"])
+        for call in message.get("tool_calls") or []
+    )
     return Answer(
         message.get("reasoning_content") or "", message.get("content") or "", calls,
         choice["finish_reason"] in {"stop", "tool_calls"},
