@@ -8,7 +8,8 @@ LauncherError
 │   ├── ConfigFileError         14
 │   ├── UnknownFlagError        15  SGLang's own parser does not take it
 │   ├── SecretInArgumentsError  16
-│   └── UnknownShapeError       17  this model's memory cannot be added up
+│   ├── UnknownShapeError       17  this model's memory cannot be added up
+│   └── UnimportableError       18  a launch definition becomes no configuration
 ├── PreflightError              20  this machine cannot serve it now
 │   ├── PortInUseError          21
 │   ├── ModelNotFoundError      22
@@ -116,6 +117,10 @@ class SecretInArgumentsError(ConfigError, exit_code=16):
 
 class UnknownShapeError(ConfigError, exit_code=17):
     """The memory of this model cannot be planned: its config.json says too little, or too much."""
+
+
+class UnimportableError(ConfigError, exit_code=18):
+    """A launch definition says what the launcher cannot do, or does not say enough."""
 
 
 class PreflightError(LauncherError, exit_code=20):

@@ -18,7 +18,7 @@ from launcher.state.store import RunStore
 LAZY_COMMANDS: Final[Mapping[str, str]] = {
     "doctor": "launcher.cli.checks.doctor",
     "diagnose": "launcher.cli.checks.diagnose",
-    "plan": "launcher.cli.plan",
+    "plan": "launcher.cli.checks.plan",
     "pull": "launcher.cli.models",
     "models": "launcher.cli.models",
     "up": "launcher.cli.up",
@@ -26,7 +26,7 @@ LAZY_COMMANDS: Final[Mapping[str, str]] = {
     "restart": "launcher.cli.servers",
     "status": "launcher.cli.servers",
     "logs": "launcher.cli.logs",
-    "config": "launcher.cli.up",
+    "config": "launcher.cli.config",
     "service": "launcher.cli.service.command",
 }
 
@@ -36,7 +36,7 @@ LAZY_COMMANDS: Final[Mapping[str, str]] = {
 def cli() -> None:
     """Serve a large language model with SGLang and speculative decoding.
 
-    Exit codes: 2 usage, 10 to 17 configuration, 20 to 33 this machine,
+    Exit codes: 2 usage, 10 to 18 configuration, 20 to 33 this machine,
     39 doctor found something red, 40 to 49 the server, 50 to 52 state folder, 55 output,
     60 to 68 the model hub, 130 interrupted.
     """

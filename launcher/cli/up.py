@@ -1,4 +1,4 @@
-"""The commands that take a whole configuration: `up` and `config show`."""
+"""`up`: a configuration becomes a server."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from launcher.cli.common import EXIT_INTERRUPTED, json_option, print_json, say, tell_set_aside
-from launcher.cli.display import consoles, starting
-from launcher.cli.display.progress import show_config
-from launcher.cli.options import config_options, resolve_options, resolve_untaken
+from launcher.cli.display import starting
+from launcher.cli.options.fields import config_options, resolve_options, resolve_untaken
+from launcher.cli.options.spellings import ConfigCommand
 from launcher.config.keys import read_keys
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import ResolvedConfig
@@ -27,7 +27,7 @@ from launcher.supervision.stop import clear_up
 from launcher.system.hardware import probe_hardware
 
 
-@click.command()
+@click.command(cls=ConfigCommand)
 @config_options
 @click.option("--detach", "-d", is_flag=True, help="Leave it running in the background.")
 @click.option(
@@ -92,34 +92,15 @@ def up(*, detach: bool, dry_run: bool, log_json: bool, as_json: bool, **options:
         sys.exit(EXIT_INTERRUPTED)
 
 
-@click.group()
-def config() -> None:
-    """Look at configurations."""
-
-
-@config.command("show")
-@config_options
-@json_option
-def config_show(*, as_json: bool, **options: Any) -> None:
-    """Print every field, its value, where it came from and what it means."""
-    resolved = resolve_options(options)
-    if as_json:
-        print_json(
-            {
-                "config": resolved.config.model_dump(mode="json"),
-                "sources": dict(resolved.sources),
-                "preset_reason": resolved.preset_reason,
-            }
-        )
-    else:
-        show_config(consoles.out(), resolved.config, resolved.sources, resolved.preset_reason)
-
-
 def _say_preset(resolved: ResolvedConfig, untaken: UntakenPreset | None) -> None:
     if resolved.sources["preset"].startswith("preset"):
         say(f"Preset {resolved.config.preset}: {resolved.preset_reason}.", err=True)
     if untaken is not None:
         say(describe_untaken(untaken), err=True)
+    if resolved.taken:
+        fields = ", ".join(f"{one.spelled} sets {one.field}" for one in resolved.taken)
+        name, port = resolved.config.served_model_name, resolved.config.port
+        say(f"Taken over: {fields}. Clients ask for model {name!r} at port {port}.", err=True)
 
 
 def _same_configuration(record: RunRecord, config: ServerConfig) -> RunRecord:

@@ -34,8 +34,10 @@ class _TooMuchError(yaml.MarkedYAMLError):
     """A file within the rules of YAML, and beyond ours."""
 
 
-class _BoundedLoader(yaml.SafeLoader):
+class BoundedLoader(yaml.SafeLoader):
     """Counts while it composes, so that what is beyond the bounds is never built."""
+
+    deepest_levels = DEEPEST_LEVELS
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -46,8 +48,8 @@ class _BoundedLoader(yaml.SafeLoader):
         """One node, or an alias of one."""
         self._nodes += 1
         self._levels += 1
-        if self._levels > DEEPEST_LEVELS:
-            raise self._too_much(f"is nested deeper than {DEEPEST_LEVELS} levels")
+        if self._levels > self.deepest_levels:
+            raise self._too_much(f"is nested deeper than {self.deepest_levels} levels")
         if self._nodes > MOST_NODES:
             raise self._too_much(f"has more than {MOST_NODES:,} values")
         node = super().compose_node(parent, index)
@@ -112,7 +114,7 @@ def _parse_toml(path: Path, text: str) -> dict[str, Any]:
 
 def _parse_yaml(path: Path, text: str) -> dict[str, Any]:
     try:
-        node = yaml.compose(text, Loader=_BoundedLoader)
+        node = yaml.compose(text, Loader=BoundedLoader)
     except _TooMuchError as error:
         where = f", {_place(error.problem_mark)}," if error.problem_mark else ""
         raise ConfigFileError(

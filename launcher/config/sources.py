@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from pydantic import ValidationError
 
+from launcher.config.arguments import TakenField, TakeOver
 from launcher.config.config_file import FIELD_NAMES, check_known, read_config_file
 from launcher.config.outside import flaw_of, shown
 from launcher.config.presets import (
@@ -28,6 +29,7 @@ from launcher.config.presets import (
     on_device,
 )
 from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
+from launcher.config.taken_over import Layers, take_over_arguments
 from launcher.errors import ConfigError, InvalidValueError
 from launcher.names import REDACT_VARIABLE, RUN_ID_VARIABLE
 from launcher.system.hardware import HardwareProbe, probe_hardware
@@ -48,16 +50,23 @@ SPECULATION_NUMBERS: Final = (
     "speculative_eagle_topk",
     "speculative_num_draft_tokens",
 )
-Layers: TypeAlias = list[tuple[str, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedConfig:
-    """A configuration, where each field came from, and why this preset."""
+    """A configuration, where each field came from, and why this preset.
+
+    Attributes:
+        config: what to serve.
+        sources: of each field.
+        preset_reason: in one line.
+        taken: fields that the engine's own arguments set.
+    """
 
     config: ServerConfig
     sources: Mapping[str, str]
     preset_reason: str
+    taken: tuple[TakenField, ...] = ()
 
 
 def resolve(
@@ -67,6 +76,7 @@ def resolve(
     environment: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
     probe: HardwareProbe = probe_hardware,
+    take_over: TakeOver | None = None,
 ) -> ResolvedConfig:
     """Merge all sources into one checked configuration.
 
@@ -77,12 +87,15 @@ def resolve(
         environment: variables to look for `SPECSERVE_*` in.
         flags: fields given on the command line.
         probe: how to look at the machine; called only when no preset is named.
+        take_over: reads arguments for the engine, of which some set fields; without, all stay what
+            they are.
 
     Raises:
         UnknownPresetError: no preset has the name.
         UnknownKeyError: the file or the environment names a field that does not exist.
         ConfigFileError: the file cannot be read, or is malformed.
         InvalidValueError: a value has the wrong type or is out of range.
+        ConfigError: a source contradicts itself.
     """
     layers: Layers = []
     if config_file is not None:
@@ -92,6 +105,9 @@ def resolve(
 
     for source, layer in layers:
         _check_clean(source, layer)
+    taken: tuple[TakenField, ...] = ()
+    if take_over is not None:
+        layers, taken = take_over_arguments(layers, take_over)
     named = next((layer["preset"] for _, layer in reversed(layers) if layer.get("preset")), None)
     chosen, reason = _choose(named, layers, probe)
 
@@ -110,7 +126,7 @@ def resolve(
         config = ServerConfig.model_validate(values)
     except ValidationError as error:
         raise _describe_invalid(error, sources) from None
-    return ResolvedConfig(config, MappingProxyType(sources), reason)
+    return ResolvedConfig(config, MappingProxyType(sources), reason, taken)
 
 
 def _check_clean(source: str, layer: Mapping[str, Any]) -> None:
@@ -131,7 +147,11 @@ def _choose(named: object, layers: Layers, probe: HardwareProbe) -> tuple[Preset
         preset, reason = get_preset(str(named)), "asked for"
     elif named is not None or any(layer.get("model_path") for _, layer in layers):
         preset, reason = CUSTOM, "asked for" if named else "a model was named"
-        device = device or ("cuda" if probe().gpus else "cpu")
+        if device is None:
+            hardware = probe()
+            device = "cuda" if hardware.gpus else "cpu"
+            if not hardware.gpus:
+                reason += f", and it goes to the CPU: no NVIDIA GPU was found ({hardware.gpu_note})"
     else:
         choice = choose_preset(probe(), device)
         preset, reason = choice.preset, choice.reason

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from launcher.config.arguments import OwnOption, TakenOver
     from launcher.config.server_config import ServerConfig
     from launcher.engines.causes import CauseTable
     from launcher.engines.launch import Command, CommandTarget
@@ -71,6 +72,39 @@ class Engine(Protocol):
             EngineBrokenError: the installed version cannot be asked.
         """
 
+    def take_over(self, arguments: Sequence[str], version: str) -> TakenOver:
+        """Which fields the engine's own arguments stand for, in any spelling that it takes.
+
+        Args:
+            arguments: for the engine, as users have them.
+            version: of the engine.
+
+        Raises:
+            EngineBrokenError: the installed version cannot be asked.
+        """
+
+    def own_option(self, name: str, version: str) -> OwnOption | None:
+        """What a name is among the engine's own options; None where it is none of them.
+
+        Args:
+            name: of an option with its dashes, or of a key, with dashes or underscores.
+            version: of the engine.
+
+        Raises:
+            EngineBrokenError: the installed version cannot be asked.
+        """
+
+    def near_options(self, name: str, version: str) -> tuple[str, ...]:
+        """Options of the engine's own that are spelled much like a name, the nearest first.
+
+        Args:
+            name: of an option, with its dashes.
+            version: of the engine.
+
+        Raises:
+            EngineBrokenError: the installed version cannot be asked.
+        """
+
     def refuse_speculation(
         self, config: ServerConfig, draft_architecture: str | None
     ) -> str | None:
@@ -92,6 +126,9 @@ class Engine(Protocol):
 
     def misread_variable(self, environment: Mapping[str, str]) -> tuple[str, str] | None:
         """A variable of the engine's whose value it cannot read, and what it takes, or None."""
+
+    def why_unread(self, variable: str) -> str | None:
+        """Why a variable that is named like the engine's own has no effect; None where it has."""
 
     # While it starts and serves
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from launcher.config.foreign_launch import ForeignLaunch
 from launcher.config.server_config import ServerConfig
 from launcher.engines.engine import Engine
+from launcher.engines.sglang import foreign_launch as sglang_launches
 from launcher.engines.sglang.engine import SGLANG
+from launcher.engines.sglang.flags import load_flag_table
+from launcher.engines.vllm import foreign_launch as vllm_launches
+from launcher.errors import EngineMissingError
 
 
 def engine_of(_config: ServerConfig) -> Engine:
@@ -17,3 +22,31 @@ def engine_of(_config: ServerConfig) -> Engine:
 def engine_of_output(_lines: Sequence[str]) -> Engine:
     """The engine that printed these lines: SGLang, as long as there is no other."""
     return SGLANG
+
+
+def default_engine() -> Engine:
+    """The engine whose options are meant before a configuration says which one serves it."""
+    return SGLANG
+
+
+def version_of(engine: Engine) -> str:
+    """The installed version of an engine; the verified one where none is installed."""
+    try:
+        return engine.installed_version()
+    except EngineMissingError:
+        return engine.verified_version
+
+
+def read_launch(engine: str, arguments: Sequence[str]) -> ForeignLaunch:
+    """What a command line of an engine says, in fields of a server of the default engine.
+
+    Args:
+        engine: `sglang` or `vllm`.
+        arguments: behind what starts the server.
+
+    Raises:
+        EngineBrokenError: the installed version cannot be asked for its options.
+    """
+    if engine == "vllm":
+        return vllm_launches.read_launch(list(arguments))
+    return sglang_launches.read_launch(list(arguments), load_flag_table(version_of(SGLANG)))

@@ -14,6 +14,9 @@ import psutil
 
 MIB: Final = 1024**2
 GIB: Final = 1024**3
+_AMD_DRIVER: Final = Path("/dev/kfd")
+_AMD: Final = "an AMD GPU's driver is here (/dev/kfd), and this launcher serves on NVIDIA GPUs alone"
+_MIG: Final = "a part of a GPU (MIG), which this launcher cannot serve on: name whole GPUs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ def _probe_gpus() -> tuple[tuple[Gpu, ...], str]:
         with _nvml_handles() as handles:
             gpus = tuple(_describe_gpu(index, handle) for index, handle in enumerate(handles))
     except pynvml.NVMLError as error:
-        return (), str(error)
+        return (), f"{error}; {_AMD}" if _AMD_DRIVER.exists() else str(error)
     return _visible(gpus)
 
 
@@ -204,7 +207,10 @@ def _visible(gpus: tuple[Gpu, ...]) -> tuple[tuple[Gpu, ...], str]:
         if len(named) != 1:
             break
         visible += named
-    return tuple(visible), f"CUDA_VISIBLE_DEVICES={chosen}"
+    note = f"CUDA_VISIBLE_DEVICES={chosen}"
+    if any(entry.strip().startswith("MIG-") for entry in chosen.split(",")):
+        note += f"; {_MIG}"
+    return tuple(visible), note
 
 
 def _names(entry: str, gpu: Gpu) -> bool:

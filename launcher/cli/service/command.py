@@ -13,7 +13,8 @@ from typing import Any, Final
 import click
 
 from launcher.cli.common import json_option, print_json
-from launcher.cli.options import config_options, resolve_options
+from launcher.cli.options.fields import config_options, resolve_options
+from launcher.cli.options.spellings import ConfigCommand
 from launcher.cli.service.unit import Service, unit_text
 from launcher.config.config_file import read_config_file
 from launcher.config.presets import CUSTOM
@@ -41,7 +42,7 @@ SYSTEM_UNITS: Final = Path("/etc/systemd/system")
 FIRST_PERSON_UID: Final = 1000
 
 
-@click.command()
+@click.command(cls=ConfigCommand)
 @config_options
 @click.option("--user", "for_user", is_flag=True, help="For your own systemd; needs no root.")
 @click.option("--run-as", metavar="ACCOUNT", help="Who runs it, without --user; unset: you.")

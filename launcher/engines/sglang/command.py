@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
+from launcher.config.taken_over import raise_all
 from launcher.engines.launch import Command, CommandTarget
-from launcher.engines.sglang.flags import FlagTable
+from launcher.engines.sglang.flags import FlagTable, GivenOption
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
 from launcher.engines.sglang.plugins.glm.settings import CALL_PARSERS, REASONING_PARSERS
 from launcher.errors import ConfigError, SecretInArgumentsError
@@ -69,6 +69,9 @@ UNSUPERVISED_FLAGS: Final = frozenset(
         *("--gated-launch-port", "--debug-tensor-dump-input-file"),
     }
 )
+# What they say of one machine is SGLang's default.
+DEFAULTS_OF_ONE_MACHINE: Final = frozenset({("--nnodes", "1"), ("--node-rank", "0")})
+DISAGGREGATION_FLAG: Final = "--disaggregation-mode"
 # They remove what is the user's own, or serve what he has not named.
 HARMFUL_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -120,8 +123,7 @@ def build_command(
         environment[REDACT_VARIABLE] = "1"
     if target.no_proxy is not None:
         environment |= _round_proxies(config.host, target.no_proxy)
-    hub_ids = [word for word in config.extra_args if re.fullmatch(REPOSITORY_PATTERN, word)]
-    if not config.is_repository and not hub_ids:
+    if not config.is_repository and not any(map(_names_repository, config.extra_args)):
         # Everything is here: a hub that is slow or away must not delay the start.
         environment["HF_HUB_OFFLINE"] = "1"
     if target.gpus:
@@ -143,6 +145,12 @@ def build_command(
         # Who asks CUDA itself for its devices can fork no process that uses them (torch/cuda).
         environment["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     return Command(tuple(arguments) + config.extra_args, MappingProxyType(environment))
+
+
+def _names_repository(word: str) -> bool:
+    """Whether an argument, or what an equals sign attaches to it, is the id of a repository."""
+    _, _, attached = word.partition("=")
+    return any(re.fullmatch(REPOSITORY_PATTERN, one) for one in (word, attached))
 
 
 def _for_plugins(config: ServerConfig, arguments: Sequence[str]) -> dict[str, str]:
@@ -173,66 +181,78 @@ def _round_proxies(host: str, given: str) -> dict[str, str]:
 
 
 def check_arguments(command: Command, extra_args: tuple[str, ...], table: FlagTable) -> None:
-    """Hold the whole command against the parser of the installed SGLang.
+    """Compare the whole command with the parser of the installed SGLang.
 
     Raises:
         UnknownFlagError: SGLang would refuse it.
         SecretInArgumentsError: `extra_args` holds a key.
-        ConfigError: `extra_args` repeats what a field of the configuration sets.
+        ConfigError: `extra_args` repeats what a field of the configuration sets, or makes a server
+            that cannot be watched.
     """
-    owners = {
-        table.canonical(flag): field for field, flag in {**VALUE_FLAGS, **SWITCH_FLAGS}.items()
-    }
-    unsupervised = {table.canonical(flag) for flag in UNSUPERVISED_FLAGS}
-    secrets = {table.canonical(flag) for flag in SECRET_FLAGS}
-    harmful = {table.canonical(flag): what for flag, what in HARMFUL_FLAGS.items()}
-    for argument, value in _with_values(extra_args):
-        flag = table.canonical(argument)
-        if flag is None:
-            continue
-        if flag in secrets:
-            raise SecretInArgumentsError(
-                f"{flag} would show a secret in the process list.",
-                action="Put the key in a file of mode 0600 and name it with --api-key-file.",
-            )
-        if flag == CONFIG_FLAG:
-            raise ConfigError(
-                f"{flag} after `--` is SGLang's own config file.",
-                action="Give its settings as arguments, or the launcher's --config before `--`.",
-            )
-        if flag in harmful:
-            raise ConfigError(
-                f"{flag} {harmful[flag]}.",
-                action="Leave it out; `python -m launcher models rm` removes a model that is "
-                "not served.",
-            )
-        if flag in unsupervised:
-            raise ConfigError(
-                f"{flag} makes a server that the launcher cannot watch: it waits for text over "
-                "plain HTTP from one machine.",
-                action="Leave it out; put a proxy before the server for TLS.",
-            )
-        if flag == TOKENIZER_WORKERS_FLAG and value not in {"", "1"}:
-            raise ConfigError(
-                f"{flag} {value}: with more than one tokenizer worker SGLang checks no API key, "
-                "and answers and arguments go past this launcher's plugins.",
-                action="Leave it out; start another server, with a name and a port of its own, for "
-                "more of them.",
-            )
-        if flag in owners:
-            option = owners[flag].replace("_", "-")
-            raise ConfigError(
-                f"{flag} after `--` repeats what the launcher sets itself.",
-                action=f"Use the launcher's own --{option} before `--`.",
-            )
+    raise_all(refusals(extra_args, table))
     table.check(command.server_arguments)
 
 
-def _with_values(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each argument, with the value that belongs to it if it is an option."""
-    for argument, following in zip_longest(arguments, arguments[1:], fillvalue=""):
-        _, equals, attached = argument.partition("=")
-        yield argument, attached if equals else following
+def refusals(extra_args: Sequence[str], table: FlagTable) -> list[ConfigError]:
+    """An error for each argument of the user's that is not passed on."""
+    found = (_refusal(given, table) for given in table.split(extra_args))
+    return [*(error for error in found if error is not None), *table.refusals(extra_args)]
+
+
+def _refusal(given: GivenOption, table: FlagTable) -> ConfigError | None:
+    """Why an option of the user's is not passed on, where it is not."""
+    flag = given.option
+    if flag is None:
+        return None
+    if flag in {table.canonical(one) for one in SECRET_FLAGS}:
+        return SecretInArgumentsError(
+            f"{flag} would show a secret in the process list.",
+            action="Put the key in a file of mode 0600 and name it with --api-key-file.",
+        )
+    value = given.values[0] if given.values else ""
+    problem, action = _unwatched(flag, value, table) or _harmful(flag, value) or ("", "")
+    for field, own in (*VALUE_FLAGS.items(), *SWITCH_FLAGS.items()):
+        if table.canonical(own) == flag:
+            problem = f"{flag} after `--` repeats what the launcher sets itself."
+            action = f"Use the launcher's own --{field.replace('_', '-')} before `--`."
+    return ConfigError(problem, action=action) if problem else None
+
+
+def _unwatched(flag: str, value: str, table: FlagTable) -> tuple[str, str] | None:
+    """What of an option makes a server that cannot be watched, and what to do; None if nothing."""
+    if (flag, value) in DEFAULTS_OF_ONE_MACHINE:
+        return None
+    if flag in {table.canonical(one) for one in UNSUPERVISED_FLAGS}:
+        problem = (
+            f"{flag} makes a server that the launcher cannot watch: it waits for text over "
+            "plain HTTP from one machine."
+        )
+        return problem, "Leave it out; put a proxy before the server for TLS."
+    if flag == DISAGGREGATION_FLAG and value != "null":
+        problem = (
+            f"{flag} {value}: prefill and decode run in servers of their own, and neither answers "
+            "alone, so the launcher cannot tell whether they serve."
+        )
+        return problem, "Leave it out, or start such a pair by SGLang's own commands."
+    return None
+
+
+def _harmful(flag: str, value: str) -> tuple[str, str] | None:
+    """What of an option does harm, and what to do instead; None if nothing."""
+    if flag == CONFIG_FLAG:
+        problem = f"{flag} after `--` is SGLang's own config file."
+        return problem, "Give its settings as arguments, or the launcher's --config before `--`."
+    if flag in HARMFUL_FLAGS:
+        action = "Leave it out; `python -m launcher models rm` removes a model that is not served."
+        return f"{flag} {HARMFUL_FLAGS[flag]}.", action
+    if flag == TOKENIZER_WORKERS_FLAG and value not in {"", "1"}:
+        problem = (
+            f"{flag} {value}: with more than one tokenizer worker SGLang checks no API key, "
+            "and answers and arguments go past this launcher's plugins."
+        )
+        action = "Leave it out; start another server, with a name and a port of its own."
+        return problem, action
+    return None
 
 
 def _applies(config: ServerConfig, field: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from launcher.config.arguments import OwnOption, TakenOver
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Command, CommandTarget
 from launcher.engines.sglang import prerequisites, processes, version
@@ -15,6 +16,7 @@ from launcher.engines.sglang.flags import load_flag_table
 from launcher.engines.sglang.phases import SGLangStartLog, shows_progress
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
 from launcher.engines.sglang.prober import HttpProber
+from launcher.engines.sglang.takeover import near_options, own_option, take_over
 from launcher.system.activity import EngineChild
 from launcher.system.process import ProcessIdentity
 
@@ -51,6 +53,18 @@ class SGLangEngine:
         """By the parser of that version, as a table."""
         check_arguments(command, config.extra_args, load_flag_table(version))
 
+    def take_over(self, arguments: Sequence[str], version: str) -> TakenOver:
+        """By the parser of that version, as a table."""
+        return take_over(arguments, load_flag_table(version))
+
+    def own_option(self, name: str, version: str) -> OwnOption | None:
+        """By the same table."""
+        return own_option(name, load_flag_table(version))
+
+    def near_options(self, name: str, version: str) -> tuple[str, ...]:
+        """By the same table."""
+        return near_options(name, load_flag_table(version))
+
     def refuse_speculation(
         self, config: ServerConfig, draft_architecture: str | None
     ) -> str | None:
@@ -77,6 +91,10 @@ class SGLangEngine:
     def misread_variable(self, environment: Mapping[str, str]) -> tuple[str, str] | None:
         """By the list in its own sources."""
         return prerequisites.misread_variable(environment)
+
+    def why_unread(self, variable: str) -> str | None:
+        """By a look for its name in the installed sources."""
+        return prerequisites.why_unread(variable)
 
     def start_log(self) -> SGLangStartLog:
         """Follows the lines that the verified version prints."""

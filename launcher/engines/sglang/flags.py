@@ -29,6 +29,24 @@ from launcher.text import nearest
 
 LARGEST_TABLE_BYTES: Final = 16 * 1024**2
 DUMP_TIMEOUT_SECONDS: Final = 180.0
+_NEGATIVE: Final = re.compile(r"-\d+|-\d*\.\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class GivenOption:
+    """One option of a command line, or a value that stands free.
+
+    Attributes:
+        words: as written, the option first.
+        spelled: the option as written, without what an equals sign attaches; "" of a free value.
+        option: its first spelling; None where it is none, or may be several.
+        values: what belongs to it.
+    """
+
+    words: tuple[str, ...]
+    spelled: str
+    option: str | None
+    values: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +73,35 @@ class FlagTable:
         """
         self._parser().parse_args(list(arguments))
 
+    def refusals(self, arguments: Sequence[str]) -> list[UnknownFlagError]:
+        """An error for each argument that looks like an option and is none, or may be several.
+
+        A value that stands free may be a secret that lost its flag: it is not echoed.
+        """
+        found = []
+        every = self.split(arguments)
+        if free := sum(not given.spelled for given in every):
+            problem = f"takes no free-standing value, and {free} were given"
+            found.append(self.refusal(problem))
+        for given in every:
+            if not given.spelled or given.option is not None:
+                continue
+            meant = self._meant(given.spelled)
+            hint = nearest(given.spelled, self.names)
+            found.append(
+                self.refusal(f"takes {given.spelled} for any of {', '.join(meant)}")
+                if meant
+                else self.refusal(f"has no option {given.spelled}{hint}")
+            )
+        return found
+
+    def refusal(self, what: str) -> UnknownFlagError:
+        """An error about this command line; `what` follows its name in the sentence."""
+        return UnknownFlagError(
+            f"The command line of SGLang {self.version} {what}.",
+            action="`python -m sglang.launch_server --help` lists its options.",
+        )
+
     def canonical(self, argument: str) -> str | None:
         """The first spelling of the option that `argument` (`--flag` or `--flag=value`) means.
 
@@ -62,6 +109,36 @@ class FlagTable:
         """
         meant = self._meant(argument)
         return meant[0] if len(meant) == 1 else None
+
+    def split(self, arguments: Sequence[str]) -> list[GivenOption]:
+        """Cut a command line into its options, each with the values that the parser would give it.
+
+        What no option is known for takes the words up to the next one.
+        """
+        found: list[GivenOption] = []
+        rest = list(arguments)
+        while rest:
+            word = rest.pop(0)
+            if not _is_option(word):
+                found.append(GivenOption((word,), "", None, (word,)))
+                continue
+            spelled, equals, attached = word.partition("=")
+            option = self.canonical(word)
+            most = 0 if equals else self._most_values(option)
+            taken: list[str] = []
+            while rest and len(taken) < most and not _is_option(rest[0]):
+                taken.append(rest.pop(0))
+            values = (attached,) if equals else tuple(taken)
+            found.append(GivenOption((word, *taken), spelled, option, values))
+        return found
+
+    def _most_values(self, option: str | None) -> int:
+        """How many words an option takes at the most; where none is known, all that follow."""
+        described = next((one for one in self.options if one["options"][0] == option), None)
+        nargs = "+" if described is None else described.get("nargs")
+        if isinstance(nargs, int):
+            return nargs
+        return sys.maxsize if nargs in {"+", "*"} else 1
 
     def _meant(self, argument: str) -> list[str]:
         """First spellings of the options that an argument may mean to argparse."""
@@ -89,6 +166,11 @@ class FlagTable:
         return parser
 
 
+def _is_option(word: str) -> bool:
+    """Whether argparse takes a word for an option: a negative number is a value."""
+    return word.startswith("-") and len(word) > 1 and _NEGATIVE.fullmatch(word) is None
+
+
 class _StrictParser(argparse.ArgumentParser):
     """Raises where argparse would print and exit, and names the nearest option."""
 
@@ -97,30 +179,18 @@ class _StrictParser(argparse.ArgumentParser):
         self._table = table
 
     def parse_args(self, args: Sequence[str]) -> argparse.Namespace:  # type: ignore[override]
-        for argument in args:
-            meant = self._table._meant(argument)  # noqa: SLF001  # two halves of one thing
-            if len(meant) > 1:
-                flag = argument.partition("=")[0]
-                raise self._refusal(f"takes {flag} for any of {', '.join(meant)}")
+        for refusal in self._table.refusals(args):
+            raise refusal
         known, unknown = self.parse_known_args(args)
         if unknown:
-            flag = unknown[0].partition("=")[0]
-            if flag.startswith("-"):
-                hint = nearest(flag, self._table.names)
-                raise self._refusal(f"has no option {flag}{hint}")
-            # A stray value may be a secret that lost its flag: it is not echoed.
-            raise self._refusal(f"takes no free-standing value, and {len(unknown)} were given")
+            problem = f"takes no free-standing value, and {len(unknown)} were given"
+            raise self._table.refusal(problem)
         return known
 
     def error(self, message: str) -> NoReturn:
         # The one message of argparse that echoes a value whatever its converter says.
-        raise self._refusal("says: " + re.sub(r"(ignored explicit argument) .*", r"\1", message))
-
-    def _refusal(self, what: str) -> UnknownFlagError:
-        return UnknownFlagError(
-            f"The command line of SGLang {self._table.version} {what}.",
-            action="`python -m sglang.launch_server --help` lists its options.",
-        )
+        problem = "says: " + re.sub(r"(ignored explicit argument) .*", r"\1", message)
+        raise self._table.refusal(problem)
 
 
 def _converter(option: dict[str, Any]) -> Callable[[str], str]:

@@ -15,6 +15,7 @@ from typing import Final
 
 from launcher.config.arguments import options_of
 from launcher.config.server_config import ServerConfig
+from launcher.engines.sglang.version import installed_sglang_version
 
 Finder = Callable[[str], bool]
 # Option, its value where that matters -> module, what installs it.
@@ -110,14 +111,35 @@ def misread_variable(
     return None
 
 
+def why_unread(variable: str, *, folder: Path | None = None) -> str | None:
+    """Why a variable that is named like SGLang's own has no effect, or None where it may have one.
+
+    Args:
+        variable: its name.
+        folder: SGLang's sources; unset: the installed ones, which are searched, not imported.
+    """
+    place = folder or _package_folder()
+    if not _is_sglangs(variable) or place is None:
+        return None
+    name = variable.encode()
+    if any(name in file.read_bytes() for file in place.rglob("*.py")):
+        return None
+    return f"SGLang {installed_sglang_version()} does not read it"
+
+
 def _is_sglangs(name: str) -> bool:
     return name.startswith(("SGLANG_", "SGL_"))
 
 
 def _environ_file() -> Path | None:
+    folder = _package_folder()
+    return None if folder is None else folder / "srt" / "environ.py"
+
+
+def _package_folder() -> Path | None:
     spec = importlib.util.find_spec("sglang")
     places = spec.submodule_search_locations if spec is not None else None
-    return Path(next(iter(places))) / "srt" / "environ.py" if places else None
+    return Path(next(iter(places))) if places else None
 
 
 def _declared_kinds(file: Path) -> dict[str, str]:

@@ -19,6 +19,7 @@ from launcher.config.presets import PRESETS
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import ResolvedConfig, resolve
 from launcher.config.untaken import UntakenPreset, preset_serving
+from launcher.engines.select import default_engine, version_of
 from launcher.errors import InvalidValueError
 
 # Fields that have an option of another form, or none.
@@ -93,11 +94,13 @@ def resolve_options(options: dict[str, Any], **dependencies: Any) -> ResolvedCon
     }
     if options["no_speculation"]:
         flags["speculative_algorithm"] = None
+    engine = default_engine()
     return resolve(
         preset=options["preset"],
         config_file=options["config_file"],
         environment=os.environ,
         flags=flags,
+        take_over=lambda arguments: engine.take_over(arguments, version_of(engine)),
         **dependencies,
     )
 

@@ -14,7 +14,8 @@ from launcher.cli.common import json_option, print_json, require_record
 from launcher.cli.display import consoles
 from launcher.cli.display.plan import show_explanation, show_feasibility, show_plan
 from launcher.cli.display.plan_json import answer_as_json, feasibility_as_json
-from launcher.cli.options import field_options, resolve_options, resolve_untaken
+from launcher.cli.options.fields import field_options, resolve_options, resolve_untaken
+from launcher.cli.options.spellings import ConfigCommand
 from launcher.config.presets import CUSTOM, PRESETS
 from launcher.config.server_config import REPOSITORY_PATTERN
 from launcher.config.sources import ResolvedConfig
@@ -45,7 +46,7 @@ def _requests(
     return numbers
 
 
-@click.command()
+@click.command(cls=ConfigCommand)
 @click.argument("model", required=False)
 @click.option(
     "--gpus", metavar="COUNTxNAME", help="Plan for a machine that is not here, such as 2xH100-80GB."

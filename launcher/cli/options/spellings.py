@@ -1,0 +1,51 @@
+"""SGLang's spellings of our options, before `--`: understood where we have the option."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from launcher.engines.select import default_engine, version_of
+
+
+class ConfigCommand(click.Command):
+    """A command that takes a whole configuration.
+
+    An engine's spelling of an option that the launcher has is taken for it (`--tp 2`); an option
+    that only the engine has is refused with the place where it belongs.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line."""
+        known = {name for one in self.get_params(ctx) for name in (*one.opts, *one.secondary_opts)}
+        end = args.index("--") if "--" in args else len(args)
+        passes_on = any(one.name == "extra_args" for one in self.get_params(ctx))
+        own = [_respelled(word, known, ctx, passes_on=passes_on) for word in args[:end]]
+        return super().parse_args(ctx, own + args[end:])
+
+
+def _respelled(word: str, known: set[str], ctx: click.Context, *, passes_on: bool) -> str:
+    """A word as the launcher spells it."""
+    name, equals, value = word.partition("=")
+    if not name.startswith("--") or name in known:
+        return word
+    engine = default_engine()
+    version = version_of(engine)
+    found = engine.own_option(name, version)
+    field = None if found is None or found.field is None else found.field.replace("_", "-")
+    if field is not None and f"--{field}" in known:
+        return f"--{field}{equals}{value}"
+    if found is not None:
+        where = f"put it after `--`: `-- {word}`." if passes_on else "only `up` takes it."
+        raise click.UsageError(f"{name} is an option of {engine.name}'s; {where}", ctx)
+    settings: dict[str, Any] = {"ctx": ctx}
+    near = engine.near_options(name, version)
+    if near and passes_on:
+        raise click.NoSuchOption(
+            name,
+            f"There is no option {name}. {engine.name} has {' and '.join(near)}, which belong "
+            "after `--`.",
+            **settings,
+        )
+    return word

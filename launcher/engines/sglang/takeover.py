@@ -1,0 +1,88 @@
+"""Fields that SGLang's own arguments stand for, in every spelling that its parser takes."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from launcher.config.arguments import OwnOption, TakenField, TakenOver
+from launcher.engines.sglang.command import SWITCH_FLAGS, VALUE_FLAGS, refusals
+from launcher.engines.sglang.flags import FlagTable, GivenOption
+
+_FLAGS: Final[Mapping[str, str]] = {**VALUE_FLAGS, **SWITCH_FLAGS}
+
+# Options whose values name files and folders, as `--lora-paths name=folder` does, too.
+_PATHS: Final = re.compile(r"--[\w-]*(?:path|paths|dir|file|config|chat-template|table)")
+_MOST_NEAR: Final = 3
+
+
+def field_of(option: str | None, table: FlagTable) -> str | None:
+    """The field whose flag an option is; None where it has none.
+
+    Args:
+        option: its first spelling.
+        table: options of the version that is served with.
+    """
+    if option is None:
+        return None
+    return next((field for field, flag in _FLAGS.items() if table.canonical(flag) == option), None)
+
+
+def take_over(arguments: Sequence[str], table: FlagTable) -> TakenOver:
+    """Turn arguments into fields; what has no field, or lacks its value, stays as it is.
+
+    Args:
+        arguments: SGLang's, as users have them in their scripts.
+        table: options of the version that is served with.
+    """
+    fields: list[TakenField] = []
+    left: list[str] = []
+    for given in table.split(arguments):
+        field = field_of(given.option, table)
+        value = None if field is None else _value(given, field)
+        if field is None or value is None:
+            left += with_absolute_paths(given)
+        else:
+            fields.append(TakenField(field, value, given.spelled))
+    return TakenOver(tuple(fields), tuple(left), tuple(refusals(left, table)))
+
+
+def with_absolute_paths(given: GivenOption) -> tuple[str, ...]:
+    """The words of an option, its relative paths made absolute: the server runs elsewhere.
+
+    What is not there stays: it may be a repository, or a value of another kind.
+    """
+    if given.option is None or _PATHS.fullmatch(given.option) is None:
+        return given.words
+    values = [_absolute(value) for value in given.values]
+    return given.words if tuple(values) == given.values else (given.spelled, *values)
+
+
+def _absolute(value: str) -> str:
+    name, equals, path = value.rpartition("=")
+    try:
+        here = bool(path) and not Path(path).is_absolute() and Path(path).exists()
+    except OSError:
+        here = False
+    return f"{name}{equals}{Path(path).absolute()}" if here else value
+
+
+def near_options(name: str, table: FlagTable) -> tuple[str, ...]:
+    """Options of SGLang's that are spelled like a name; see `Engine.near_options`."""
+    return tuple(difflib.get_close_matches(name, sorted(table.names), n=_MOST_NEAR, cutoff=0.75))
+
+
+def own_option(name: str, table: FlagTable) -> OwnOption | None:
+    """What a name is among SGLang's options; see `Engine.own_option`."""
+    option = table.canonical(f"--{name.lstrip('-').replace('_', '-')}")
+    return None if option is None else OwnOption(option, field_of(option, table))
+
+
+def _value(given: GivenOption, field: str) -> str | bool | None:
+    """The value of an option that has the right number of them."""
+    if field in SWITCH_FLAGS:
+        return True if not given.values else None
+    return given.values[0] if len(given.values) == 1 else None

@@ -1,0 +1,108 @@
+"""A server's launch as some file or command describes it, in the same terms for all kinds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from launcher.errors import UnimportableError
+
+# A private-use character: no text that people write has one, so that it can mark a place.
+_MARK: Final = "\ue000"
+UNKNOWN: Final = re.compile(f"{_MARK}([^{_MARK}]*){_MARK}")
+
+
+def unknown(written: str) -> str:
+    """A place in a text whose value is not known: an unset variable, a command's output."""
+    return f"{_MARK}{written}{_MARK}"
+
+
+def unknowns(text: str) -> list[str]:
+    """What stands in the places of a text whose values are not known, as it was written."""
+    return UNKNOWN.findall(text)
+
+
+def as_written(text: str) -> str:
+    """A text for people, its unknown places as they were written."""
+    return UNKNOWN.sub(r"\1", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A folder of this machine inside a container.
+
+    Attributes:
+        inside: where the server sees it.
+        outside: where it lies; "" where that is not a folder of this machine (a named volume).
+        note: what it is where it is no folder.
+    """
+
+    inside: str
+    outside: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A port of a container that others reach.
+
+    Attributes:
+        inside: in the container.
+        outside: on this machine.
+        address: of this machine on which it listens; "" for all.
+    """
+
+    inside: int
+    outside: int
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What stands between the server and this machine.
+
+    Attributes:
+        mounts: folders.
+        published: ports.
+        host_network: whether it shares this machine's network, so that ports are the same.
+        cluster: whether others reach it by a network of its own, such as a pod's.
+        gpus: what of the GPUs it is given, as written; "" for nothing said.
+    """
+
+    mounts: tuple[Mount, ...] = ()
+    published: tuple[Published, ...] = ()
+    host_network: bool = False
+    cluster: bool = False
+    gpus: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One launch.
+
+    Attributes:
+        argv: the command, from the interpreter on, as the kind's own rules fill it in.
+        environment: variables of the server; a secret's value, or one that is not known, is marked.
+        container: where it runs in one.
+        folder: where it runs; "" where nothing says.
+        name: of the service, container or unit; "" where it has none.
+        restart: `restart` as the launcher has it, where the definition says so.
+        restart_delay_seconds: its pause.
+        dropped: what the kind has beside the command, and what becomes of it.
+    """
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    container: Container | None = None
+    folder: str = ""
+    name: str = ""
+    restart: str = ""
+    restart_delay_seconds: float | None = None
+    dropped: tuple[str, ...] = ()
+
+
+def refuse(problem: str, action: str) -> UnimportableError:
+    """The error for a definition that becomes no configuration."""
+    return UnimportableError(as_written(problem), action=action)

@@ -1,0 +1,221 @@
+"""Kubernetes: any document in which a pod is described, whatever its kind.
+
+Source: Kubernetes API, PodSpec v1; "Define a Command and Arguments for a Container" for `$(NAME)`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from launcher.importing.container import as_text
+from launcher.importing.definition import Container, Definition, Mount, Published, refuse, unknown
+
+_VARIABLE: Final = re.compile(r"\$(\$)?\(([A-Za-z_][\w.-]*)\)")
+# Keys of a container that become fields, or that a process of this machine has anyhow.
+_NEEDLESS: Final = frozenset(
+    {"name", "image", "imagePullPolicy", "command", "args", "env", "ports", "volumeMounts",
+     "resources", "workingDir", "securityContext", "tty", "stdin", "terminationMessagePath",
+     "terminationMessagePolicy"}
+)  # fmt: skip
+
+
+Pod = tuple[str, Mapping[str, Any], Mapping[str, Any]]
+"""The name of what a pod belongs to, its labels, and its specification."""
+
+
+def pods(node: Any, name: str = "", labels: Mapping[str, Any] | None = None) -> Iterator[Pod]:
+    """Every pod that a document describes."""
+    if isinstance(node, dict):
+        metadata = node.get("metadata")
+        if isinstance(metadata, dict):
+            name = as_text(metadata.get("name")) or name
+            own = metadata.get("labels")
+            labels = own if isinstance(own, dict) else labels
+        containers = node.get("containers")
+        if isinstance(containers, list) and all(isinstance(one, dict) for one in containers):
+            yield name, labels or {}, node
+            return
+        for key, value in node.items():
+            if key != "metadata":
+                yield from pods(value, name, labels)
+    elif isinstance(node, list):
+        for value in node:
+            yield from pods(value, name, labels)
+
+
+def _selects(service: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
+    """Whether a service sends its requests to pods with these labels."""
+    selector = (service.get("spec") or {}).get("selector")
+    return isinstance(selector, dict) and bool(selector) and selector.items() <= labels.items()
+
+
+def _with_services(
+    made: Definition, container: Mapping[str, Any], services: Sequence[Mapping[str, Any]]
+) -> Definition:
+    """A container, published as its services have it: by their port, or by the nodes' own."""
+    names = {
+        as_text(one.get("name")): one.get("containerPort")
+        for one in container.get("ports") or ()
+        if isinstance(one, dict)
+    }
+    published = []
+    for service in services:
+        for port in service["spec"].get("ports") or ():
+            inside = port.get("targetPort", port.get("port"))
+            inside = names.get(inside, inside)
+            outside = port.get("nodePort", port.get("port"))
+            if isinstance(inside, int) and isinstance(outside, int):
+                published.append(Published(inside, outside))
+    whole = made.container or Container()
+    return replace(made, container=replace(whole, published=tuple(published)))
+
+
+def definitions(documents: Sequence[Any]) -> Iterator[Definition]:
+    """One for each container, with the ports by which the services beside it are reached.
+
+    Raises:
+        UnimportableError: a group of pods serves one model together.
+    """
+    maps = _config_maps(documents)
+    services = [one for one in documents if isinstance(one, dict) and one.get("kind") == "Service"]
+    for document in documents:
+        _refuse_groups(document)
+        for name, labels, pod in pods(document):
+            reached = [one for one in services if _selects(one, labels)]
+            for container in pod["containers"]:
+                made = _definition(name, pod, container, maps)
+                yield _with_services(made, container, reached)
+
+
+def _refuse_groups(document: Any) -> None:
+    template = document.get("spec", {}) if isinstance(document, dict) else {}
+    template = template.get("leaderWorkerTemplate") if isinstance(template, dict) else None
+    size = template.get("size", 1) if isinstance(template, dict) else 1
+    if isinstance(size, int) and size > 1:
+        raise refuse(
+            f"A LeaderWorkerSet of size {size} serves one model from {size} nodes, and the "
+            "launcher watches a server on one machine.",
+            "Import a definition for one machine, or keep this one as it is.",
+        )
+
+
+def _config_maps(documents: Sequence[Any]) -> dict[str, Mapping[str, Any]]:
+    """Data of the ConfigMaps beside, by their names."""
+    return {
+        as_text(one["metadata"].get("name")): one.get("data") or {}
+        for one in documents
+        if isinstance(one, dict) and one.get("kind") == "ConfigMap"
+        and isinstance(one.get("metadata"), dict)
+    }  # fmt: skip
+
+
+def _definition(
+    name: str,
+    pod: Mapping[str, Any],
+    container: Mapping[str, Any],
+    maps: Mapping[str, Mapping[str, Any]],
+) -> Definition:
+    environment, dropped = _environment(container, maps)
+    argv = [
+        _filled_in(as_text(one), environment)
+        for key in ("command", "args")
+        for one in container.get(key) or ()
+    ]
+    dropped += [
+        f"{key}: the cluster's; the launcher probes and stops the server itself"
+        for key in container
+        if key not in _NEEDLESS and key != "envFrom"
+    ]
+    dropped += [
+        f"initContainers {as_text(one.get('name'))}: not run"
+        for one in pod.get("initContainers") or ()
+        if isinstance(one, dict)
+    ]
+    if container.get("image"):
+        image = as_text(container["image"])
+        dropped.append(f"image {image}: the launcher serves with the SGLang beside it")
+    limits = (container.get("resources") or {}).get("limits") or {}
+    return Definition(
+        argv=tuple(argv),
+        environment=environment,
+        container=Container(
+            _mounts(pod, container),
+            host_network=bool(pod.get("hostNetwork")),
+            cluster=True,
+            gpus=next(
+                (as_text(n) for key, n in limits.items() if as_text(key).endswith("gpu")), ""
+            ),
+        ),
+        folder=as_text(container.get("workingDir")),
+        name=as_text(container.get("name")) or name,
+        dropped=tuple(dropped),
+    )
+
+
+def _environment(
+    container: Mapping[str, Any], maps: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, str], list[str]]:
+    """Variables of a container, later ones filled in with earlier ones."""
+    environment: dict[str, str] = {}
+    dropped: list[str] = []
+    for source in container.get("envFrom") or ():
+        reference = source.get("configMapRef") if isinstance(source, dict) else None
+        name = as_text(reference.get("name")) if isinstance(reference, dict) else ""
+        if name in maps:
+            environment |= {str(key): as_text(value) for key, value in maps[name].items()}
+        else:
+            dropped.append("envFrom: its variables are not in the file")
+    for one in container.get("env") or ():
+        if isinstance(one, dict) and "name" in one:
+            name = as_text(one["name"])
+            environment[name] = _value(name, one, environment, maps)
+    return environment, dropped
+
+
+def _value(
+    name: str,
+    one: Mapping[str, Any],
+    environment: Mapping[str, str],
+    maps: Mapping[str, Mapping[str, Any]],
+) -> str:
+    origin = one.get("valueFrom")
+    if not isinstance(origin, dict):
+        return _filled_in(as_text(one.get("value")), environment)
+    if "secretKeyRef" in origin:
+        return unknown("a secret of the cluster")
+    reference = origin.get("configMapKeyRef")
+    if isinstance(reference, dict):
+        data = maps.get(as_text(reference.get("name")), {})
+        if reference.get("key") in data:
+            return as_text(data[reference["key"]])
+    return unknown(f"$({name})")
+
+
+def _filled_in(text: str, environment: Mapping[str, str]) -> str:
+    def value(found: re.Match[str]) -> str:
+        # The cluster leaves a name that it does not know as it is; a shell inside may know it.
+        return found[0][1:] if found[1] else environment.get(found[2], found[0])
+
+    return _VARIABLE.sub(value, text)
+
+
+def _mounts(pod: Mapping[str, Any], container: Mapping[str, Any]) -> tuple[Mount, ...]:
+    volumes = {
+        as_text(one.get("name")): one for one in pod.get("volumes") or () if isinstance(one, dict)
+    }
+    made = []
+    for one in container.get("volumeMounts") or ():
+        if not isinstance(one, dict):
+            continue
+        volume = volumes.get(as_text(one.get("name")), {})
+        host = volume.get("hostPath")
+        inside, below = as_text(one.get("mountPath")), as_text(one.get("subPath"))
+        if isinstance(host, dict):
+            path = as_text(host.get("path")).rstrip("/")
+            made.append(Mount(inside, f"{path}/{below}" if below else path or "/"))
+        else:
+            made.append(Mount(inside, "", f"the volume {as_text(one.get('name'))}"))
+    return tuple(made)

@@ -1,0 +1,81 @@
+"""What becomes of a server's environment variables: a field, or a line that says why not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from launcher.diagnosis.secrets import is_secret_name
+from launcher.importing.definition import unknowns
+
+_GPUS: Final = frozenset(
+    {"CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES",
+     "ROCR_VISIBLE_DEVICES"}
+)  # fmt: skip
+# The launcher downloads and looks for models itself, so that they belong into its own environment.
+_OF_THE_HUB: Final = frozenset(
+    {"HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", "HF_ENDPOINT",
+     "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_ENABLE_HF_TRANSFER", "SGLANG_USE_MODELSCOPE",
+     "HF_XET_HIGH_PERFORMANCE", "VLLM_USE_MODELSCOPE"}
+)  # fmt: skip
+_OF_THE_PLACE: Final = frozenset(
+    {"PATH", "HOME", "PWD", "USER", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "CUDA_HOME",
+     "VIRTUAL_ENV", "CONDA_PREFIX", "NVIDIA_DRIVER_CAPABILITIES", "PYTHONUNBUFFERED",
+     "DEBIAN_FRONTEND", "TZ", "LANG", "LC_ALL", "TERM", "SHELL"}
+)  # fmt: skip
+_OF_A_JOB: Final = ("SLURM_", "SKYPILOT_", "KUBERNETES_", "POD_", "VLLM_", "DOCKER_")
+
+
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """A server's variables, sorted out.
+
+    Attributes:
+        kept: for the field `environment`.
+        dropped: a line for each of the others.
+    """
+
+    kept: Mapping[str, str]
+    dropped: tuple[str, ...]
+
+
+def sort_out(
+    environment: Mapping[str, str], engine: str, why_unread: Callable[[str], str | None]
+) -> Variables:
+    """Decide about each variable.
+
+    Args:
+        environment: of the server; values that are not known are marked.
+        engine: what reads it, for people.
+        why_unread: says of a variable of the engine's why it has no effect; None where it has.
+    """
+    kept: dict[str, str] = {}
+    dropped: list[str] = []
+    for name, value in environment.items():
+        reason = _reason(name, value, engine, why_unread)
+        if reason is None:
+            kept[name] = value
+        else:
+            dropped.append(f"{name}: {reason}")
+    return Variables(kept, tuple(dropped))
+
+
+def _reason(
+    name: str, value: str, engine: str, why_unread: Callable[[str], str | None]
+) -> str | None:
+    """Why a variable does not become one of the field, or None where it does."""
+    reason = None
+    if is_secret_name(name):
+        reason = "a secret, not written; export it in the shell that starts `up`"
+    elif found := unknowns(value):
+        reason = f"its value is not in the definition ({found[0]})"
+    elif name in _GPUS:
+        reason = f"the launcher names the GPUs; start `up` with CUDA_VISIBLE_DEVICES={value}"
+    elif name in _OF_THE_HUB:
+        reason = f"the launcher looks for models itself; start `up` with {name}={value}"
+    elif name in _OF_THE_PLACE or name.startswith("NVIDIA_"):
+        reason = "of the place where it ran; not taken over"
+    elif name.startswith(_OF_A_JOB):
+        reason = f"not {engine}'s; not taken over"
+    return reason or why_unread(name)

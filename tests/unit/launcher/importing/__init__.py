@@ -1,0 +1,1 @@
+"""Launches that already run, turned into configurations."""
