@@ -48,6 +48,7 @@ def up(*, detach: bool, dry_run: bool, log_json: bool, as_json: bool, **options:
     resolved = resolve_options(options, probe=lambda: hardware)
     config = resolved.config
     untaken = resolve_untaken(options, resolved, probe=lambda: hardware)
+    _warn_of_code(config)
     store = RunStore(config.name)
     if dry_run:
         # What a start refuses for its keys is told here, too.
@@ -101,6 +102,16 @@ def _say_preset(resolved: ResolvedConfig, untaken: UntakenPreset | None) -> None
         fields = ", ".join(f"{one.spelled} sets {one.field}" for one in resolved.taken)
         name, port = resolved.config.served_model_name, resolved.config.port
         say(f"Taken over: {fields}. Clients ask for model {name!r} at port {port}.", err=True)
+
+
+def _warn_of_code(config: ServerConfig) -> None:
+    """Whoever serves a model so may have the option from somebody else's definition."""
+    if config.trust_remote_code:
+        say(
+            f"trust_remote_code is on: Python code that comes with {config.model_path} will run, "
+            "with all that you may do on this machine.",
+            err=True,
+        )
 
 
 def _same_configuration(record: RunRecord, config: ServerConfig) -> RunRecord:

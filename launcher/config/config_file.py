@@ -22,12 +22,14 @@ from launcher.text import nearest
 
 FIELD_NAMES: Final = frozenset(ServerConfig.model_fields)
 LARGEST_FILE_BYTES: Final = 1024**2
-# A field takes a value or a list of them, so that two levels would do.
+# A field takes a value, a list or a mapping of them, so that two levels would do.
 DEEPEST_LEVELS: Final = 16
 MOST_NODES: Final = 10_000
 # YAML 1.1 reads 010 as eight and 1:30 as ninety.
 _MISREAD_NUMBER: Final = re.compile(r"[-+]?0[0-9_]+|.*:.*")
+_TEXT_TAG: Final = "tag:yaml.org,2002:str"
 _NUMBER_TAGS: Final = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
+_WRITTEN_TAGS: Final = _NUMBER_TAGS | {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"}
 
 
 class _TooMuchError(yaml.MarkedYAMLError):
@@ -141,6 +143,9 @@ def _parse_yaml(path: Path, text: str) -> dict[str, Any]:
 
 
 def _yaml_value(path: Path, text: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.MappingNode):
+        # Of variables: the digits and words as they are written, which yes and 1.10 would lose.
+        node = _as_text(path, node)
     loader = yaml.SafeLoader("")
     for number in _numbers_in(node):
         if _MISREAD_NUMBER.fullmatch(number.value):
@@ -162,6 +167,29 @@ def _yaml_value(path: Path, text: str, node: yaml.Node) -> Any:
         ) from None
     finally:
         loader.dispose()
+
+
+def _as_text(path: Path, node: yaml.MappingNode) -> yaml.MappingNode:
+    """A mapping in which numbers, true and false are text; keys stand once."""
+    seen: set[str] = set()
+    pairs = []
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in seen:
+                where = f"{path}, {_place(key.start_mark)}"
+                raise ConfigFileError(
+                    f"{where}: the key {shown(key.value)} stands twice.", action="Keep one."
+                )
+            seen.add(key.value)
+        pairs.append((_plain_text(key), _plain_text(value)))
+    # A copy: an alias may stand for the same node elsewhere.
+    return yaml.MappingNode(node.tag, pairs, node.start_mark, node.end_mark)
+
+
+def _plain_text(node: yaml.Node) -> yaml.Node:
+    if not isinstance(node, yaml.ScalarNode) or node.tag not in _WRITTEN_TAGS:
+        return node
+    return yaml.ScalarNode(_TEXT_TAG, node.value, node.start_mark, node.end_mark)
 
 
 def _numbers_in(node: yaml.Node) -> Iterator[yaml.ScalarNode]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from launcher.config.presets import PRESETS, Preset, roomy_gpus
+from launcher.config.ranks import ranks_of
 from launcher.config.server_config import ServerConfig
 from launcher.system.hardware import Gpu, Hardware
 
@@ -17,9 +18,24 @@ def chosen_gpus(config: ServerConfig, hardware: Hardware) -> tuple[Gpu, ...]:
     if config.device != "cuda" or preset is None or not needs_known(config, preset):
         return ()
     fraction = config.mem_fraction_static or preset.fields["mem_fraction_static"]
-    return roomy_gpus(hardware, preset, fraction)[: config.tp_size]
+    return roomy_gpus(hardware, preset, fraction)[: ranks_of(config).count]
+
+
+def used_gpus(config: ServerConfig, gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:
+    """Of the GPUs that CUDA will show, those that ranks run on; fewer than ranks if some lack one.
+
+    Args:
+        config: what to serve.
+        gpus: in the order in which CUDA shows them.
+    """
+    return tuple(gpus[place] for place in ranks_of(config).gpu_ids if place < len(gpus))
 
 
 def needs_known(config: ServerConfig, preset: Preset) -> bool:
-    """Whether the preset's figures hold: for its own model on its own number of GPUs."""
-    return preset.gpus == config.tp_size and preset.fields.get("model_path") == config.model_path
+    """Whether the preset's figures hold: for its own model, divided among its own GPUs as it is."""
+    ranks = ranks_of(config)
+    return (
+        ranks.is_plain
+        and preset.gpus == ranks.tensor
+        and preset.fields.get("model_path") == config.model_path
+    )

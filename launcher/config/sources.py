@@ -30,6 +30,7 @@ from launcher.config.presets import (
 )
 from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
 from launcher.config.taken_over import Layers, take_over_arguments
+from launcher.config.variables import parts_of
 from launcher.errors import ConfigError, InvalidValueError
 from launcher.names import REDACT_VARIABLE, RUN_ID_VARIABLE
 from launcher.system.hardware import HardwareProbe, probe_hardware
@@ -45,6 +46,7 @@ OTHER_VARIABLES: Final = frozenset(
         RUN_ID_VARIABLE,
     }
 )
+SEVERAL_WORDS: Final = ("extra_args", "environment")
 SPECULATION_NUMBERS: Final = (
     "speculative_num_steps",
     "speculative_eagle_topk",
@@ -132,7 +134,8 @@ def resolve(
 def _check_clean(source: str, layer: Mapping[str, Any]) -> None:
     """Before anything looks at a value, and so that a dry run refuses what a start would."""
     for field, value in layer.items():
-        if (flaw := flaw_of(value)) is not None:
+        parts = parts_of(value) if field == "environment" else value
+        if (flaw := flaw_of(parts)) is not None:
             raise InvalidValueError(
                 f"{field} ({source}) {flaw}.",
                 action="Write it without; `python -m launcher config show` lists each field with "
@@ -207,11 +210,11 @@ def _is_weaker(source: str, other: str) -> bool:
 
 
 def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Fields set by `SPECSERVE_*` variables; `extra_args` is split as a shell would.
+    """Fields set by `SPECSERVE_*` variables; those of several words are split as a shell would.
 
     Raises:
         UnknownKeyError: a variable with the prefix names no field.
-        InvalidValueError: a quotation in `SPECSERVE_EXTRA_ARGS` has no end.
+        InvalidValueError: a quotation in one of several words has no end.
     """
     fields: dict[str, Any] = {}
     for variable, value in environment.items():
@@ -220,7 +223,7 @@ def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         name = variable if variable.isidentifier() else shown(variable)
         field = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
         check_known(field, f"The environment variable {name}")
-        fields[field] = _split(variable, value) if field == "extra_args" else _unset(value)
+        fields[field] = _split(variable, value) if field in SEVERAL_WORDS else _unset(value)
     return fields
 
 

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from launcher.system.secret_names import is_secret_name
+
 REDACTED: Final = "[redacted]"
 # A line without any of these holds no secret that is known here: most lines are done with that.
 _HINT: Final = re.compile(
@@ -73,54 +75,6 @@ _VALUE: Final = re.compile(
     # A comma ends it where a blank or another field follows.
     r"|(?P<plain>(?:[^\s'\",;&)\]}<>\\]|[,;&](?![\s'\"]|$|[\w.-]{1,99}[=:])){3,8000})"
 )
-_PARTS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_SECRETS: Final = frozenset(
-    {
-        *("password", "passwd", "passphrase", "passcode", "passwords", "secret", "secrets"),
-        *("credential", "credentials", "authorization", "cookie", "apikey", "apikeys", "accesskey"),
-        *("secretkey", "privatekey", "authtoken", "accesstoken", "pwd", "pass", "auth"),
-    }
-)
-# What makes a key a secret: the keys of a cache, a mapping or a weight are none.
-_OF_KEYS: Final = frozenset(
-    {
-        *(
-            "api",
-            "access",
-            "secret",
-            "private",
-            "admin",
-            "auth",
-            "encryption",
-            "signing",
-            "license",
-        ),
-        *("account", "service", "master", "subscription", "client", "ssh", "ssl", "tls", "hub"),
-        *("hf", "openai", "azure", "aws", "gcp", "google", "anthropic", "wandb", "shared", "x"),
-        *("huggingface", "deploy", "bot", "webhook", "crypto", "user", "root", "security"),
-    }
-)
-# Before "token": one of a text, not of an account.
-_OF_TEXT: Final = frozenset(
-    {
-        *("eos", "bos", "pad", "unk", "sep", "cls", "mask", "image", "audio", "video", "start"),
-        *("end", "stop", "special", "next", "per", "max", "min", "num", "draft", "last", "first"),
-        *(
-            "new",
-            "input",
-            "output",
-            "prompt",
-            "think",
-            "mm",
-            "placeholder",
-            "extra",
-            "added",
-            "each",
-        ),
-        *("single", "one", "by", "every", "sampled", "verified", "bonus", "prefill", "decode"),
-        *("tool", "thinking", "begin", "hot", "unexpected", "invalid", "of", "accepted", "no"),
-    }
-)
 # They are told apart from words of a sentence and of a program by their value alone.
 _WEAK: Final = frozenset({"token", "auth", "pass", "cookie", "secret", "password", "credentials"})
 _NO_VALUES: Final = frozenset(
@@ -172,31 +126,6 @@ def remove_secrets(lines: Sequence[str]) -> tuple[str, ...]:
     for value in sorted(dict.fromkeys(known), key=len, reverse=True)[:_MOST_KNOWN]:
         cleaned = [line.replace(value, REDACTED) for line in cleaned]
     return tuple(cleaned)
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether a value of that name is a secret, in whatever case and with whatever separators.
-
-    Args:
-        name: of a field, a flag, a variable or a header: "api_key", "--admin-api-key", "HF_TOKEN",
-            "secretAccessKey".
-    """
-    parts = [part.lower() for part in _PARTS.findall(name)]
-    if not parts or name in {"PWD", "OLDPWD"}:
-        return False
-    *before, last = parts
-    if last in {"id", "value"} and before[-1:] == ["key"] and "access" in before:
-        *before, last = before
-    if last in {"pwd", "pass", "auth"}:
-        return bool(before) and before[-1] not in {"enable", "disable", "use", "no", "forward"}
-    # PGPASSWORD
-    if last in _SECRETS or last.endswith(("password", "passwd")):
-        return True
-    if last == "token" or (last.endswith("token") and len(last) > len("token")):
-        return not (before and before[-1] in _OF_TEXT)
-    if last in {"key", "keys"}:
-        return bool(_OF_KEYS & set(before)) or bool(before and name.isupper())
-    return False
 
 
 def _without_pem(lines: Sequence[str]) -> Iterator[str]:

@@ -7,7 +7,9 @@ from functools import partial
 from itertools import combinations
 from typing import Final
 
+from launcher.config.gpus import used_gpus
 from launcher.config.presets import describe_gpus, needs_gpus
+from launcher.config.ranks import ranks_of
 from launcher.doctor.nvml import DriverState, GpuState, GpuUser
 from launcher.doctor.probes import Look, Row, Status, dotted, probe
 from launcher.doctor.readers import Holder, Readers
@@ -90,7 +92,7 @@ def _gpus(target: ServingTarget, readers: Readers) -> Row:
             amber=driver.values[0].problem not in ("", _NO_DRIVER),
             action="Mend the driver: `nvidia-smi` says more.",
         )
-    ranks = target.config.tp_size
+    ranks = ranks_of(target.config).count
     wanted = f"{ranks} NVIDIA GPU{'s' if ranks > 1 else ''}"
     if target.preset is not None and target.preset.gpus:
         wanted = needs_gpus(target.preset).removeprefix("needs ")
@@ -288,8 +290,8 @@ def _shared_memory(target: ServingTarget, gpu: Gpu) -> Row:
     source="NVML's peer-to-peer status",
 )
 def _nvlink(target: ServingTarget, readers: Readers) -> Iterator[Row]:
-    size = target.config.tp_size
-    used = target.gpus or target.hardware.gpus[:size]
+    size = ranks_of(target.config).count
+    used = target.gpus or used_gpus(target.config, target.hardware.gpus)
     if not target.on_gpu or size < 2 or len(used) < 2:
         return
     linked = readers.driver.value_or(_NOTHING).linked

@@ -13,6 +13,7 @@ from typing import Final
 
 import psutil
 
+from launcher.config.ranks import ranks_of
 from launcher.doctor.probes import Row, dotted, probe
 from launcher.doctor.readers import Readers, running_servers
 from launcher.doctor.target import ServingTarget, missing_bytes
@@ -90,7 +91,7 @@ def _cpu(target: ServingTarget, readers: Readers) -> Row:
 def _cores(target: ServingTarget, readers: Readers) -> Row:
     usable, quota = len(target.hardware.cpus), readers.quota()
     measured = f"{usable} of {os.cpu_count() or usable} usable"
-    ranks = target.config.tp_size
+    ranks = ranks_of(target.config).count
     wanted = f"{ranks} or more, one a rank" if ranks > 1 else "1 or more"
     if quota is not None:
         measured += f", quota of {quota:g}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+from launcher.config.ranks import ranks_of
 from launcher.doctor.probes import Row, probe
 from launcher.doctor.readers import Readers
 from launcher.doctor.target import ServingTarget
@@ -97,7 +98,7 @@ def _locked_memory(target: ServingTarget, readers: Readers) -> Row:
 
 
 def _has_nccl(target: ServingTarget) -> bool:
-    return target.on_gpu and target.config.tp_size > 1
+    return target.on_gpu and ranks_of(target.config).count > 1
 
 
 def _endless(limit: int) -> int:

@@ -136,7 +136,7 @@ def _with_fraction(plan: MemoryPlan, fraction: float) -> Change:
 
 
 def _fp8_kv_cache(plan: MemoryPlan) -> Iterator[Change]:
-    fp8 = plan.settings.kv_type in {"fp8_e4m3", "fp8_e5m2"}
+    fp8 = plan.settings.kv_type in {"fp8_e4m3", "fp8_e5m2", "mxfp8"}
     if plan.device.kind == "cuda" and plan.device.compute_capability >= FP8_CAPABILITY and not fp8:
         yield _with(plan, "an FP8 KV cache", "--kv-cache-dtype fp8_e4m3", kv_type="fp8_e4m3")
 
@@ -158,7 +158,8 @@ def _more_ranks(plan: MemoryPlan) -> Iterator[Change]:
     ranks = plan.settings.tp_size * 2
     while ranks <= MOST_RANKS:
         if not find_conflicts(plan.shape, Division(ranks)):
-            yield _with(plan, f"{ranks} x {plan.device.name}", f"--tp-size {ranks}", tp_size=ranks)
+            gpus = ranks * plan.settings.replicas
+            yield _with(plan, f"{gpus} x {plan.device.name}", f"--tp-size {ranks}", tp_size=ranks)
         ranks *= 2
 
 

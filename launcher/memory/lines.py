@@ -80,9 +80,11 @@ class Settings:
 
     `draft_layers` is 0 for plain decoding. `draft` is the draft model where that is one of its own;
     None with `draft_layers` means the target's own NextN layers. `shared_imports` matters on a CPU.
+    A plan is that of one rank of one copy of the model; `replicas` says how many copies there are.
     """
 
     tp_size: int = 1
+    replicas: int = 1
     mem_fraction_static: float | None = None
     weight_type: Literal["float32", "bfloat16", "float16"] | None = None
     kv_type: KvType | None = None
@@ -91,6 +93,7 @@ class Settings:
     context_length_tokens: int | None = None
     max_running_requests: int | None = None
     max_total_tokens: int | None = None
+    chunked_prefill_tokens: int | None = None
     shared_imports: bool = False
 
 
@@ -113,7 +116,8 @@ def sglang_reserve_bytes(device: Device, settings: Settings) -> int:
     """What SGLang leaves for activations and graphs when it chooses the fraction; 0 on a CPU.
 
     Formula: 512 + 1.5 x prefill chunk + 128 x ranks + 2 x largest decode graph + 8 x prefill
-    graphs, at least 10,240 on a card above 60 GiB, in MiB.
+    graphs, at least 10,240 on a card above 60 GiB, in MiB. Of the chunk at least 2048 tokens count;
+    of whole prompts 16384, and there is no graph.
     Source: arg_groups/memory_hook.py. It has no term for speculation.
     """
     if device.kind == "cpu":
@@ -121,15 +125,32 @@ def sglang_reserve_bytes(device: Device, settings: Settings) -> int:
     total_mib = device.total_bytes // MIB
     chunk, batch = _defaults_by_size(total_mib, settings.tp_size)
     batch = min(batch, asked_requests(settings) or batch)
-    reserve_mib = 512 + 1.5 * chunk + 128 * settings.tp_size + 2 * batch + 8 * _GRAPHS[chunk]
+    chunk = settings.chunked_prefill_tokens or chunk
+    tokens = max(chunk, _LEAST_ACTIVATION_TOKENS) if chunk > 0 else _MOST_PREFILL_TOKENS
+    graphs = prefill_graphs(chunk)
+    reserve_mib = 512 + 1.5 * tokens + 128 * settings.tp_size + 2 * batch + 8 * graphs
     if total_mib > 60 * 1024:
         reserve_mib = max(reserve_mib, 10 * 1024)
     return int(reserve_mib * MIB)
 
 
-# Prefill chunk in tokens -> prefill graphs: arg_groups/cuda_graph_hook.py,
+_LEAST_ACTIVATION_TOKENS: Final = 2048
+_MOST_PREFILL_TOKENS: Final = 16384  # arg_groups/fields/schedule.py, max_prefill_tokens
+# First and last tokens of prefill graphs, and the step: arg_groups/cuda_graph_hook.py,
 # `generate_prefill_cuda_graph_batch_sizes`.
-_GRAPHS: Final = {2048: 42, 4096: 50, 8192: 58, 16384: 74}
+_GRAPH_STEPS: Final = (
+    *((4, 32, 4), (48, 256, 16), (288, 512, 32), (576, 1024, 64), (1280, 4096, 256)),
+)
+_LARGE_GRAPHS: Final = (4608, 512)
+
+
+def prefill_graphs(chunk_tokens: int) -> int:
+    """How many graphs SGLang captures for the prefill of so many tokens at a time."""
+    first, step = _LARGE_GRAPHS
+    steps = (*_GRAPH_STEPS, (first, max(first, chunk_tokens), step))
+    return sum(
+        max(0, (min(last, chunk_tokens) - begin) // every + 1) for begin, last, every in steps
+    )
 
 
 def _defaults_by_size(total_mib: int, tp_size: int) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from launcher.memory.lines import (
     shared_memory_lines,
 )
 from launcher.memory.shape import ModelShape
-from launcher.memory.weights import BYTES_OF, KvType
+from launcher.memory.weights import BYTES_OF, MXFP8_BLOCK_ELEMENTS, KvType
 from launcher.system.hardware import GIB
 from launcher.text import human_bytes
 
@@ -207,10 +207,14 @@ def plan_memory(model: str, shape: ModelShape, device: Device, settings: Setting
 def kv_bytes_per_token(shape: ModelShape, settings: Settings, kv_type: KvType) -> int:
     """Bytes of one token in one rank's KV cache, the draft's included.
 
-    Formula: `ModelShape.cached_elements` x layers x bytes x (1 + draft layers / layers)
+    Formula: `ModelShape.cached_elements` x layers x bytes x (1 + draft layers / layers); with mxfp8
+    a byte more for each 32 elements.
     Source: pool_configurator.py, `_compute_cell_size` and the lines on EAGLE.
     """
-    target = shape.cached_elements(settings.tp_size) * shape.layers * BYTES_OF[kv_type]
+    elements = shape.cached_elements(settings.tp_size) * shape.layers
+    target = elements * BYTES_OF[kv_type]
+    if kv_type == "mxfp8" and shape.latent is None:
+        target += elements // MXFP8_BLOCK_ELEMENTS
     return target + target * settings.draft_layers // shape.layers
 
 

@@ -10,8 +10,18 @@ from typing import Final, Literal
 
 from launcher.memory.shape import ModelShape, Parameters, count_parameters
 
-KvType = Literal["float32", "bfloat16", "float16", "fp8_e4m3", "fp8_e5m2"]
-BYTES_OF: Final = {"float32": 4, "bfloat16": 2, "float16": 2, "fp8_e4m3": 1, "fp8_e5m2": 1}
+KvType = Literal["float32", "bfloat16", "float16", "fp8_e4m3", "fp8_e5m2", "mxfp8"]
+BYTES_OF: Final = {
+    "float32": 4,
+    "bfloat16": 2,
+    "float16": 2,
+    "fp8_e4m3": 1,
+    "fp8_e5m2": 1,
+    "mxfp8": 1,
+}
+# Elements that share a scale of one byte: model_executor/pool_configurator.py,
+# `_compute_cell_size`; with latent attention it counts none.
+MXFP8_BLOCK_ELEMENTS: Final = 32
 # Scales of an FP8 checkpoint, in float32 once loaded.
 SCALE_BYTES: Final = 4
 # SGLang makes the rotary table longer than the context: utils/common.py,

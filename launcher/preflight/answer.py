@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import Final
 
+from launcher.config.gpus import used_gpus
 from launcher.config.sources import ResolvedConfig
 from launcher.config.untaken import UntakenPreset
 from launcher.errors import LauncherError, UnknownShapeError
@@ -102,7 +103,9 @@ def answer_plan(
         untaken_plan=_plan_untaken(untaken, hardware, found),
         engine=f"{facts.engine.name} {facts.engine.verified_version}",
         hardware=hardware,
-        speed=_bound_speed(plan, facts.gpus or hardware.gpus, speed) if speed else None,
+        speed=_bound_speed(plan, used_gpus(resolved.config, facts.gpus or hardware.gpus), speed)
+        if speed
+        else None,
     )
 
 
@@ -111,7 +114,7 @@ def _bound_speed(plan: MemoryPlan, gpus: tuple[Gpu, ...], asked: SpeedQuestion) 
         return SpeedAnswer(missing="it does not fit")
     if plan.device.kind == "cpu":
         return SpeedAnswer(missing="the memory bandwidth of a CPU is not known")
-    bandwidths = [gpu.bandwidth_bytes_per_s for gpu in gpus[: plan.settings.tp_size]]
+    bandwidths = [gpu.bandwidth_bytes_per_s for gpu in gpus]
     # Each step waits for the slowest rank.
     slowest = min((one for one in bandwidths if one is not None), default=None)
     if slowest is None or None in bandwidths:

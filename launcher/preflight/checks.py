@@ -8,6 +8,7 @@ from typing import Final
 
 from launcher.config.keys import read_keys
 from launcher.config.presets import describe_gpus, needs_gpus
+from launcher.config.ranks import ranks_of
 from launcher.config.server_config import ServerConfig
 from launcher.errors import InsufficientMemoryError, NoGpuError
 from launcher.memory.advice import nearest_changes
@@ -108,16 +109,22 @@ def check_gpus(facts: ServingFacts) -> None:
     """Hold the GPUs that are here, and their room, against what is asked for.
 
     Raises:
-        NoGpuError: too few, too old or too full.
+        NoGpuError: too few, too old or too full; or two ranks would be on one.
     """
-    ranks, hardware = facts.config.tp_size, facts.hardware
-    if len(hardware.gpus) < ranks:
+    ranks, hardware = ranks_of(facts.config), facts.hardware
+    needed = max(ranks.gpu_ids) + 1
+    if len(hardware.gpus) < needed:
         raise NoGpuError(
-            f"Tensor parallel size {ranks} needs {ranks} NVIDIA GPUs; "
-            f"here: {describe_gpus(hardware)}.",
+            f"{ranks.describe()} needs {needed} NVIDIA GPUs; here: {describe_gpus(hardware)}.",
             action="Use `--preset nano` to run on the CPU, or a machine with enough GPUs.",
         )
-    if facts.preset is not None and len(facts.gpus) < ranks:
+    if len(set(ranks.gpu_ids)) < ranks.count:
+        raise NoGpuError(
+            f"{ranks.describe()} puts two ranks on one GPU: SGLang counts the stages without the "
+            "step.",
+            action="Leave out --gpu-id-step, and name the GPUs with CUDA_VISIBLE_DEVICES.",
+        )
+    if facts.preset is not None and len(facts.gpus) < ranks.count:
         raise NoGpuError(
             f"Preset {facts.preset.name} {needs_gpus(facts.preset)}; "
             f"here: {describe_gpus(hardware)}.",
@@ -127,7 +134,9 @@ def check_gpus(facts: ServingFacts) -> None:
 
 def shared_bytes_needed(config: ServerConfig) -> int:
     """What a server takes of /dev/shm at the least, in bytes."""
-    return RANKS_SHARED_BYTES if config.tp_size > 1 else SHARED_BYTES
+    ranks = ranks_of(config)
+    of_a_copy = RANKS_SHARED_BYTES if ranks.count > ranks.replicas else SHARED_BYTES
+    return ranks.replicas * of_a_copy
 
 
 def host_bytes_needed(facts: ServingFacts, files_bytes: int) -> int:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from launcher.config.ranks import check_ranks_on_cpu
 from launcher.config.server_config import ServerConfig
 from launcher.engines.engine import Engine
 from launcher.engines.launch import Command, CommandTarget
@@ -37,17 +38,20 @@ def make_command(
         gpus: where it is served; None: on those that would be chosen now.
 
     Raises:
-        UnknownFlagError, SecretInArgumentsError, ConfigError: see `Engine.check_command`.
+        UnknownFlagError, SecretInArgumentsError, ConfigError: see `Engine.check_command` and
+            `check_ranks_on_cpu`.
         EngineBrokenError: the installed version is not the verified one, and cannot be asked.
     """
     engine, config = facts.engine, facts.config
+    check_ranks_on_cpu(config)
+    variables = {**os.environ, **config.variables}
     target = CommandTarget(
         python=sys.executable,
         cpus=facts.hardware.cpus,
         gpus=facts.gpus if gpus is None else gpus,
         secrets_file=secrets_file,
         python_path=os.environ.get("PYTHONPATH", ""),
-        no_proxy=_no_proxy(os.environ),
+        no_proxy=_no_proxy(variables),
     )
     command = engine.make_command(models.put_into(config), target)
     try:
@@ -81,7 +85,7 @@ def check_engine(facts: ServingFacts) -> str:
         raise EngineMissingError(
             problem, action=f"Install it, `uv pip install '{package}'`, or leave that option out."
         )
-    misread = facts.engine.misread_variable(os.environ)
+    misread = facts.engine.misread_variable({**os.environ, **facts.config.variables})
     if misread is not None:
         variable, wanted = misread
         raise InvalidValueError(

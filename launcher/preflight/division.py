@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from launcher.config.arguments import options_of
+from launcher.config.ranks import ranks_of
 from launcher.config.server_config import ServerConfig
 from launcher.errors import IndivisibleModelError
 from launcher.memory.shape import ModelShape
@@ -14,12 +12,6 @@ from launcher.memory.shapes.ranks import (
     propose_division,
     smaller_division,
 )
-
-_EXPERT_GROUPS: Final = frozenset({"--ep-size", "--expert-parallel-size", "--ep"})
-_ATTENTION_GROUPS: Final = frozenset({"--dp-size", "--data-parallel-size"})
-_DP_ATTENTION: Final = "--enable-dp-attention"
-# With most of these SGLang sets --ep-size to --tp-size: arg_groups/moe_hook.py.
-_TRANSPORT: Final = "--moe-a2a-backend"
 
 
 def check_division(config: ServerConfig, name: str, shape: ModelShape) -> None:
@@ -44,22 +36,12 @@ def check_division(config: ServerConfig, name: str, shape: ModelShape) -> None:
 
 
 def division_of(config: ServerConfig) -> Division:
-    """What `--tp-size` and the arguments after `--` make of the ranks."""
-    groups = {"experts": 1, "attention": 1}
-    dp_attention = transport = False
-    for flag, value in options_of(config.extra_args):
-        if flag in _EXPERT_GROUPS and value.isdecimal():
-            groups["experts"] = max(1, int(value))
-        elif flag in _ATTENTION_GROUPS and value.isdecimal():
-            groups["attention"] = max(1, int(value))
-        elif flag == _TRANSPORT:
-            transport = value != "none"
-        elif flag == _DP_ATTENTION:
-            dp_attention = True
+    """What the sizes of parallelism, as fields or after `--`, make of one copy's ranks."""
+    ranks = ranks_of(config)
     return Division(
-        config.tp_size,
-        attention_groups=groups["attention"] if dp_attention else 1,
-        expert_groups=config.tp_size if transport else groups["experts"],
+        ranks.tensor,
+        attention_groups=ranks.attention_groups,
+        expert_groups=ranks.expert_groups,
     )
 
 
@@ -71,4 +53,4 @@ def _action(shape: ModelShape, division: Division) -> str:
         return f"Use --tp-size {proposed.ranks}."
     fewer = smaller_division(shape, Division(division.ranks))
     smaller = f"; or use --tp-size {fewer.ranks}" if fewer else ""
-    return f"Give each rank whole experts: `-- --ep-size {proposed.expert_groups}`{smaller}."
+    return f"Give each rank whole experts: `--ep-size {proposed.expert_groups}`{smaller}."

@@ -13,9 +13,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
-from launcher.config.arguments import options_of
+from launcher.config.gpus import used_gpus
 from launcher.config.presets import describe_gpus
-from launcher.config.server_config import STEPWISE_ALGORITHMS, ServerConfig
+from launcher.config.ranks import check_ranks_on_cpu, given_options, ranks_of
+from launcher.config.server_config import ServerConfig
+from launcher.config.together import STEPWISE_ALGORITHMS
 from launcher.errors import (
     HubAnswerError,
     HubUnreachableError,
@@ -28,6 +30,7 @@ from launcher.memory.lines import Device, Settings
 from launcher.memory.plan import MemoryPlan, plan_memory
 from launcher.memory.shape import ModelShape, WeightType
 from launcher.memory.shapes.config_json import read_shape
+from launcher.memory.weights import KvType
 from launcher.models.download.hub import Hub
 from launcher.models.download.request import PullRequest, not_here
 from launcher.models.download.retries import TransientError
@@ -40,16 +43,24 @@ from launcher.system.hardware import Gpu, Hardware
 from launcher.text import human_bytes
 
 CONFIG_NAME: Final = "config.json"
-# Arguments for SGLang after which a rank holds other weights -> values by which nothing changes.
+# Options of SGLang after which a rank holds other weights -> values by which nothing changes.
 _CHANGES_WEIGHTS: Final[Mapping[str, frozenset[str]]] = {
     "--quantization": frozenset({"auto"}),
     "--cpu-offload-gb": frozenset({"0"}),
-    "--pp-size": frozenset({"1"}),
-    "--pipeline-parallel-size": frozenset({"1"}),
     "--torchao-config": frozenset(),
     "--enable-lora": frozenset(),
     "--lora-paths": frozenset(),
     "--dwdp-size": frozenset({"1"}),
+}
+# Their data takes half a byte; layouts of scales and a workspace for prefill hang on the backends
+# that SGLang chooses: layers/quantization/fp4_kv_cache_quant_method.py, `compute_cell_size`.
+_UNCOUNTED_KV_TYPES: Final = frozenset({"nvfp4", "fp4_mx_block16"})
+_KV_TYPES: Final[Mapping[str, KvType]] = {
+    "bf16": "bfloat16",
+    "bfloat16": "bfloat16",
+    "fp8_e4m3": "fp8_e4m3",
+    "fp8_e5m2": "fp8_e5m2",
+    "mxfp8": "mxfp8",
 }
 _WEIGHT_TYPES: Final[dict[str, WeightType]] = {
     "float32": "float32",
@@ -84,15 +95,17 @@ def plan_config(
     Args:
         config: what to serve.
         hardware: the machine; of it the memory of the host, where the model runs there.
-        gpus: those that it would run on, one for each rank; empty on a CPU.
+        gpus: those that CUDA would show, in its order; empty on a CPU.
         found: the model.
 
     Raises:
+        ConfigError: see `check_ranks_on_cpu`.
         IndivisibleModelError: SGLang does not divide it, or its draft model, among the ranks.
         NoGpuError: there are fewer GPUs than ranks.
-        UnknownShapeError: the draft model's memory cannot be added up, or an argument for the
-            engine changes what the weights take.
+        UnknownShapeError: the draft model's memory cannot be added up, or an option of the engine
+            changes what the weights or the KV cache take.
     """
+    check_ranks_on_cpu(config)
     _check_countable(config, found)
     check_division(config, found.name, found.shape)
     device = _device(config, hardware, gpus)
@@ -103,24 +116,40 @@ def plan_config(
 
 
 def _check_countable(config: ServerConfig, found: FoundShape) -> None:
-    """Refuse to plan what an argument behind `--` changes and the formulas do not know.
+    """Refuse to plan what an option changes and the formulas do not know.
 
     Raises:
-        UnknownShapeError: it is one of `_CHANGES_WEIGHTS`, or another quantization than the
-            checkpoint's own.
+        UnknownShapeError: stages, of which each has other weights; groups that attend by
+            themselves, of which each has all heads; one of `_CHANGES_WEIGHTS`, or another
+            quantization than the checkpoint's own; a KV cache of a type that is not counted.
     """
-    for flag, value in options_of(config.extra_args):
+    ranks = ranks_of(config)
+    if ranks.pipeline > 1:
+        why = f"with --pp-size {ranks.pipeline} each rank has the layers of one stage"
+        raise _uncountable(found, why, "Plan it with tensor parallel ranks alone")
+    if ranks.attention_groups > 1:
+        why = (
+            f"with data parallel attention each of {ranks.attention_groups} groups has all heads, "
+            "and a KV cache of its own"
+        )
+        raise _uncountable(found, why, "Plan it without")
+    for flag, value, written in given_options(config):
         if flag not in _CHANGES_WEIGHTS or value in _CHANGES_WEIGHTS[flag]:
             continue
         if flag == "--quantization" and value == found.shape.quantization:
             continue
-        given = f"{flag} {value}".strip()
-        raise UnknownShapeError(
-            f"The memory of {found.name} cannot be planned: `-- {given}` changes what its weights "
-            "take.",
-            action="Leave it out to plan without it; `python -m launcher up` serves it without a "
-            "plan.",
-        )
+        why = f"`{written}` changes what its weights take"
+        raise _uncountable(found, why, "Leave it out to plan without it")
+    if config.kv_cache_dtype in _UNCOUNTED_KV_TYPES:
+        why = f"the scales of an {config.kv_cache_dtype} KV cache depend on the attention's kernels"
+        raise _uncountable(found, why, "Plan it with --kv-cache-dtype fp8_e4m3, which takes more")
+
+
+def _uncountable(found: FoundShape, why: str, how: str) -> UnknownShapeError:
+    return UnknownShapeError(
+        f"The memory of {found.name} cannot be planned: {why}.",
+        action=f"{how}; `python -m launcher up` serves it without a plan.",
+    )
 
 
 def find_shape(model: str, *, revision: str | None = None) -> FoundShape:
@@ -240,13 +269,14 @@ def _device(config: ServerConfig, hardware: Hardware, gpus: tuple[Gpu, ...]) -> 
     if config.device == "cpu":
         free = hardware.available_memory_bytes
         return Device("cpu", "CPU", free, free)
-    if len(gpus) < config.tp_size:
+    ranks, used = ranks_of(config), used_gpus(config, gpus)
+    if len(used) < ranks.count:
         raise NoGpuError(
-            f"Tensor parallel size {config.tp_size} needs {config.tp_size} GPUs, and there are "
-            f"{len(gpus)} to plan with: {describe_gpus(hardware)}.",
+            f"{ranks.describe()} needs {max(ranks.gpu_ids) + 1} GPUs, and there are {len(gpus)} to "
+            f"plan with: {describe_gpus(hardware)}.",
             action="Plan for another machine with `--gpus 2xH100-80GB`, or set --tp-size.",
         )
-    least = min(gpus[: config.tp_size], key=lambda gpu: gpu.free_bytes)
+    least = min(used, key=lambda gpu: gpu.free_bytes)
     return replace(Device.of(least), is_here=hardware.gpus_are_here)
 
 
@@ -254,14 +284,16 @@ def _settings(config: ServerConfig, found: FoundShape) -> Settings:
     draft_layers, draft = _draft(config, found)
     return Settings(
         tp_size=config.tp_size,
+        replicas=ranks_of(config).replicas,
         mem_fraction_static=config.mem_fraction_static,
         weight_type=_WEIGHT_TYPES.get(config.dtype),
-        kv_type=None if config.kv_cache_dtype == "auto" else config.kv_cache_dtype,
+        kv_type=_KV_TYPES.get(config.kv_cache_dtype or "auto"),
         draft_layers=draft_layers,
         draft=draft,
         context_length_tokens=config.context_length,
         max_running_requests=config.max_running_requests,
         max_total_tokens=config.max_total_tokens,
+        chunked_prefill_tokens=config.chunked_prefill_size,
         shared_imports=config.shares_imports,
     )
 

@@ -17,6 +17,7 @@ from launcher.cli.display.plan_json import answer_as_json, feasibility_as_json
 from launcher.cli.options.fields import field_options, resolve_options, resolve_untaken
 from launcher.cli.options.spellings import ConfigCommand
 from launcher.config.presets import CUSTOM, PRESETS
+from launcher.config.ranks import ranks_of
 from launcher.config.server_config import REPOSITORY_PATTERN
 from launcher.config.sources import ResolvedConfig
 from launcher.config.untaken import UntakenPreset, preset_serving
@@ -155,11 +156,15 @@ def _resolve(
     resolved = replace(resolved, preset_reason=reason or resolved.preset_reason)
     untaken = resolve_untaken(given, resolved, probe=lambda: hardware)
     config, source = resolved.config, resolved.sources["tp_size"]
-    ranks = len(hardware.gpus)
+    asked = ranks_of(config)
+    # Each stage of each copy has as many.
+    ranks, over = divmod(len(hardware.gpus), asked.pipeline * asked.replicas)
     if (
         hardware.gpus_are_here
         or config.device == "cpu"
         or ranks == config.tp_size
+        or over
+        or not ranks
         or not source.startswith(("default", "preset"))
     ):
         return resolved, None, untaken

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from launcher.config.ranks import ranks_of
 from launcher.diagnosis.foreign import NO_FAILURE, Diagnosis
 from launcher.doctor.probes import ProbeFinding, Row, Status, worst
 from launcher.doctor.target import ServingTarget
@@ -58,7 +59,8 @@ def _cell(row: Row) -> Text:
 
 def _subject(target: ServingTarget) -> str:
     config = target.config
-    count = f"{config.tp_size} GPU{'s' if config.tp_size > 1 else ''}"
+    gpus = ranks_of(config).count
+    count = f"{gpus} GPU{'s' if gpus > 1 else ''}"
     where = count if target.on_gpu else "the CPU"
     return f"{config.served_model_name} on {where}, preset {config.preset}: {target.reason}"
 

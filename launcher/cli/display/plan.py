@@ -36,7 +36,7 @@ _LABEL_COLUMNS: Final = len("speculation")
 def show_plan(out: Console, answer: PlanAnswer) -> None:
     """The sum that ends in the KV cache, what follows from it, the verdict, and what to change."""
     plan = answer.plan
-    ranks, name = plan.settings.tp_size, plan.device.name
+    ranks, name = plan.settings.tp_size * plan.settings.replicas, plan.device.name
     where = name if ranks == 1 else f"{ranks} x {name}, each rank"
     out.print(Text.assemble("\n", (plan.model, "bold"), f" on {where}:\n"))
     out.print(_lines_table(out, plan))
@@ -120,6 +120,9 @@ def _reasons(answer: PlanAnswer) -> list[tuple[str, str]]:
     if sources["tp_size"] == NAMED_GPUS:
         up = f"`up` takes {answer.up_ranks} unless --tp-size says otherwise"
         rows.append(("ranks", f"{config.tp_size}, one for each GPU of --gpus; {up}"))
+    if plan.settings.replicas > 1:
+        each = f"each with the whole model and a KV cache on {plan.settings.tp_size} of the GPUs"
+        rows.append(("replicas", f"{plan.settings.replicas}, {each}; the figures are of one"))
     if config.device == "cpu" and sources["device"].startswith("preset"):
         rows += _why_cpu(answer)
     return rows

@@ -59,6 +59,7 @@ def plan_as_json(plan: MemoryPlan) -> dict[str, Any]:
         "verdict": plan.verdict.name.lower(),
         "device": plan.device.name,
         "tp_size": settings.tp_size,
+        "replicas": settings.replicas,
         "mem_fraction_static": plan.fraction,
         "own_mem_fraction_static": plan.own_fraction,
         "least_mem_fraction_static": round(plan.least_fraction, 4),

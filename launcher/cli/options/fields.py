@@ -24,6 +24,8 @@ from launcher.errors import InvalidValueError
 
 # Fields that have an option of another form, or none.
 _SPECIAL_FIELDS: Final = frozenset({"preset", "extra_args"})
+# Their options may be given several times.
+_SEVERAL: Final = frozenset({"environment"})
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -47,7 +49,9 @@ def field_options(command: _F) -> _F:
             )
         else:
             # Values stay text here: pydantic checks them, whatever source they come from.
-            option = click.option(flag, field, metavar=_metavar(info), help=_help(info))
+            several = field in _SEVERAL
+            metavar = "NAME=VALUE" if several else _metavar(info)
+            option = click.option(flag, field, metavar=metavar, help=_help(info), multiple=several)
         command = option(command)
     command = click.option("--no-speculation", is_flag=True, help="Decode without a draft model.")(
         command
@@ -68,7 +72,7 @@ def field_options(command: _F) -> _F:
 
 def _help(info: FieldInfo) -> str:
     description = info.description or ""
-    if info.default in (None, PydanticUndefined):
+    if info.default in (None, (), PydanticUndefined):
         return description
     return f"{description}  [default: {info.default}]"
 
@@ -88,7 +92,7 @@ def resolve_options(options: dict[str, Any], **dependencies: Any) -> ResolvedCon
     """What the options of a command line, over weaker sources, say to serve."""
     flags = {
         # An empty value unsets what a weaker source has set.
-        field: None if value == "" else value
+        field: None if value in ("", ("",)) else value
         for field, value in options.items()
         if field in ServerConfig.model_fields and field != "preset" and value not in (None, ())
     }

@@ -207,6 +207,9 @@ def _arguments(
         flag = field.replace("_", "-")
         if isinstance(value, bool):
             yield f"--{flag}" if value else f"--no-{flag}"
+        elif isinstance(value, tuple):
+            # An option that may be given several times.
+            yield from (f"--{flag}={one}" for one in value)
         elif value and field in KEY_FIELDS:
             yield f"--{flag}={_absolute(value)}"
         elif value and field in PATH_FIELDS:

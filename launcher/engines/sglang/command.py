@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from launcher.config.ranks import ranks_of
 from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
 from launcher.config.taken_over import raise_all
 from launcher.engines.launch import Command, CommandTarget
@@ -34,12 +35,18 @@ VALUE_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
         "port": "--port",
         "device": "--device",
         "tp_size": "--tp-size",
+        "pp_size": "--pp-size",
+        "dp_size": "--dp-size",
+        "ep_size": "--ep-size",
         "dtype": "--dtype",
+        "quantization": "--quantization",
+        "attention_backend": "--attention-backend",
         "kv_cache_dtype": "--kv-cache-dtype",
         "mem_fraction_static": "--mem-fraction-static",
         "max_total_tokens": "--max-total-tokens",
         "max_running_requests": "--max-running-requests",
         "context_length": "--context-length",
+        "chunked_prefill_size": "--chunked-prefill-size",
         "speculative_algorithm": "--speculative-algorithm",
         "speculative_draft_model_path": "--speculative-draft-model-path",
         "speculative_num_steps": "--speculative-num-steps",
@@ -52,6 +59,10 @@ VALUE_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
 )
 SWITCH_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "trust_remote_code": "--trust-remote-code",
+        # Its successor, --attn-dp-size, is not in the versions before: srt/arg_groups/
+        # parallel_hook.py of 0.5.23 makes the one of the other.
+        "enable_dp_attention": "--enable-dp-attention",
         "constrained_json_disable_any_whitespace": "--constrained-json-disable-any-whitespace",
         "enable_cache_report": "--enable-cache-report",
         "enable_metrics": "--enable-metrics",
@@ -115,22 +126,24 @@ def build_command(
         if getattr(config, field):
             arguments.append(flag)
 
+    # What the user gives comes first: the launcher's own, which it relies on, are put over it.
+    environment = dict(config.variables)
     # At SIGABRT each process prints the stack of each thread: `launcher.system.members`,
     # `dump_stacks`. SGLang names its children by setproctitle, which writes over the beginning
     # of their environment, and so over what proves them ours, unless SPT_NOENV is set.
-    environment = {"PYTHONFAULTHANDLER": "1", "SPT_NOENV": "1"}
+    environment |= {"PYTHONFAULTHANDLER": "1", "SPT_NOENV": "1"}
     if target.secrets_file is not None:
         environment[REDACT_VARIABLE] = "1"
     if target.no_proxy is not None:
         environment |= _round_proxies(config.host, target.no_proxy)
     if not config.is_repository and not any(map(_names_repository, config.extra_args)):
         # Everything is here: a hub that is slow or away must not delay the start.
-        environment["HF_HUB_OFFLINE"] = "1"
+        environment.setdefault("HF_HUB_OFFLINE", "1")
     if target.gpus:
         # By name: CUDA counts in another order than the driver.
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in target.gpus)
     if config.device == "cpu":
-        given = {argument.partition("=")[0] for argument in config.extra_args} | {"--device"}
+        given = {word.partition("=")[0] for word in (*arguments, *config.extra_args)}
         arguments += _without(cpu_settings.server_arguments(), given)
         environment |= cpu_settings.server_environment(
             target.cpus,
@@ -140,8 +153,7 @@ def build_command(
         )
     environment |= _for_plugins(config, arguments)
     if config.shares_imports:
-        # One for each rank's scheduler, and the detokenizer.
-        environment[SHARED_IMPORTS_VARIABLE] = str(config.tp_size + 1)
+        environment[SHARED_IMPORTS_VARIABLE] = str(ranks_of(config).children)
         # Who asks CUDA itself for its devices can fork no process that uses them (torch/cuda).
         environment["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     return Command(tuple(arguments) + config.extra_args, MappingProxyType(environment))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from launcher.config.arguments import options_of
+from launcher.config.ranks import engine_options
 from launcher.config.server_config import ServerConfig
 from launcher.engines.sglang.version import installed_sglang_version
 
@@ -41,7 +41,7 @@ _NEEDS: Final = (
 def missing_package(
     config: ServerConfig, *, is_installed: Finder | None = None
 ) -> tuple[str, str] | None:
-    """What an option in `extra_args` needs and this environment lacks, as a pair, or None.
+    """What an option of the engine needs and this environment lacks, as a pair, or None.
 
     Args:
         config: what to serve.
@@ -51,7 +51,7 @@ def missing_package(
         A sentence, and what to install.
     """
     find = is_installed or _is_installed
-    given = dict(options_of(config.extra_args))
+    given = dict(engine_options(config))
     for option, value, module, package in _NEEDS:
         if option not in given or (value is not None and given[option] != value):
             continue

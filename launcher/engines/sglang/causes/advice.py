@@ -11,6 +11,7 @@ from functools import cache
 from typing import Final
 
 from launcher.config.arguments import options_of
+from launcher.config.ranks import engine_options
 from launcher.config.server_config import ServerConfig
 from launcher.engines.causes import ErrorSign, LogMatch
 from launcher.engines.sglang.causes.signs import SIGNS
@@ -61,7 +62,7 @@ _SPECIAL: Final = re.compile(
     r"|eplb|lmcache|symm-mem|single-batch-overlap|pdmux|lora)|moe-a2a-backend|disaggregation-mode"
     r"|dp-size|ep-size|pp-size|quantization)\b"
 )
-_TRITON_ATTENTION: Final = "use `-- --attention-backend triton`"
+_TRITON_ATTENTION: Final = "use `--attention-backend triton`"
 # Library, what shows in a message or a path that it is its, what goes round it.
 _LIBRARIES: Final = tuple(
     (name, re.compile(pattern, re.IGNORECASE), way)
@@ -230,7 +231,8 @@ def value_of(config: ServerConfig, flag: str) -> str | None:
     field = flag.removeprefix("--").replace("-", "_")
     if field in ServerConfig.model_fields:
         value = getattr(config, field)
-        return None if value is None or value == () else str(value)
+        # A switch has no value of its own.
+        return None if value in (None, (), False) else "" if value is True else str(value)
     return sglang_option(config, flag)
 
 
@@ -251,8 +253,8 @@ def with_values(config: ServerConfig, flags: tuple[str, ...]) -> str:
 
 def special_options(config: ServerConfig) -> str:
     """The clause that names the unusual options of a configuration, or ''."""
-    flags = [flag for flag in dict(options_of(config.extra_args)) if _SPECIAL.match(flag)]
-    return " and ".join(f"`-- {flag}`" for flag in flags[:3])
+    flags = [flag for flag in dict(engine_options(config)) if _SPECIAL.match(flag)]
+    return " and ".join(f"`{written(flag).strip('`')}`" for flag in flags[:3])
 
 
 def library_of(*texts: str) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ SGLang prints all of its arguments once, `server_args={'model_path': ...}`; olde
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -28,13 +28,17 @@ _FIELDS: Final = (
     "revision",
     "host",
     "port",
-    "tp_size",
+    *("tp_size", "pp_size", "dp_size", "enable_dp_attention", "ep_size"),
     "dtype",
+    "quantization",
+    "attention_backend",
+    "trust_remote_code",
     "kv_cache_dtype",
     "mem_fraction_static",
     "max_total_tokens",
     "max_running_requests",
     "context_length",
+    "chunked_prefill_size",
     "speculative_algorithm",
     "speculative_draft_model_path",
     "speculative_num_steps",
@@ -43,28 +47,21 @@ _FIELDS: Final = (
 )
 # Others that causes ask for, behind `--`.
 _OPTIONS: Final = (
-    "attention_backend",
     "base_gpu_id",
-    "chunked_prefill_size",
     "cuda_graph_max_bs",
     "cuda_graph_max_bs_decode",
     "dist_init_addr",
-    "dp_size",
-    "ep_size",
     "hicache_ratio",
     "hicache_size",
     "load_format",
     "nccl_port",
     "page_size",
-    "pp_size",
-    "quantization",
     "schedule_conservativeness",
     "watchdog_timeout",
     "mm_attention_backend",
     "moe_a2a_backend",
     "disaggregation_mode",
     "enable_hierarchical_cache",
-    "enable_dp_attention",
     "enable_torch_compile",
     "enable_two_batch_overlap",
     "enable_mixed_chunk",
@@ -74,6 +71,11 @@ _OPTIONS: Final = (
 )
 # What SGLang prints for an option that nobody gave.
 _DEFAULTS: Final = {"none", "null", "auto"}
+# The same, of fields that are unset in ours.
+_AS_UNSET: Final[Mapping[str, Collection[object]]] = {
+    **dict.fromkeys(("pp_size", "dp_size", "ep_size"), (1,)),
+    **dict.fromkeys(("quantization", "attention_backend"), _DEFAULTS),
+}
 # "[2026-02-03 04:05:06 TP3]", "[... DP1 TP3 EP0]": a rank speaks.
 _RANK: Final = re.compile(r"^\[[^\]]{0,60}\bTP(?P<rank>\d{1,3})\b")
 
@@ -85,7 +87,9 @@ def read_config(lines: Sequence[str]) -> ServerConfig:
     """
     values = _arguments(lines)
     fields: dict[str, Any] = {
-        name: values[name] for name in _FIELDS if values.get(name) is not None
+        name: values[name]
+        for name in _FIELDS
+        if values.get(name) is not None and values[name] not in _AS_UNSET.get(name, ())
     }
     ranks = [whole_number(found["rank"]) + 1 for line in lines if (found := _RANK.match(line))]
     fields.setdefault("tp_size", max(ranks, default=1))
@@ -99,8 +103,6 @@ def read_config(lines: Sequence[str]) -> ServerConfig:
 
 
 def _spelled(name: str, value: Any) -> tuple[str, ...]:
-    if name in {"dp_size", "ep_size", "pp_size"} and value == 1:
-        return ()
     flag = f"--{name.replace('_', '-')}"
     return (flag,) if value is True else (flag, str(value))
 

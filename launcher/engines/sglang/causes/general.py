@@ -269,7 +269,7 @@ GENERAL: Final = {
         summary=lambda sign: (
             f"The attention backend does not take this model, GPU or option: {said(sign)}."
         ),
-        action="Choose another attention backend: `-- --attention-backend flashinfer`, or triton.",
+        action="Choose another attention backend: `--attention-backend flashinfer`, or triton.",
         looks="a refusal below `layers/attention/`",
     ),
     "library-failed": ErrorCause(

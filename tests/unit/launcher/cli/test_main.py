@@ -76,6 +76,46 @@ def test_a_dry_run_refuses_what_a_start_refuses(
     assert done.out == ""
 
 
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_code_that_comes_with_a_model_is_warned_of(run: Run, arguments: tuple[str, ...]) -> None:
+    done = run("up", "--dry-run", "--preset", "nano", "--trust-remote-code", *arguments)
+
+    assert done.code == 0
+    assert "trust_remote_code is on: Python code that comes with" in done.err
+    assert "--trust-remote-code" in done.out
+
+
+def test_variables_are_given_one_by_one_and_shown(run: Run) -> None:
+    variables = ("--environment", "NCCL_DEBUG=INFO", "--environment", "A=b c")
+    shown = json.loads(run("up", "--dry-run", "--preset", "nano", *variables, "--json").out)
+    said = run("up", "--dry-run", "--preset", "nano", *variables)
+
+    assert shown["environment"]["NCCL_DEBUG"] == "INFO"
+    assert shown["environment"]["A"] == "b c"
+    assert "A='b c' \\\n" in said.out
+
+
+def test_variables_on_the_command_line_replace_those_of_weaker_sources(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPECSERVE_ENVIRONMENT", "A=1 B=2")
+
+    def shown(*arguments: str) -> list[str]:
+        done = run("config", "show", "--preset", "nano", "--json", *arguments)
+        return list(json.loads(done.out)["config"]["environment"])
+
+    assert shown() == ["A=1", "B=2"]
+    assert shown("--environment", "C=3") == ["C=3"]
+    assert shown("--environment", "") == []
+
+
+def test_a_cpu_is_given_no_copies(run: Run) -> None:
+    done = run("up", "--dry-run", "--preset", "nano", "--dp-size", "2")
+
+    assert done.code == errors.ConfigError.exit_code
+    assert "tensor parallel ranks only" in done.err
+
+
 def test_a_dry_run_prints_the_whole_command_and_starts_nothing(run: Run) -> None:
     done = run("up", "--dry-run", "--port", "8123")
     assert done.code == 0

@@ -414,13 +414,15 @@ def test_the_flags_that_were_given_are_in_the_unit_and_no_others() -> None:
     done = run(
         *("--user", "--name", "air", "--preset", "glm-4.5-air-fp8", "--port", "8001"),
         *("--no-enable-metrics", "--random-seed", "0", "--tool-call-parser", ""),
+        *("--environment", "NCCL_DEBUG=INFO", "--environment", "A=b c"),
         *("--", "--log-level", "debug"),
     )
 
     assert done.error is None
     assert arguments_of(done.out) == [
         *("--preset=glm-4.5-air-fp8", "--name=air", "--port=8001", "--tool-call-parser="),
-        *("--no-enable-metrics", "--random-seed=0", "--", "--log-level", "debug"),
+        *("--no-enable-metrics", "--random-seed=0"),
+        *("--environment=NCCL_DEBUG=INFO", "--environment=A=b c", "--", "--log-level", "debug"),
     ]
 
 

@@ -20,6 +20,32 @@ def test_a_configuration_survives_being_written_as_json(fields: dict[str, Any]) 
     assert ServerConfig.model_validate(config.model_dump(mode="json")) == config
 
 
+def test_a_record_of_before_the_newest_fields_is_read() -> None:
+    known = make_config().model_dump(mode="json")
+    newest = {
+        *("trust_remote_code", "pp_size", "dp_size", "enable_dp_attention", "ep_size"),
+        *("quantization", "attention_backend", "chunked_prefill_size", "environment"),
+    }
+
+    old = {field: value for field, value in known.items() if field not in newest}
+
+    assert len(old) == len(known) - len(newest)
+    assert ServerConfig.model_validate(old) == make_config()
+
+
+@pytest.mark.parametrize("size", [-1, 1, 4096])
+def test_prompts_are_computed_in_chunks_or_whole(size: int) -> None:
+    assert make_config(chunked_prefill_size=size).chunked_prefill_size == size
+
+
+def test_groups_of_the_attention_share_the_ranks() -> None:
+    make_config(tp_size=4, dp_size=2, enable_dp_attention=True)
+    make_config(tp_size=4, dp_size=3)
+
+    with pytest.raises(ValidationError, match="multiple"):
+        make_config(tp_size=4, dp_size=3, enable_dp_attention=True)
+
+
 def test_a_configuration_cannot_be_changed() -> None:
     config = make_config()
 
@@ -45,6 +71,13 @@ def test_a_configuration_cannot_be_changed() -> None:
         ({"tp_size": 0}, "tp_size"),
         ({"tp_size": 65}, "tp_size"),
         ({"dtype": "int4"}, "dtype"),
+        ({"kv_cache_dtype": "int4"}, "kv_cache_dtype"),
+        ({"dp_size": 0}, "dp_size"),
+        ({"pp_size": 65}, "pp_size"),
+        ({"ep_size": True}, "ep_size"),
+        ({"chunked_prefill_size": 0}, "chunked_prefill_size"),
+        ({"chunked_prefill_size": -2}, "chunked_prefill_size"),
+        ({"trust_remote_code": 1}, "trust_remote_code"),
         ({"mem_fraction_static": 0.0}, "mem_fraction_static"),
         ({"mem_fraction_static": 1.0}, "mem_fraction_static"),
         ({"max_total_tokens": 0}, "max_total_tokens"),

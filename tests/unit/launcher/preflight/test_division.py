@@ -24,6 +24,7 @@ QWEN_FP8 = read_shape(QWEN3_30B | FP8, name="Qwen3")
         (("--ep=4",), Division(4, expert_groups=4)),
         (("--dp-size", "2"), Division(4)),
         (("--dp-size", "2", "--enable-dp-attention"), Division(4, attention_groups=2)),
+        (("--attn-dp-size", "2"), Division(4, attention_groups=2)),
         (("--moe-a2a-backend", "deepep"), Division(4, expert_groups=4)),
         (("--moe-a2a-backend", "none"), Division(4)),
         (("--ep-size",), Division(4)),
@@ -34,6 +35,16 @@ def test_flags_after_the_dashes_divide_too(extra_args: tuple[str, ...], division
     fields = {"model_path": "OWNER/NAME", "device": "cuda", "tp_size": 4}
 
     assert division_of(configure(fields | {"extra_args": extra_args})) == division
+
+
+def test_fields_divide_as_the_flags_do() -> None:
+    fields = {"model_path": "OWNER/NAME", "device": "cuda", "tp_size": 4}
+
+    whole = configure(fields | {"ep_size": 2, "pp_size": 2})
+    groups = configure(fields | {"dp_size": 2, "enable_dp_attention": True})
+
+    assert division_of(whole) == Division(4, expert_groups=2)
+    assert division_of(groups) == Division(4, attention_groups=2)
 
 
 def test_the_refusal_names_sglang_s_condition_and_what_would_do() -> None:
@@ -54,7 +65,7 @@ def test_whole_experts_are_proposed_beside_fewer_ranks() -> None:
         check_division(config, "OWNER/NAME", QWEN_FP8)
 
     assert caught.value.action == (
-        "Give each rank whole experts: `-- --ep-size 4`; or use --tp-size 2."
+        "Give each rank whole experts: `--ep-size 4`; or use --tp-size 2."
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from launcher.config.ranks import ranks_of
 from launcher.engines.causes import Confidence, LogCause, LogMatch, Retry
 from launcher.engines.sglang.causes.advice import sglang_option
 from launcher.text import whole_number
@@ -28,7 +29,7 @@ def _old_driver(match: LogMatch) -> str:
 
 def _too_many_ranks(match: LogMatch) -> str:
     return (
-        f"A rank asks for a GPU that is not there: --tp-size is {match.config.tp_size}"
+        f"A rank asks for a GPU that is not there: {_sizes(match)}"
         + (f", --base-gpu-id {base}" if (base := _base_gpu(match)) else "")
         + ", and fewer GPUs are visible."
     )
@@ -36,11 +37,22 @@ def _too_many_ranks(match: LogMatch) -> str:
 
 def _fewer_ranks(match: LogMatch) -> str:
     base = _base_gpu(match)
-    lower = f"Lower --tp-size from {match.config.tp_size}" if match.config.tp_size > 1 else ""
+    ranks = ranks_of(match.config)
+    lower = f"Lower --tp-size from {ranks.tensor}" if ranks.tensor > 1 else ""
+    if ranks.replicas > 1:
+        lower = f"Lower --dp-size from {ranks.replicas}"
     more = "make more GPUs visible (CUDA_VISIBLE_DEVICES, `docker run --gpus all`)"
     leave = f", or leave out `-- --base-gpu-id {base}`" if base else ""
     text = f"{lower}, or {more}" if lower else f"{more[0].upper()}{more[1:]}"
     return f"{text}{leave}: `nvidia-smi -L` lists those that are here."
+
+
+def _sizes(match: LogMatch) -> str:
+    """The sizes whose product is the number of GPUs."""
+    ranks = ranks_of(match.config)
+    more = {"--pp-size": ranks.pipeline, "--dp-size": ranks.replicas}
+    given = [f", {flag} {size}" for flag, size in more.items() if size > 1]
+    return f"--tp-size is {ranks.tensor}{''.join(given)}"
 
 
 def _base_gpu(match: LogMatch) -> str:

@@ -77,7 +77,7 @@ def _without_feature(match: LogMatch) -> str:
 def _more_shared_memory(match: LogMatch) -> str:
     if match.came_through_path("attention") or "attention" in match.text:
         return (
-            "Choose another attention backend, `-- --attention-backend flashinfer`, or serve on a "
+            "Choose another attention backend, `--attention-backend flashinfer`, or serve on a "
             "GPU with more (H100: 232,448 bytes); it is the chip's own memory, not the GPU's."
         )
     return (
@@ -118,7 +118,7 @@ _BACKENDS: Final = (
     (r"vision|multimodal|mm-attention-backend", _VISION),
     (
         r"attention|attn|mla|fa3|flashinfer",
-        "Choose another attention backend: `-- --attention-backend flashinfer` or triton.",
+        "Choose another attention backend: `--attention-backend flashinfer` or triton.",
     ),
     (r"moe", "Choose another backend for the experts: `-- --moe-runner-backend triton`."),
     (r"fp8|fp4|gemm|quant|marlin", _OTHER_FORMAT),
@@ -199,7 +199,7 @@ ERRORS: Final = {
             "The attention backend has no kernel for this model's heads"
             + (f": head dimension {dim}." if (dim := match["dim"] or match["size"]) else ".")
         ),
-        action="Choose one that takes any: `-- --attention-backend triton` (or torch_native); "
+        action="Choose one that takes any: `--attention-backend triton` (or torch_native); "
         "memory and graphs are not to blame.",
     ),
     "not-for-this-gpu": LogCause(

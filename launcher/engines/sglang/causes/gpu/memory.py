@@ -12,7 +12,7 @@ from typing import Final
 
 from launcher.engines.causes import LogCause, LogMatch, Retry
 from launcher.engines.phases import Phase
-from launcher.engines.sglang.causes.advice import sglang_option
+from launcher.engines.sglang.causes.advice import sglang_option, value_of
 from launcher.text import decimal_number, whole_number
 
 # mem_cache/kv_cache_configurator.py and model_executor/pool_configurator.py print it; so does the
@@ -225,16 +225,16 @@ def _smaller_graphs(match: LogMatch) -> str:
 
 def _smaller_prefill(match: LogMatch) -> str:
     """The clause that computes fewer tokens of a prompt at once."""
-    given = sglang_option(match.config, "--chunked-prefill-size") or ""
+    given = value_of(match.config, "--chunked-prefill-size") or ""
     # 8192 is what SGLang takes on cards of 60 to 90 GB: arg_groups/memory_hook.py.
     chunk = whole_number(given) if given.isdecimal() and whole_number(given) > 1 else 8192
-    return f"halve the prefill chunks with `-- --chunked-prefill-size {chunk // 2}`"
+    return f"halve the prefill chunks with `--chunked-prefill-size {chunk // 2}`"
 
 
 def _larger_pool(match: LogMatch) -> str:
     """The sentence that makes room for a request of a useful length."""
     tokens, requests = match.config.max_total_tokens, match.config.max_running_requests
-    groups = sglang_option(match.config, "--dp-size") or ""
+    groups = value_of(match.config, "--dp-size") or ""
     if requests and groups.isdecimal() and whole_number(groups) > requests:
         return (
             f"Raise --max-running-requests from {requests} to at least {groups}: each of the "

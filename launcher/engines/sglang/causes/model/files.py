@@ -31,7 +31,7 @@ def _known_architecture(match: LogMatch) -> str:
     if match["type"]:
         return (
             "Serve it with a newer SGLang and the transformers that it asks for, or another model; "
-            "if the model brings its own code and you have read it, `-- --trust-remote-code`."
+            "if the model brings its own code and you have read it, `--trust-remote-code`."
         )
     return (
         "Serve a model of a known architecture (GLM-4.5-Air is Glm4MoeForCausalLM), or a newer "
@@ -112,7 +112,7 @@ ERRORS: Final = {
         summary="The installed transformers does not know the model type {type} of config.json.",
         action="Serve the model's version in the form of transformers (often named -hf), a newer "
         "SGLang with the transformers that it asks for, or, if the model brings its own code and "
-        "you have read it, `-- --trust-remote-code`.",
+        "you have read it, `--trust-remote-code`.",
         looks="a `KeyError` below `configuration_auto.py`",
     ),
     "code-not-trusted": LogCause(
@@ -120,7 +120,7 @@ ERRORS: Final = {
         sample="ValueError: example/model contains custom code which must be executed\n"
         "ValueError: Please pass the argument `trust_remote_code=True`",
         summary="The model {config.model_path} brings untrusted Python code of its own.",
-        action="Read that code first; then `-- --trust-remote-code` runs it.",
+        action="Read that code first; then `--trust-remote-code` runs it.",
     ),
     "tokenizer-missing": LogCause(
         pattern=raised(r"Couldn't instantiate the backend tokenizer|Can't load tokenizer for"),

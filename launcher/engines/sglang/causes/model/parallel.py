@@ -50,9 +50,9 @@ def _smaller_size(match: LogMatch) -> str:
     experts = (
         ""
         if not _splits_experts(match)
-        else (f", or use `-- --ep-size {size}`, which gives each rank whole experts")
+        else (f", or use `--ep-size {size}`, which gives each rank whole experts")
     )
-    layers = f", or split the layers instead, `-- --pp-size {size}`" if smaller == 1 < size else ""
+    layers = f", or split the layers instead, `--pp-size {size}`" if smaller == 1 < size else ""
     return f"Lower --tp-size from {size} to {smaller}{experts or layers}."
 
 

@@ -88,7 +88,7 @@ def _same_revision(match: LogMatch) -> str:
     # Two values of 4 bit in a byte, as one long column.
     if re.search(r"load weight \(torch\.Size\(\[\d+, 1\]\)\)", match.found.string):
         return (
-            "These weights are packed to 4 bit, as bitsandbytes does: add `-- --quantization "
+            "These weights are packed to 4 bit, as bitsandbytes does: add `--quantization "
             "bitsandbytes --load-format bitsandbytes` where the model's class takes it, or serve "
             "the unquantized checkpoint."
         )

@@ -126,6 +126,8 @@ def test_sglang_takes_the_command_of_every_configuration(fields: dict[str, Any])
     given_flags = pairs(command.server_arguments)
     for field, flag in VALUE_FLAGS.items():
         value = getattr(config, field)
+        if field == "attention_backend" and config.device == "cpu":
+            value = value or "intel_amx"
         assert given_flags.get(flag) == (None if value is None else str(value))
 
 
@@ -200,6 +202,84 @@ def test_what_the_user_says_replaces_what_the_cpu_engine_would(extra: tuple[str,
     assert arguments[-len(extra) :] == extra
     assert sum(argument.startswith("--attention-backend") for argument in arguments) == 1
     assert "intel_amx" not in arguments
+
+
+def test_a_backend_for_attention_replaces_the_cpu_engine_s() -> None:
+    config = make_config(device="cpu", attention_backend="torch_native")
+
+    arguments = build(config).server_arguments
+
+    assert pairs(arguments)["--attention-backend"] == "torch_native"
+    assert "intel_amx" not in arguments
+
+
+def test_the_options_of_a_launch_definition_become_flags() -> None:
+    config = make_config(
+        trust_remote_code=True,
+        tp_size=4,
+        pp_size=2,
+        dp_size=2,
+        ep_size=4,
+        enable_dp_attention=True,
+        quantization="fp8",
+        attention_backend="flashinfer",
+        chunked_prefill_size=-1,
+        kv_cache_dtype="bf16",
+    )
+    command = build(config)
+
+    check_arguments(command, (), SGLANG)
+    given_flags = pairs(command.server_arguments)
+    assert "--trust-remote-code" in given_flags
+    assert "--enable-dp-attention" in given_flags
+    assert {flag: given_flags[flag] for flag in ("--pp-size", "--dp-size", "--ep-size")} == {
+        "--pp-size": "2",
+        "--dp-size": "2",
+        "--ep-size": "4",
+    }
+    assert given_flags["--quantization"] == "fp8"
+    assert given_flags["--attention-backend"] == "flashinfer"
+    assert given_flags["--chunked-prefill-size"] == "-1"
+    assert given_flags["--kv-cache-dtype"] == "bf16"
+
+
+def test_none_of_them_is_passed_where_nobody_asks() -> None:
+    arguments = build(make_config()).server_arguments
+
+    for field in ("pp_size", "dp_size", "ep_size", "quantization", "attention_backend"):
+        assert VALUE_FLAGS[field] not in arguments
+    assert "--trust-remote-code" not in arguments
+
+
+def test_a_quantization_that_sglang_does_not_know_is_refused() -> None:
+    with pytest.raises(UnknownFlagError, match="--quantization"):
+        check_arguments(build(make_config(quantization="q4_0")), (), SGLANG)
+
+
+@pytest.mark.parametrize("flag", ["--dp-size", "--data-parallel-size", "--trust-remote-code"])
+def test_what_has_an_option_of_its_own_is_not_taken_behind_the_dashes(flag: str) -> None:
+    with pytest.raises(ConfigError, match="repeats what the launcher sets itself"):
+        check_arguments(build(make_config()), (flag, "2"), SGLANG)
+
+
+def test_every_type_of_kv_cache_that_sglang_takes_is_taken() -> None:
+    (choices,) = (
+        option["choices"] for option in SGLANG.options if "--kv-cache-dtype" in option["options"]
+    )
+
+    for choice in choices:
+        check_arguments(build(make_config(kv_cache_dtype=choice)), (), SGLANG)
+
+
+def test_variables_of_the_configuration_come_under_the_launcher_s_own() -> None:
+    config = make_config(environment={"NCCL_DEBUG": "INFO", "HF_HUB_OFFLINE": "0"})
+
+    command = build(config)
+
+    assert command.environment["NCCL_DEBUG"] == "INFO"
+    # Everything is here, and so ours would be 1.
+    assert command.environment["HF_HUB_OFFLINE"] == "0"
+    assert command.shell().startswith("NCCL_DEBUG=INFO")
 
 
 def test_extra_arguments_come_last_and_unchanged() -> None:

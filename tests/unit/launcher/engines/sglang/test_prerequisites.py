@@ -93,3 +93,12 @@ def test_a_variable_that_sglang_reads_or_does_not_know_is_no_reason(
 def test_another_version_that_keeps_its_variables_elsewhere_is_no_reason(tmp_path: Path) -> None:
     environment = {"SGLANG_USE_MODELSCOPE": "2"}
     assert prerequisites.misread_variable(environment, source=tmp_path / "environ.py") is None
+
+
+def test_a_quantization_s_package_is_looked_for_where_a_field_names_it() -> None:
+    missing = prerequisites.missing_package(
+        make_config(quantization="gguf"), is_installed=lambda _: False
+    )
+
+    assert missing is not None
+    assert missing[0].startswith("--quantization gguf needs the package gguf")
