@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-from launcher.config.outside import shown
+from launcher.config.fields.outside import shown
 from launcher.config.server_config import ServerConfig
 from launcher.errors import ConfigFileError, UnknownKeyError
 from launcher.system.foreign import read_foreign

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from launcher.config.arguments import options_of
+from launcher.config.arguments.options import options_of
 from launcher.config.server_config import ServerConfig
 from launcher.errors import ConfigError
 from launcher.text import whole_number

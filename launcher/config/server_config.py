@@ -13,9 +13,9 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from launcher.config.served_fields import ServedFields
-from launcher.config.together import flaw_of_groups, flaw_of_speculation
-from launcher.config.variables import flaw_of_variables, variables_of
+from launcher.config.fields.served import ServedFields
+from launcher.config.fields.together import flaw_of_groups, flaw_of_speculation
+from launcher.config.fields.variables import flaw_of_variables, variables_of
 
 RestartPolicy = Literal["never", "on-failure", "always"]
 REPOSITORY_PATTERN: Final = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"

@@ -17,9 +17,11 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from launcher.config.arguments import TakenField, TakeOver
+from launcher.config.arguments.options import TakenField, TakeOver
+from launcher.config.arguments.taken_over import Layers, take_over_arguments
 from launcher.config.config_file import FIELD_NAMES, check_known, read_config_file
-from launcher.config.outside import flaw_of, shown
+from launcher.config.fields.outside import flaw_of, shown
+from launcher.config.fields.variables import parts_of
 from launcher.config.presets import (
     CUSTOM,
     PRESETS,
@@ -29,8 +31,6 @@ from launcher.config.presets import (
     on_device,
 )
 from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
-from launcher.config.taken_over import Layers, take_over_arguments
-from launcher.config.variables import parts_of
 from launcher.errors import ConfigError, InvalidValueError
 from launcher.names import REDACT_VARIABLE, RUN_ID_VARIABLE
 from launcher.system.hardware import HardwareProbe, probe_hardware

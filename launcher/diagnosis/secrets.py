@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from launcher.system.secret_names import is_secret_name
+from launcher.config.fields.secret_names import is_secret_name
 
 REDACTED: Final = "[redacted]"
 # A line without any of these holds no secret that is known here: most lines are done with that.

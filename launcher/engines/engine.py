@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from launcher.config.arguments import OwnOption, TakenOver
+    from launcher.config.arguments.options import OwnOption, TakenOver
     from launcher.config.server_config import ServerConfig
     from launcher.engines.causes import CauseTable
     from launcher.engines.launch import Command, CommandTarget

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from launcher.config.foreign_launch import ForeignLaunch
+from launcher.config.arguments.foreign_launch import ForeignLaunch
 from launcher.config.server_config import ServerConfig
 from launcher.engines.engine import Engine
 from launcher.engines.sglang import foreign_launch as sglang_launches

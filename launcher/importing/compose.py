@@ -27,7 +27,7 @@ _NEEDLESS: Final = frozenset(
      "network_mode", "restart", "working_dir", "deploy", "ipc", "shm_size", "ulimits", "privileged",
      "runtime", "hostname", "stdin_open", "tty", "init", "cap_add", "security_opt", "labels",
      "logging", "pull_policy", "platform", "expose", "networks", "extends", "profiles", "devices",
-     "gpus", "pid"}
+     "gpus", "pid", "env_file", "scale"}
 )  # fmt: skip
 
 
@@ -80,7 +80,17 @@ def _definition(name: str, service: Mapping[str, Any], folder: Path | None) -> D
     ports = [one for given in service.get("ports") or () for one in _ports(given)]
     mounts = [_mount(given, folder) for given in service.get("volumes") or ()]
     dropped = [f"{key}: compose's; the launcher has none" for key in service if _is_said(key)]
+    dropped += [
+        f"env_file {as_text(one)}: not read; put what the server needs into `environment`"
+        for one in _listed(service.get("env_file"))
+    ]
     environment = dict(environment_of(service.get("environment")))
+    deploy = service.get("deploy")
+    copies = deploy.get("replicas") if isinstance(deploy, dict) else None
+    if (copies or service.get("scale") or 1) not in {0, 1}:
+        dropped.append(
+            "replicas: one server is made; start others with names and ports of their own"
+        )
     if service.get("image"):
         image = as_text(service["image"])
         dropped.append(f"image {image}: the launcher serves with the SGLang beside it")
@@ -102,6 +112,10 @@ def _definition(name: str, service: Mapping[str, Any], folder: Path | None) -> D
 
 def _is_said(key: object) -> bool:
     return str(key) not in _NEEDLESS and not str(key).startswith("x-")
+
+
+def _listed(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else [given] if given else []
 
 
 def _words(given: Any) -> list[str]:

@@ -13,14 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from launcher.config.server_config import REPOSITORY_PATTERN
 from launcher.importing.definition import Container, Definition, Mount, Published, refuse
 
 _SWITCHES: Final = frozenset(
     {"--rm", "--detach", "--interactive", "--tty", "--privileged", "--init", "--read-only",
      "--publish-all", "--no-healthcheck", "--oom-kill-disable", "--sig-proxy", "--quiet", "--help",
-     "--disable-content-trust", "--replace", "--rootless"}
+     "--disable-content-trust", "--replace", "--rootless", "--writable-tmpfs", "--containall",
+     "--cleanenv", "--no-home", "--contain", "--writable", "--fakeroot"}
 )  # fmt: skip
-_SHORT_WITH_VALUE: Final = frozenset("pveuwhmclae")
+_SHORT_WITH_VALUE: Final = frozenset("pveuwhmclaeBH")
 _LONG: Final = {
     "-p": "--publish", "-v": "--volume", "-e": "--env", "-w": "--workdir", "-h": "--hostname",
     "-u": "--user", "-m": "--memory", "-c": "--cpu-shares", "-l": "--label", "-a": "--attach",
@@ -117,11 +119,41 @@ def read_run(words: Sequence[str], outer: Definition) -> Definition:
     )
 
 
+def read_exec(words: Sequence[str], outer: Definition) -> Definition:
+    """The definition of what `apptainer exec` or `run` starts, on the network of its machine.
+
+    Args:
+        words: behind its name.
+        outer: what stands around the command.
+    """
+    given, rest = options([word for word in words if word not in {"exec", "run", "--nv", "--rocm"}])
+    mounts = [
+        read_volume(one)
+        for name, value in given
+        if name in {"--bind", "-B", "--mount"}
+        for one in value.split(",")
+    ]
+    environment = dict(
+        one.partition("=")[::2]
+        for name, value in given
+        if name == "--env"
+        for one in value.split(",")
+    )
+    return replace(
+        outer,
+        argv=tuple(rest[1:]),
+        environment={**outer.environment, **environment},
+        container=Container(tuple(mounts), host_network=True),
+        dropped=(*outer.dropped, f"image {''.join(rest[:1])}: the launcher serves on this machine"),
+    )
+
+
 def engine_of(definition: Definition) -> str | None:
     """The engine that an image starts by itself, given nothing but arguments; None if none does."""
     image = next((one for one in definition.dropped if one.startswith("image ")), "")
     name = image.removeprefix("image ").partition(": ")[0]
-    if definition.argv and not definition.argv[0].startswith("-"):
+    first = definition.argv[0] if definition.argv else "-"
+    if not first.startswith(("-", "/")) and re.fullmatch(REPOSITORY_PATTERN, first) is None:
         return None
     return next((engine for pattern, engine in _ENGINES if pattern.search(name)), None)
 

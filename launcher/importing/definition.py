@@ -101,6 +101,8 @@ class Definition:
     restart: str = ""
     restart_delay_seconds: float | None = None
     dropped: tuple[str, ...] = ()
+    used: frozenset[str] = frozenset()
+    """Names of variables that the command itself is filled in with."""
 
 
 def refuse(problem: str, action: str) -> UnimportableError:

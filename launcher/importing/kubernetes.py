@@ -61,7 +61,12 @@ def _with_services(
         for one in container.get("ports") or ()
         if isinstance(one, dict)
     }
-    published = []
+    # A port of the machine itself is the first way in.
+    published = [
+        Published(one["containerPort"], one["hostPort"])
+        for one in container.get("ports") or ()
+        if isinstance(one, dict) and one.keys() >= {"containerPort", "hostPort"}
+    ]
     for service in services:
         for port in service["spec"].get("ports") or ():
             inside = port.get("targetPort", port.get("port"))
@@ -83,10 +88,12 @@ def definitions(documents: Sequence[Any]) -> Iterator[Definition]:
     services = [one for one in documents if isinstance(one, dict) and one.get("kind") == "Service"]
     for document in documents:
         _refuse_groups(document)
+        copies = _copies(document)
         for name, labels, pod in pods(document):
             reached = [one for one in services if _selects(one, labels)]
             for container in pod["containers"]:
                 made = _definition(name, pod, container, maps)
+                made = replace(made, dropped=(*made.dropped, *copies))
                 yield _with_services(made, container, reached)
 
 
@@ -100,6 +107,17 @@ def _refuse_groups(document: Any) -> None:
             "launcher watches a server on one machine.",
             "Import a definition for one machine, or keep this one as it is.",
         )
+
+
+def _copies(document: Any) -> tuple[str, ...]:
+    """What to say of several copies of a pod."""
+    spec = document.get("spec") if isinstance(document, dict) else None
+    count = spec.get("replicas", 1) if isinstance(spec, dict) else 1
+    if not isinstance(count, int) or count < 2:
+        return ()
+    return (
+        f"replicas {count}: one server is made; start others with names and ports of their own",
+    )
 
 
 def _config_maps(documents: Sequence[Any]) -> dict[str, Mapping[str, Any]]:
@@ -150,6 +168,12 @@ def _definition(
             ),
         ),
         folder=as_text(container.get("workingDir")),
+        used=frozenset(
+            name
+            for key in ("command", "args")
+            for one in container.get(key) or ()
+            for _, name in _VARIABLE.findall(as_text(one))
+        ),
         name=as_text(container.get("name")) or name,
         dropped=tuple(dropped),
     )

@@ -12,6 +12,7 @@ from launcher.importing.definition import Definition, unknown
 _TIME: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|msec|s|sec|seconds?|m|min|minutes?|h|hours?)?")
 _SECONDS: Final = {"ms": 0.001, "m": 60.0, "h": 3600.0, "s": 1.0, "": 1.0}
 _VARIABLE: Final = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|(\$))")
+_USE: Final = re.compile(r"\$\{?([A-Za-z_]\w*)")
 _SPECIFIER: Final = re.compile(r"%([a-zA-Z%])")
 _READ: Final = frozenset(
     {"ExecStart", "Environment", "Restart", "RestartSec", "WorkingDirectory", "Type"}
@@ -69,6 +70,7 @@ def definition(text: str, name: str) -> Definition:
     return Definition(
         argv=tuple(argv),
         environment=environment,
+        used=frozenset(_USE.findall(" ".join(settings.get("ExecStart", [])))),
         folder=_specified(settings.get("WorkingDirectory", [""])[-1].removeprefix("-")),
         name=name,
         restart={"always": "always", "no": "never", "": ""}.get(policy, "on-failure"),

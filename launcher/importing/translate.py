@@ -16,12 +16,14 @@ from launcher.config.sources import resolve
 from launcher.engines.select import default_engine, read_launch
 from launcher.errors import ConfigError
 from launcher.importing.container import moved, outside_of
-from launcher.importing.definition import Container, Definition, refuse, unknowns
+from launcher.importing.definition import UNKNOWN, Container, Definition, refuse, unknowns
 from launcher.importing.variables import sort_out
 
 _MODELS: Final = ("model_path", "speculative_draft_model_path")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _EVERYWHERE: Final = "0.0.0.0"  # noqa: S104  # what definitions say
+# Where no shell reads the words, a variable stays as it is; in a template all do.
+_UNFILLED: Final = re.compile(r"\{\{.*?\}\}|\$\{\w[^{}]*\}|\$\([\w.-]+\)|\$[A-Za-z_]\w*")
 _CACHES: Final = ("huggingface", "hub", "huggingface/hub")
 
 
@@ -77,13 +79,13 @@ def translate(engine: str, definition: Definition) -> Imported:
     own = default_engine()
     variables = sort_out(
         definition.environment,
+        definition.used,
         own.name,
         own.why_unread,
     )
     dropped += variables.dropped
     if variables.kept:
         fields["environment"] = dict(variables.kept)
-        fields.pop("environment")  # TEMP
     if definition.restart:
         fields["restart"] = definition.restart
     if definition.restart_delay_seconds is not None:
@@ -104,7 +106,11 @@ def translate(engine: str, definition: Definition) -> Imported:
 def _refuse_unknown(fields: Mapping[str, Any], extra: list[str]) -> None:
     """Refuse what nobody filled in, all of it in one message."""
     texts = [str(value) for value in fields.values()] + extra
-    found = dict.fromkeys(one for text in texts for one in unknowns(text))
+    found = dict.fromkeys(
+        one
+        for text in texts
+        for one in (*unknowns(text), *_UNFILLED.findall(UNKNOWN.sub("", text)))
+    )
     if not found:
         return
     several = "are" if len(found) > 1 else "is"
@@ -226,7 +232,9 @@ def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
         ) from error
     checked = resolved.config.model_dump(mode="json")
     made = {name: checked[name] for name in fields if name in checked}
-    return {**made, "host": checked["host"]} if "host" in fields else {**made, "host": "127.0.0.1"}
+    # A mapping, as people write it.
+    kept = {"environment": fields["environment"]} if "environment" in fields else {}
+    return {**made, "host": checked["host"], **kept}
 
 
 def _added(fields: Mapping[str, Any]) -> tuple[str, ...]:

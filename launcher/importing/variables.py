@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from launcher.diagnosis.secrets import is_secret_name
+from launcher.config.fields.secret_names import is_secret_name
+from launcher.config.fields.variables import flaw_of_variables
 from launcher.importing.definition import unknowns
 
 _GPUS: Final = frozenset(
@@ -23,6 +24,11 @@ _OF_THE_PLACE: Final = frozenset(
     {"PATH", "HOME", "PWD", "USER", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "CUDA_HOME",
      "VIRTUAL_ENV", "CONDA_PREFIX", "NVIDIA_DRIVER_CAPABILITIES", "PYTHONUNBUFFERED",
      "DEBIAN_FRONTEND", "TZ", "LANG", "LC_ALL", "TERM", "SHELL"}
+)  # fmt: skip
+# Read by libraries, whatever else they are used for.
+_OF_LIBRARIES: Final = (
+    "SGLANG_", "SGL_", "NCCL_", "CUDA_", "TORCH", "PYTORCH_", "HF_", "OMP_", "GLOO_", "UCX_",
+    "NVSHMEM_", "TRITON_", "VLLM_",
 )  # fmt: skip
 _OF_A_JOB: Final = ("SLURM_", "SKYPILOT_", "KUBERNETES_", "POD_", "VLLM_", "DOCKER_")
 
@@ -41,11 +47,15 @@ class Variables:
 
 
 def sort_out(
-    environment: Mapping[str, str], engine: str, why_unread: Callable[[str], str | None]
+    environment: Mapping[str, str],
+    used: frozenset[str],
+    engine: str,
+    why_unread: Callable[[str], str | None],
 ) -> Variables:
-    """Decide about each variable.
+    """Decide about each variable. What only fills in the command has done so, and is left out.
 
     Args:
+        used: names of those that fill in the command.
         environment: of the server; values that are not known are marked.
         engine: what reads it, for people.
         why_unread: says of a variable of the engine's why it has no effect; None where it has.
@@ -53,6 +63,8 @@ def sort_out(
     kept: dict[str, str] = {}
     dropped: list[str] = []
     for name, value in environment.items():
+        if name in used and not name.startswith(_OF_LIBRARIES):
+            continue
         reason = _reason(name, value, engine, why_unread)
         if reason is None:
             kept[name] = value
@@ -78,4 +90,7 @@ def _reason(
         reason = "of the place where it ran; not taken over"
     elif name.startswith(_OF_A_JOB):
         reason = f"not {engine}'s; not taken over"
-    return reason or why_unread(name)
+    if reason is None:
+        reason = why_unread(name)
+    flaw = None if reason else flaw_of_variables((f"{name}={value}",), on_cpu=False)
+    return reason or (None if flaw is None else flaw.removeprefix(f"{name} "))

@@ -24,6 +24,7 @@ MODULES: Final = {
 }
 _PYTHON: Final = re.compile(r"python[\d.]*")
 _SHELL: Final = frozenset({"bash", "sh", "zsh", "dash", "ash"})
+_SANDBOXES: Final = frozenset({"apptainer", "singularity"})
 _CONTAINERS: Final = frozenset({"docker", "podman", "nvidia-docker", "nerdctl"})
 # Wrappers whose meaning is lost without them, and what to do instead.
 _BINDINGS: Final = {
@@ -39,6 +40,7 @@ _OF_THE_SHELL: Final = frozenset(
     {"set", "echo", "printf", "exit", "wait", "trap", "true", ":", "shift", "unset", "ulimit", "[",
      "[[", "test", "return", "break", "eval", "shopt", "date", "hostname", "cat", "tail"}
 )  # fmt: skip
+_ROUTERS: Final = ("sglang_router", "sglang-router")
 DEEPEST: Final = 6
 
 
@@ -84,6 +86,11 @@ def find_launches(
     argv = definition.argv
     for place in range(len(argv)):
         name = posixpath.basename(argv[place])
+        if name.startswith(_ROUTERS):
+            raise refuse(
+                f"{name} is a router in front of several servers, and the launcher watches one.",
+                "Import each server by its own command, and keep the router.",
+            )
         if (found := launch_at(argv[place:])) is not None:
             engine, begin = found
             yield engine, _inside(definition, argv[:place], argv[place + begin :])
@@ -91,6 +98,10 @@ def find_launches(
         if depth < DEEPEST and name in _CONTAINERS and "run" in argv[place + 1 : place + 3]:
             start = argv.index("run", place) + 1
             inner = container.read_run(argv[start:], _inside(definition, argv[:place], argv))
+            yield from find_in_container(inner, variables, depth + 1)
+            return
+        if depth < DEEPEST and name in _SANDBOXES:
+            inner = container.read_exec(argv[place + 1 :], _inside(definition, argv[:place], argv))
             yield from find_in_container(inner, variables, depth + 1)
             return
         if depth < DEEPEST and name in _SHELL and (script := _script(argv[place + 1 :])):
@@ -135,6 +146,7 @@ def find_in_script(
             argv=run.argv,
             environment={**definition.environment, **run.environment},
             folder=posixpath.join(definition.folder, run.folder),
+            used=definition.used | run.used,
         )
         launches = list(find_launches(inner, {**variables, **inner.environment}, depth))
         found += launches

@@ -13,11 +13,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
+from launcher.config.fields.together import STEPWISE_ALGORITHMS
 from launcher.config.gpus import used_gpus
 from launcher.config.presets import describe_gpus
 from launcher.config.ranks import check_ranks_on_cpu, given_options, ranks_of
 from launcher.config.server_config import ServerConfig
-from launcher.config.together import STEPWISE_ALGORITHMS
 from launcher.errors import (
     HubAnswerError,
     HubUnreachableError,

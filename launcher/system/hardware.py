@@ -15,9 +15,7 @@ import psutil
 MIB: Final = 1024**2
 GIB: Final = 1024**3
 _AMD_DRIVER: Final = Path("/dev/kfd")
-_AMD: Final = (
-    "an AMD GPU's driver is here (/dev/kfd), and this launcher serves on NVIDIA GPUs alone"
-)
+_AMD: Final = "an AMD GPU's driver is here (/dev/kfd), and the launcher serves on NVIDIA GPUs alone"
 _MIG: Final = "a part of a GPU (MIG), which this launcher cannot serve on: name whole GPUs"
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
+from launcher.config.arguments.taken_over import raise_all
 from launcher.config.ranks import ranks_of
 from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
-from launcher.config.taken_over import raise_all
 from launcher.engines.launch import Command, CommandTarget
 from launcher.engines.sglang.flags import FlagTable, GivenOption
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from launcher.config.arguments import OwnOption, TakenOver
+from launcher.config.arguments.options import OwnOption, TakenOver
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Command, CommandTarget
 from launcher.engines.sglang import prerequisites, processes, version

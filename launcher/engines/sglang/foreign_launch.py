@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from launcher.config.foreign_launch import ForeignLaunch
+from launcher.config.arguments.foreign_launch import ForeignLaunch
 from launcher.engines.sglang.command import (
     CONFIG_FLAG,
     DEFAULTS_OF_ONE_MACHINE,
@@ -16,7 +16,7 @@ from launcher.engines.sglang.command import (
     UNSUPERVISED_FLAGS,
 )
 from launcher.engines.sglang.flags import FlagTable, GivenOption
-from launcher.engines.sglang.takeover import field_of, near_options
+from launcher.engines.sglang.takeover import field_of, near_options, value_of
 
 DEFAULT_PORT: Final = 30000
 _TLS: Final = frozenset({"--ssl-certfile", "--ssl-keyfile", "--enable-ssl-refresh"})
@@ -104,7 +104,7 @@ def _take_known(made: ForeignLaunch, given: GivenOption, table: FlagTable) -> No
     elif field is not None and field in SWITCH_FLAGS:
         made.take(field, value=True, spelled=given.spelled)
     elif field is not None and len(given.values) == 1:
-        made.take(field, value, given.spelled)
+        made.take(field, value_of(given, field), given.spelled)
     else:
         made.extra += given.words
         made.taken.append(f"{given.spelled}: an argument, as it is")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from launcher.config.arguments import OwnOption, TakenField, TakenOver
+from launcher.config.arguments.options import OwnOption, TakenField, TakenOver
 from launcher.engines.sglang.command import SWITCH_FLAGS, VALUE_FLAGS, refusals
 from launcher.engines.sglang.flags import FlagTable, GivenOption
 
@@ -17,6 +18,9 @@ _FLAGS: Final[Mapping[str, str]] = {**VALUE_FLAGS, **SWITCH_FLAGS}
 # Options whose values name files and folders, as `--lora-paths name=folder` does, too.
 _PATHS: Final = re.compile(r"--[\w-]*(?:path|paths|dir|file|config|chat-template|table)")
 _MOST_NEAR: Final = 3
+# Fields whose option takes a number with a suffix.
+_COUNTS: Final = frozenset({"context_length", "max_total_tokens"})
+_COUNT: Final = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|M|G|T)")
 
 
 def field_of(option: str | None, table: FlagTable) -> str | None:
@@ -42,7 +46,7 @@ def take_over(arguments: Sequence[str], table: FlagTable) -> TakenOver:
     left: list[str] = []
     for given in table.split(arguments):
         field = field_of(given.option, table)
-        value = None if field is None else _value(given, field)
+        value = None if field is None else value_of(given, field)
         if field is None or value is None:
             left += with_absolute_paths(given)
         else:
@@ -81,8 +85,22 @@ def own_option(name: str, table: FlagTable) -> OwnOption | None:
     return None if option is None else OwnOption(option, field_of(option, table))
 
 
-def _value(given: GivenOption, field: str) -> str | bool | None:
+def value_of(given: GivenOption, field: str) -> str | bool | None:
     """The value of an option that has the right number of them."""
     if field in SWITCH_FLAGS:
         return True if not given.values else None
-    return given.values[0] if len(given.values) == 1 else None
+    if len(given.values) != 1:
+        return None
+    return plain_count(given.values[0]) if field in _COUNTS else given.values[0]
+
+
+def plain_count(text: str) -> str:
+    """A count with a suffix in plain digits: `160k` is 160000, `128Ki` is 131072; else as it is.
+
+    Source: sglang 0.5.23, srt/utils/common.py, `human_readable_int`; srt/arg_groups/fields.
+    """
+    found = _COUNT.fullmatch(text.strip())
+    if found is None or ("." in found[1] and found[2].endswith("i")):
+        return text
+    power = "kMGT".index(found[2][0].replace("K", "k")) + 1
+    return str(int(Decimal(found[1]) * (1024 if found[2].endswith("i") else 1000) ** power))

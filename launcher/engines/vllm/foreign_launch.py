@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from launcher.config.foreign_launch import ForeignLaunch
+from launcher.config.arguments.foreign_launch import ForeignLaunch
 
 DEFAULT_PORT: Final = 8000
 # Without --host it listens on all addresses.

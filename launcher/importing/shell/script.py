@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,7 @@ _KEYWORDS: Final = frozenset(
     {"if", "then", "else", "elif", "fi", "for", "do", "done", "while", "until", "case", "esac",
      "in", "{", "}", "!", "time", "function"}
 )  # fmt: skip
+_USE: Final = re.compile(r"\$\{?([A-Za-z_]\w*)")
 _DECLARATIONS: Final = frozenset({"export", "declare", "local", "readonly", "typeset"})
 
 
@@ -26,11 +28,13 @@ class Run:
         argv: its words.
         environment: variables that it gets from the script.
         folder: where it runs; "" where the script does not say.
+        used: names of variables that its words are filled in with.
     """
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     folder: str = ""
+    used: frozenset[str] = frozenset()
 
 
 def commands(text: str, variables: Mapping[str, str]) -> Iterator[Run]:
@@ -69,7 +73,8 @@ def commands(text: str, variables: Mapping[str, str]) -> Iterator[Run]:
             folder = posixpath.join(folder, argv[1])
         elif argv:
             texts = {name: _text(value) for name, value in before.items()}
-            yield Run(tuple(argv), exported | texts, folder)
+            used = frozenset(_USE.findall(" ".join(words)))
+            yield Run(tuple(argv), exported | texts, folder, used)
 
 
 def _declare(

@@ -10,7 +10,7 @@ import re
 from functools import cache
 from typing import Final
 
-from launcher.config.arguments import options_of
+from launcher.config.arguments.options import options_of
 from launcher.config.ranks import engine_options
 from launcher.config.server_config import ServerConfig
 from launcher.engines.causes import ErrorSign, LogMatch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from launcher.config.arguments import options_of
+from launcher.config.arguments.options import options_of
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 
 from launcher.config.config_file import LARGEST_FILE_BYTES, MOST_NODES, read_config_file
+from launcher.config.fields.outside import LONGEST_TEXT_CHARACTERS, flaw_of
 from launcher.config.keys import read_keys
-from launcher.config.outside import LONGEST_TEXT_CHARACTERS, flaw_of
 from launcher.config.sources import resolve
 from launcher.errors import ConfigFileError, InvalidValueError
 from launcher.system import hardware

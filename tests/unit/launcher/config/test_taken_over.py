@@ -33,6 +33,9 @@ def resolved(*arguments: str, **flags: Any) -> ResolvedConfig:
         (("--speculative-algo", "NGRAM"), "speculative_algorithm", "NGRAM"),
         (("--enable-cache-report",), "enable_cache_report", True),
         (("--port", "9000", "--port=9000"), "port", 9000),
+        (("--context-length", "160k"), "context_length", 160_000),
+        (("--max-total-tokens=128Ki",), "max_total_tokens", 131_072),
+        (("--context-length", "25.6k"), "context_length", 25_600),
     ],
 )
 def test_every_spelling_is_taken_over(

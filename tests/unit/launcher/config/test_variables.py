@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from launcher.config.config_file import read_config_file
+from launcher.config.fields.variables import SET_ALWAYS, SET_ON_CPU
 from launcher.config.sources import read_environment, resolve
-from launcher.config.variables import SET_ALWAYS, SET_ON_CPU
 from launcher.engines.launch import CommandTarget
 from launcher.engines.sglang.command import build_command
 from launcher.errors import ConfigFileError, InvalidValueError

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from launcher.config.fields.secret_names import is_secret_name
 from launcher.diagnosis.secrets import REDACTED, remove_secrets
-from launcher.system.secret_names import is_secret_name
 
 KEY: Final = "Zx81Qm47Lp09Tr55"
 NAMES: Final = (

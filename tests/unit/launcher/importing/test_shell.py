@@ -100,7 +100,7 @@ WORDS = st.lists(
 )  # fmt: skip
 
 
-SHOW_EACH = "for one in \"$@\"\ndo printf '[%s]\\n' \"$one\"\ndone"
+SHOW_EACH = 'for one in "$@"\ndo printf \'[%s]\\n\' "$one"\ndone'
 
 
 @settings(max_examples=40, deadline=None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from launcher.config.arguments import TakenField, TakeOver
-from launcher.config.outside import shown
+from launcher.config.arguments.options import TakenField, TakeOver
+from launcher.config.fields.outside import shown
 from launcher.errors import ConfigError, SecretInArgumentsError
 
 Layers = list[tuple[str, Mapping[str, Any]]]

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from launcher.config.outside import flaw_of, flaw_of_kind, flaw_of_number
-from launcher.config.variables import entries_of
+from launcher.config.fields.outside import flaw_of, flaw_of_kind, flaw_of_number
+from launcher.config.fields.variables import entries_of
 from launcher.names import SERVER_NAME_PATTERN
 
 Device = Literal["cuda", "cpu"]

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from launcher.config.outside import LARGEST_COUNT
-from launcher.system.secret_names import is_secret_name
+from launcher.config.fields.outside import LARGEST_COUNT
+from launcher.config.fields.secret_names import is_secret_name
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # What stands before the host, as in the address of a proxy.
