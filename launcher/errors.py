@@ -96,7 +96,17 @@ class UnknownPresetError(ConfigError, exit_code=11):
 
 
 class UnknownKeyError(ConfigError, exit_code=12):
-    """A config file or the environment sets a field that does not exist."""
+    """A config file or the environment sets a field that does not exist.
+
+    Args:
+        problem: as of every error.
+        action: as of every error.
+        key: the name that is no field's.
+    """
+
+    def __init__(self, problem: str, *, action: str, key: str) -> None:
+        super().__init__(problem, action=action)
+        self.key = key
 
 
 class InvalidValueError(ConfigError, exit_code=13):

@@ -17,6 +17,7 @@ from launcher.config.server_config import ServerConfig
 from launcher.config.sources import ResolvedConfig
 from launcher.config.untaken import UntakenPreset, describe_untaken
 from launcher.engines.launch import Launch
+from launcher.engines.select import engine_of
 from launcher.errors import AlreadyRunningError
 from launcher.models.download.request import OnPullEvent
 from launcher.preflight import prepare
@@ -49,6 +50,7 @@ def up(*, detach: bool, dry_run: bool, log_json: bool, as_json: bool, **options:
     config = resolved.config
     untaken = resolve_untaken(options, resolved, probe=lambda: hardware)
     _warn_of_code(config)
+    _tell_unread(config)
     store = RunStore(config.name)
     if dry_run:
         # What a start refuses for its keys is told here, too.
@@ -112,6 +114,14 @@ def _warn_of_code(config: ServerConfig) -> None:
             "with all that you may do on this machine.",
             err=True,
         )
+
+
+def _tell_unread(config: ServerConfig) -> None:
+    """Name variables that look like the engine's and do nothing: people copy them for years."""
+    engine = engine_of(config)
+    for name in sorted({*os.environ, *config.variables}):
+        if (reason := engine.why_unread(name)) is not None:
+            say(f"{name} is set, and {reason}.", err=True)
 
 
 def _same_configuration(record: RunRecord, config: ServerConfig) -> RunRecord:

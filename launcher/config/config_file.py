@@ -242,4 +242,5 @@ def check_known(field: str, subject: str) -> None:
         raise UnknownKeyError(
             f"{subject} names no field{nearest(field, FIELD_NAMES)}.",
             action="`python -m launcher config show` lists all fields.",
+            key=field,
         )

@@ -19,6 +19,7 @@ Launches = list[tuple[str, Definition]]
 
 LARGEST_FILE_BYTES: Final = 1024**2
 _MOST_PAIRS: Final = 10_000
+_MOST_VALUES: Final = 200_000
 _NODES: Final = re.compile(r"^#SBATCH\s+(?:--nodes[= ]|-N\s*)(\d+)", re.MULTILINE)
 _TEMPLATE: Final = re.compile(r"\{\{.*\}\}", re.DOTALL)
 _UNIT: Final = re.compile(r"^\[Service\]\s*$", re.MULTILINE)
@@ -121,7 +122,7 @@ def _of_script(text: str, variables: Mapping[str, str], folder: Path | None) -> 
 
 def _load(text: str, name: str) -> list[Any]:
     try:
-        return list(yaml.load_all(text, Loader=_Loader))  # a safe loader, bounded
+        documents = list(yaml.load_all(text, Loader=_Loader))  # safe, and bounded
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         if _TEMPLATE.search(text):
             raise refuse(
@@ -131,6 +132,16 @@ def _load(text: str, name: str) -> list[Any]:
         mark = getattr(error, "problem_mark", None)
         where = "" if mark is None else f", line {mark.line + 1}"
         raise refuse(f"{name}{where} is not YAML.", "Mend that line.") from None
+    left = [documents]
+    for _ in range(_MOST_VALUES):
+        if not left:
+            return documents
+        node: Any = left.pop()
+        left += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    raise refuse(
+        f"{name} has more than {_MOST_VALUES:,} values once its aliases are written out.",
+        "Give the command itself: `python -m launcher config import -- COMMAND`.",
+    )
 
 
 def _of_documents(

@@ -19,8 +19,9 @@ from launcher.config.presets import PRESETS
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import ResolvedConfig, resolve
 from launcher.config.untaken import UntakenPreset, preset_serving
+from launcher.engines.engine import Engine
 from launcher.engines.select import default_engine, version_of
-from launcher.errors import InvalidValueError
+from launcher.errors import InvalidValueError, UnknownKeyError
 
 # Fields that have an option of another form, or none.
 _SPECIAL_FIELDS: Final = frozenset({"preset", "extra_args"})
@@ -99,14 +100,30 @@ def resolve_options(options: dict[str, Any], **dependencies: Any) -> ResolvedCon
     if options["no_speculation"]:
         flags["speculative_algorithm"] = None
     engine = default_engine()
-    return resolve(
-        preset=options["preset"],
-        config_file=options["config_file"],
-        environment=os.environ,
-        flags=flags,
-        take_over=lambda arguments: engine.take_over(arguments, version_of(engine)),
-        **dependencies,
+    try:
+        return resolve(
+            preset=options["preset"],
+            config_file=options["config_file"],
+            environment=os.environ,
+            flags=flags,
+            take_over=lambda arguments: engine.take_over(arguments, version_of(engine)),
+            **dependencies,
+        )
+    except UnknownKeyError as error:
+        raise _with_place(error, engine) from None
+
+
+def _with_place(error: UnknownKeyError, engine: Engine) -> UnknownKeyError:
+    """The error with the place of a key that the engine has an option for."""
+    own = engine.own_option(error.key, version_of(engine))
+    if own is None:
+        return error
+    where = (
+        f"The field is {own.field}."
+        if own.field is not None
+        else f"{own.option} is an option of {engine.name}'s: write it into the list extra_args."
     )
+    return UnknownKeyError(error.problem, action=where, key=error.key)
 
 
 def resolve_untaken(

@@ -36,7 +36,8 @@ PLACES: Final = ("HF_HOME", "HF_HUB_CACHE", "CUDA_HOME")
 USER_PLACES: Final = ("XDG_STATE_HOME", "XDG_CACHE_HOME")
 WRITABLE_PLACES: Final = ("HF_HOME", "HF_HUB_CACHE")
 # What else changes what a server does; its values may be secrets, so only the names are told.
-TELLING_PREFIXES: Final = ("CUDA_", "FLASHINFER_", "HF_", "NCCL_", "SGLANG_", "TORCH_", "TRITON_")
+TELLING_PREFIXES: Final = ("CUDA_", "FLASHINFER_", "HF_", "NCCL_", "SGLANG_", "PYTORCH_", "TORCH_",
+    "TRITON_")  # fmt: skip
 SYSTEM_UNITS: Final = Path("/etc/systemd/system")
 # logind treats accounts from here on as people (SYS_UID_MAX of login.defs(5), as shipped).
 FIRST_PERSON_UID: Final = 1000
@@ -242,7 +243,8 @@ def _notes(
     if left_out:
         yield (
             f"not in the unit, since values may be secret: {', '.join(left_out)}. "
-            f"`systemctl edit {made.unit_name}` can add them."
+            "`--environment NAME=VALUE` puts one of the server's into it; "
+            f"`systemctl edit {made.unit_name}` can add any."
         )
     if API_KEY_VARIABLE in environment and config.api_key_file is None:
         yield (

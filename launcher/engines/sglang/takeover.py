@@ -20,6 +20,8 @@ _PATHS: Final = re.compile(r"--[\w-]*(?:path|paths|dir|file|config|chat-template
 _MOST_NEAR: Final = 3
 # Fields whose option takes a number with a suffix.
 _COUNTS: Final = frozenset({"context_length", "max_total_tokens"})
+# Two names for one type. Source: sglang 0.5.23, srt/arg_groups/fields/model.py.
+_KV_CACHE_TYPES: Final[Mapping[str, str]] = {"bf16": "bfloat16"}
 _COUNT: Final = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|M|G|T)")
 
 
@@ -91,7 +93,10 @@ def value_of(given: GivenOption, field: str) -> str | bool | None:
         return True if not given.values else None
     if len(given.values) != 1:
         return None
-    return plain_count(given.values[0]) if field in _COUNTS else given.values[0]
+    value = given.values[0]
+    if field == "kv_cache_dtype":
+        return _KV_CACHE_TYPES.get(value, value)
+    return plain_count(value) if field in _COUNTS else value
 
 
 def plain_count(text: str) -> str:

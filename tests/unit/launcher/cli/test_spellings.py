@@ -86,3 +86,32 @@ def test_several_servers_are_asked_about(tmp_path: Path) -> None:
     assert "2 servers are started in it, as several services: a, b" in done.stderr
     chosen = run("config", "import", str(file), "--service", "b")
     assert "model_path: /m/b" in chosen.stdout
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("tensor-parallel-size", "The field is tp_size."),
+        ("schedule_policy", "--schedule-policy is an option of SGLang's: write it into the list"),
+        ("nothing_like_it", "lists all fields"),
+    ],
+)
+def test_a_key_of_the_engines_is_sent_to_its_place(tmp_path: Path, key: str, told: str) -> None:
+    file = tmp_path / "server.yaml"
+    file.write_text(f"{key}: 1\n")
+    done = run("config", "show", "--config", str(file))
+    assert done.returncode == 12
+    assert told in " ".join(done.stderr.split())
+
+
+def test_a_variable_that_nobody_reads_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SGLANG_NO_SUCH_THING", "1")
+    done = run("up", "--dry-run", "--preset", "nano")
+    assert done.returncode == 0
+    assert "SGLANG_NO_SUCH_THING is set, and SGLang" in done.stderr
+
+
+def test_a_named_model_says_that_it_goes_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-1")
+    done = run("up", "--dry-run", "--model-path", "/m/a")
+    assert "it goes to the CPU: no NVIDIA GPU was found" in " ".join(done.stderr.split())
