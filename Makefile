@@ -61,7 +61,7 @@ third-party-lock:    ## lock the newest of those clients; the date is in uv.toml
 		ai@latest @ai-sdk/openai-compatible@latest openai@latest zod@latest
 
 flags:               ## describe the installed SGLang's command line anew
-	uv run python -m launcher.engines.sglang.dump_flags > flags.new
+	uv run python -m launcher.engines.sglang.options.dump_flags > flags.new
 	mv flags.new launcher/engines/sglang/data/sglang_flags_$$(uv run python -c 'from importlib.metadata import version; print(version("sglang"))').json
 
 SECONDS ?= 600

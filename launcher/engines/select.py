@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from launcher.config.arguments.foreign_launch import ForeignLaunch
 from launcher.config.server_config import ServerConfig
 from launcher.engines.engine import Engine
-from launcher.engines.sglang import foreign_launch as sglang_launches
 from launcher.engines.sglang.engine import SGLANG
-from launcher.engines.sglang.flags import load_flag_table
+from launcher.engines.sglang.options.flags import load_flag_table
+from launcher.engines.sglang.takeover import foreign_launch as sglang_launches
 from launcher.engines.vllm import foreign_launch as vllm_launches
 from launcher.errors import EngineMissingError
 

@@ -94,7 +94,7 @@ def test_a_name_that_does_not_exist_is_found() -> None:
         "`launcher.errors.NoSuchError`, `launcher.nowhere`, "
         "`launcher.config.server_config.ServerConfig.prot`,\n"
         "`launcher.errors.PortInUseError`, `launcher.config.server_config.ServerConfig.port`,\n"
-        "`clients.ChatClient.chat()`, `python -m launcher.engines.sglang.dump_flags`, "
+        "`clients.ChatClient.chat()`, `python -m launcher.engines.sglang.options.dump_flags`, "
         "`sglang.launcher.x`\n"
         "`launcher/nowhere.py`, `launcher/errors.py`, `launcher/`, `docs/*.md`\n"
         "```\n`launcher.in_a_block`\n```\n"

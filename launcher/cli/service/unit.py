@@ -32,7 +32,7 @@ from launcher.errors import (
 WATCHDOG_SECONDS: Final = 90
 # Until the supervisor's loop runs and asks for more by EXTEND_TIMEOUT_USEC: imports and checks, of
 # which describing another SGLang's flags takes longest (`DUMP_TIMEOUT_SECONDS` of
-# `launcher.engines.sglang.flags`).
+# `launcher.engines.sglang.options.flags`).
 START_SECONDS: Final = 300
 RESTART_SECONDS: Final = 15
 # What another start may find mended by itself: somebody else let go of the port, the memory or the

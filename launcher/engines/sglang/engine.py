@@ -12,11 +12,11 @@ from launcher.engines.sglang import prerequisites, processes, version
 from launcher.engines.sglang.causes import foreign
 from launcher.engines.sglang.causes.table import CAUSES
 from launcher.engines.sglang.command import build_command, check_arguments
-from launcher.engines.sglang.flags import load_flag_table
+from launcher.engines.sglang.options.flags import load_flag_table
 from launcher.engines.sglang.phases import SGLangStartLog, shows_progress
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
 from launcher.engines.sglang.prober import HttpProber
-from launcher.engines.sglang.takeover import near_options, own_option, take_over
+from launcher.engines.sglang.takeover.fields import near_options, own_option, take_over
 from launcher.system.activity import EngineChild
 from launcher.system.process import ProcessIdentity
 

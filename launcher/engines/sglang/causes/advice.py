@@ -15,7 +15,7 @@ from launcher.config.ranks import engine_options
 from launcher.config.server_config import ServerConfig
 from launcher.engines.causes import ErrorSign, LogMatch
 from launcher.engines.sglang.causes.signs import SIGNS
-from launcher.engines.sglang.flags import FlagTable, load_flag_table
+from launcher.engines.sglang.options.flags import FlagTable, load_flag_table
 from launcher.engines.sglang.version import VERIFIED_VERSION
 from launcher.text import nearest, whole_number
 

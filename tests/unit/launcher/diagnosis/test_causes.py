@@ -33,7 +33,7 @@ from launcher.engines.causes import (
 from launcher.engines.phases import Phase
 from launcher.engines.sglang.causes.advice import sglang_option
 from launcher.engines.sglang.causes.table import CAUSES
-from launcher.engines.sglang.flags import load_flag_table
+from launcher.engines.sglang.options.flags import load_flag_table
 from tests.unit.launcher.examples import make_config
 
 HERE = Path(__file__).parent

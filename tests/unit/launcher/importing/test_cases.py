@@ -15,7 +15,7 @@ import yaml
 
 from launcher.config.sources import resolve
 from launcher.engines.select import default_engine, version_of
-from launcher.engines.sglang.flags import load_flag_table
+from launcher.engines.sglang.options.flags import load_flag_table
 from launcher.engines.sglang.version import VERIFIED_VERSION
 from launcher.errors import SpecserveError
 from launcher.importing.recognise import choose, launches_of_command, launches_of_file

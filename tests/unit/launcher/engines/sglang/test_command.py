@@ -23,7 +23,7 @@ from launcher.engines.sglang.command import (
     build_command,
     check_arguments,
 )
-from launcher.engines.sglang.flags import FlagTable, load_flag_table
+from launcher.engines.sglang.options.flags import FlagTable, load_flag_table
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
 from launcher.engines.sglang.version import VERIFIED_VERSION
 from launcher.errors import ConfigError, LauncherError, SecretInArgumentsError, UnknownFlagError

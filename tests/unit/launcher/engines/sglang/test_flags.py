@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.engines.sglang import flags
-from launcher.engines.sglang.dump_flags import describe
-from launcher.engines.sglang.flags import FlagTable, ask_sglang, load_flag_table
+from launcher.engines.sglang.options import flags
+from launcher.engines.sglang.options.dump_flags import describe
+from launcher.engines.sglang.options.flags import FlagTable, ask_sglang, load_flag_table
 from launcher.engines.sglang.version import VERIFIED_VERSION, installed_sglang_version
 from launcher.errors import EngineBrokenError, EngineMissingError, UnknownFlagError
 from tests.unit.launcher.examples import SECRET
@@ -249,7 +249,7 @@ def test_another_version_is_asked_once_and_then_remembered(
         table = load_flag_table("9.9", cache=tmp_path / "cache")
         assert table == FlagTable("9.9", tuple(TABLE["options"]))
 
-    assert asked.read_text() == "-m launcher.engines.sglang.dump_flags\n"
+    assert asked.read_text() == "-m launcher.engines.sglang.options.dump_flags\n"
 
 
 def test_the_table_is_remembered_in_the_cache_folder_of_the_user(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from launcher.engines.sglang import prerequisites
-from launcher.engines.sglang.flags import load_flag_table
+from launcher.engines.sglang.options.flags import load_flag_table
 from launcher.engines.sglang.version import VERIFIED_VERSION
 from tests.unit.launcher.examples import make_config
 

@@ -15,8 +15,8 @@ from launcher.engines.sglang.command import (
     TOKENIZER_WORKERS_FLAG,
     UNSUPERVISED_FLAGS,
 )
-from launcher.engines.sglang.flags import FlagTable, GivenOption
-from launcher.engines.sglang.takeover import field_of, near_options, value_of
+from launcher.engines.sglang.options.flags import FlagTable, GivenOption
+from launcher.engines.sglang.takeover.fields import field_of, near_options, value_of
 
 DEFAULT_PORT: Final = 30000
 _TLS: Final = frozenset({"--ssl-certfile", "--ssl-keyfile", "--enable-ssl-refresh"})

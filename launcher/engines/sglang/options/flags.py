@@ -1,8 +1,8 @@
 """SGLang's command line, as a table that can be checked without importing SGLang.
 
 The table of the pinned version ships with the launcher. For any other installed version it is made
-once by `python -m launcher.engines.sglang.dump_flags` in a process of its own and kept in the cache
-folder.
+once by `python -m launcher.engines.sglang.options.dump_flags` in a process of its own and kept in
+the cache folder.
 """
 
 from __future__ import annotations
@@ -242,7 +242,8 @@ def load_flag_table(version: str, *, cache: Path | None = None) -> FlagTable:
     except ValueError as error:
         raise EngineBrokenError(
             "SGLang did not describe its options.",
-            action="Run `python -m launcher.engines.sglang.dump_flags` and see what it prints.",
+            action="Run `python -m launcher.engines.sglang.options.dump_flags` and see what it "
+            "prints.",
         ) from error
     # A cache that cannot be kept costs time, not the start.
     with contextlib.suppress(StateError):
@@ -252,14 +253,14 @@ def load_flag_table(version: str, *, cache: Path | None = None) -> FlagTable:
 
 
 def ask_sglang() -> str:
-    """What `python -m launcher.engines.sglang.dump_flags` prints.
+    """What `python -m launcher.engines.sglang.options.dump_flags` prints.
 
     Raises:
         EngineBrokenError: it failed, or took longer than three minutes.
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "launcher.engines.sglang.dump_flags"],
+            [sys.executable, "-m", "launcher.engines.sglang.options.dump_flags"],
             capture_output=True,
             text=True,
             timeout=DUMP_TIMEOUT_SECONDS,

@@ -11,7 +11,7 @@ from typing import Final
 
 from launcher.config.arguments.options import OwnOption, TakenField, TakenOver
 from launcher.engines.sglang.command import SWITCH_FLAGS, VALUE_FLAGS, refusals
-from launcher.engines.sglang.flags import FlagTable, GivenOption
+from launcher.engines.sglang.options.flags import FlagTable, GivenOption
 
 _FLAGS: Final[Mapping[str, str]] = {**VALUE_FLAGS, **SWITCH_FLAGS}
 

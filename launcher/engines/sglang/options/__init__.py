@@ -1,0 +1,1 @@
+"""SGLang's own options: a table of them, and how it is made."""
