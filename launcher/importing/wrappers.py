@@ -33,6 +33,7 @@ _BINDINGS: Final = {
     "sudo": "the launcher runs as the user who starts it",
     "timeout": "the launcher ends no server after a time of its own",
     "nice": "start `up` under nice, which the server inherits",
+    "ssh": "it ran on another machine",
     "chroot": "the launcher serves from this machine's own folders",
 }
 # Commands of scripts that do nothing to a server.
@@ -41,6 +42,7 @@ _OF_THE_SHELL: Final = frozenset(
      "[[", "test", "return", "break", "eval", "shopt", "date", "hostname", "cat", "tail"}
 )  # fmt: skip
 _ROUTERS: Final = ("sglang_router", "sglang-router")
+_LAUNCH: Final = re.compile(r"\b(?:sglang|vllm)\b")
 DEEPEST: Final = 6
 
 
@@ -108,6 +110,12 @@ def find_launches(
             outer = _inside(definition, argv[:place], argv)
             yield from find_in_script(script, outer, variables, depth + 1)
             return
+    if depth < DEEPEST:
+        # `tmux new-session 'cd x && sglang serve'`, `su -c`, `screen`
+        for place, word in enumerate(argv):
+            if " " in word and _LAUNCH.search(word):
+                outer = _inside(definition, argv[:place], argv)
+                yield from find_in_script(word, outer, variables, depth + 1)
 
 
 def find_in_container(

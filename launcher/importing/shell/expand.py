@@ -6,7 +6,7 @@ Source of the rules: POSIX.1-2024, Shell Command Language, 2.6 Word Expansions; 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from typing import Final
 
 from launcher.importing.definition import UNKNOWN, unknown
@@ -53,7 +53,7 @@ def assign(word: str, variables: MutableMapping[str, Value]) -> str | None:
     return name
 
 
-def expand(word: str, variables: Mapping[str, Value], *, split: bool = True) -> list[str]:
+def expand(word: str, variables: MutableMapping[str, Value], *, split: bool = True) -> list[str]:
     """Fill in a word: one, several where an unquoted variable holds several, or none.
 
     Args:
@@ -106,7 +106,7 @@ def _append(made: list[str], values: list[str]) -> None:
         made += values[1:]
 
 
-def _in_quotes(text: str, variables: Mapping[str, Value]) -> list[str]:
+def _in_quotes(text: str, variables: MutableMapping[str, Value]) -> list[str]:
     """What stands between double quotes: one word, or one for each value of an array."""
     if (text[:1] == "$" and part_end(text, 0) == len(text)) or text in {"$@", "$*"}:
         return _substitution(text, 0, variables)[1]
@@ -126,7 +126,9 @@ def _in_quotes(text: str, variables: Mapping[str, Value]) -> list[str]:
     return made
 
 
-def _substitution(text: str, place: int, variables: Mapping[str, Value]) -> tuple[str, list[str]]:
+def _substitution(
+    text: str, place: int, variables: MutableMapping[str, Value]
+) -> tuple[str, list[str]]:
     """What stands at a dollar sign or back quote, and its values."""
     found = _NAME.match(text, place + 1)
     if text[place] == "$" and found is not None:
@@ -144,7 +146,7 @@ def _substitution(text: str, place: int, variables: Mapping[str, Value]) -> tupl
     return "$", ["$"]
 
 
-def _braced(inner: str, variables: Mapping[str, Value]) -> list[str]:
+def _braced(inner: str, variables: MutableMapping[str, Value]) -> list[str]:
     """The values of `${inner}`."""
     if inner in {"@", "*"}:
         return []
@@ -158,10 +160,13 @@ def _braced(inner: str, variables: Mapping[str, Value]) -> list[str]:
         return expand(word, variables, split=False) if given else []
     if given or not operator or operator.endswith("?"):
         return _values(name, variables, every=bool(found["all"]))
-    return ["".join(expand(word, variables, split=False))]
+    default = "".join(expand(word, variables, split=False))
+    if operator.endswith("="):
+        variables[name] = default
+    return [default]
 
 
-def _values(name: str, variables: Mapping[str, Value], *, every: bool) -> list[str]:
+def _values(name: str, variables: MutableMapping[str, Value], *, every: bool) -> list[str]:
     value = variables.get(name)
     if value is None:
         return [unknown(f"${{{name}}}")]

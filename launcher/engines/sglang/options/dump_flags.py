@@ -1,7 +1,8 @@
 """Describe the installed SGLang's command line as JSON.
 
 `python -m launcher.engines.sglang.options.dump_flags` always runs in a process of its own, since
-importing SGLang takes ten seconds and a GiB. `launcher.engines.sglang.options.flags` reads what it prints.
+importing SGLang takes ten seconds and a GiB. `launcher.engines.sglang.options.flags` reads what it
+prints.
 """
 
 from __future__ import annotations
