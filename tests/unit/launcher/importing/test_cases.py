@@ -1,8 +1,8 @@
 """Launches of strangers: those handed to us, those that were looked at, those kept aside.
 
 `first.json` came with the task. The others were written by people who had not seen this code:
-`development.json` was looked at meanwhile; of `held_out.json` 21 of 28 were right at first sight, of
-`second.json`, written afterwards, 29 of 32. What each must become is said in SGLang's own terms.
+`development.json` was looked at meanwhile; of `held_out.json` 21 of 28 were right at first sight,
+of `second.json`, written afterwards, 29 of 32. What each must become is said in SGLang's terms.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from launcher.engines.sglang.version import VERIFIED_VERSION
 from launcher.errors import SpecserveError
 from launcher.importing.recognise import choose, launches_of_command, launches_of_file
 from launcher.importing.translate import Imported, translate
+from launcher.preflight.prepare import plan_command
+from launcher.system.hardware import GIB, Gpu, Hardware
 
 CASES = Path(__file__).parent / "cases"
 
@@ -80,6 +82,26 @@ def test_an_example_becomes_the_configuration_that_it_should(case: dict[str, Any
         for name in note.partition(":")[0].replace("(", ", ").split(", "):
             named = name.strip(" )").split(" ")[0]
             assert named in notes or named in environment or named in {"needs", "added", "path"}
+
+
+EIGHT_GPUS = Hardware(
+    gpus=tuple(
+        Gpu(index, f"GPU-{index}", "H100", 80 * GIB, 79 * GIB, (9, 0)) for index in range(8)
+    ),
+    gpu_note="all",
+    cpus=(0, 1),
+    available_memory_bytes=512 * GIB,
+)
+
+
+@pytest.mark.parametrize("case", read("first.json"), ids=lambda case: case["input"][:20])
+def test_a_dry_run_takes_what_was_imported(case: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "server.yaml"
+    file.write_text(imported(case).as_yaml())
+    config = resolve(config_file=file, probe=lambda: EIGHT_GPUS).config
+    command = plan_command(config, EIGHT_GPUS, secrets_file=tmp_path / "secrets.yaml")
+    assert f"--port {config.port}" in command.shell().replace(" \\\n ", "")
+    assert "XXX" not in command.shell()
 
 
 def check(case: dict[str, Any]) -> None:
