@@ -13,6 +13,8 @@ from launcher.cli.display import consoles
 from launcher.cli.display.progress import show_config
 from launcher.cli.options.fields import config_options, resolve_options
 from launcher.cli.options.spellings import ConfigCommand
+from launcher.config.fields.outside import shown
+from launcher.config.fields.secret_names import is_secret_name
 from launcher.errors import ConfigFileError
 from launcher.importing.recognise import (
     LARGEST_FILE_BYTES,
@@ -92,18 +94,32 @@ def _read(source: tuple[str, ...]) -> Launches:
     """The servers of a file, or of a command."""
     if not source:
         raise click.UsageError("Name a file, or put a command after `--`.")
-    if len(source) > 1 or (not Path(source[0]).exists() and source[0] != "-"):
-        return launches_of_command(list(source), os.environ, Path.cwd())
-    if source[0] == "-":
-        text = click.get_text_stream("stdin").read(LARGEST_FILE_BYTES)
-        return launches_of_file(text, "standard input", os.environ, Path.cwd())
-    path = Path(source[0])
+    # Nobody's file is filled in with a secret of whoever imports it.
+    variables = {name: value for name, value in os.environ.items() if not is_secret_name(name)}
+    (first, *others) = source
+    if others:
+        return launches_of_command(list(source), variables, Path.cwd())
+    if " " in first:
+        # A whole command in quotes.
+        return launches_of_file(first, "command", variables, Path.cwd())
+    path = Path(first)
     try:
-        text = read_foreign(path, most_bytes=LARGEST_FILE_BYTES).decode("utf-8-sig")
+        if first == "-":
+            content = click.get_binary_stream("stdin").read(LARGEST_FILE_BYTES + 1)
+        else:
+            content = read_foreign(path, most_bytes=LARGEST_FILE_BYTES)
+        text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigFileError(f"{path} cannot be read: {why}.", action="Check the path.") from error
-    return launches_of_file(text, path.name, os.environ, path.parent.absolute())
+        name = "Standard input" if first == "-" else shown(first)
+        raise ConfigFileError(f"{name} cannot be read: {why}.", action="Check the path.") from None
+    if len(content) > LARGEST_FILE_BYTES:
+        raise ConfigFileError(
+            f"What is read has more than {LARGEST_FILE_BYTES:,} bytes.", action="Give the command."
+        )
+    if first == "-":
+        return launches_of_file(text, "standard input", variables, Path.cwd())
+    return launches_of_file(text, path.name, variables, path.parent.absolute())
 
 
 def _tell(imported: Imported) -> None:
@@ -120,6 +136,8 @@ def _tell(imported: Imported) -> None:
 
 
 def _write(path: Path, text: str) -> None:
+    if path.suffix not in {".yaml", ".yml"}:
+        raise ConfigFileError(f"{path} is to hold YAML.", action="Let its name end in .yaml.")
     if path.exists():
         raise ConfigFileError(f"{path} exists.", action="Name another file, or remove it.")
     write_atomically(path, text)

@@ -32,7 +32,7 @@ _NUMBER_TAGS: Final = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:flo
 _WRITTEN_TAGS: Final = _NUMBER_TAGS | {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"}
 
 
-class _TooMuchError(yaml.MarkedYAMLError):
+class TooMuchError(yaml.MarkedYAMLError):
     """A file within the rules of YAML, and beyond ours."""
 
 
@@ -40,6 +40,7 @@ class BoundedLoader(yaml.SafeLoader):
     """Counts while it composes, so that what is beyond the bounds is never built."""
 
     deepest_levels = DEEPEST_LEVELS
+    most_nodes = MOST_NODES
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -52,15 +53,15 @@ class BoundedLoader(yaml.SafeLoader):
         self._levels += 1
         if self._levels > self.deepest_levels:
             raise self._too_much(f"is nested deeper than {self.deepest_levels} levels")
-        if self._nodes > MOST_NODES:
-            raise self._too_much(f"has more than {MOST_NODES:,} values")
+        if self._nodes > self.most_nodes:
+            raise self._too_much(f"has more than {self.most_nodes:,} values")
         node = super().compose_node(parent, index)
         self._levels -= 1
         return node
 
-    def _too_much(self, problem: str) -> _TooMuchError:
+    def _too_much(self, problem: str) -> TooMuchError:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        return _TooMuchError(problem=problem, problem_mark=event.start_mark)
+        return TooMuchError(problem=problem, problem_mark=event.start_mark)
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
@@ -117,7 +118,7 @@ def _parse_toml(path: Path, text: str) -> dict[str, Any]:
 def _parse_yaml(path: Path, text: str) -> dict[str, Any]:
     try:
         node = yaml.compose(text, Loader=BoundedLoader)
-    except _TooMuchError as error:
+    except TooMuchError as error:
         where = f", {_place(error.problem_mark)}," if error.problem_mark else ""
         raise ConfigFileError(
             f"The config file {path}{where} {error.problem}.",

@@ -189,7 +189,7 @@ def _settle_paths(values: dict[str, Any]) -> None:
     """Make paths absolute: the server runs in another folder. A repository id stays as it is."""
     for field in ("model_path", "speculative_draft_model_path", "api_key_file"):
         given = values.get(field)
-        if not given or not isinstance(given, str | Path):
+        if not given or not isinstance(given, str | Path) or "://" in str(given):
             continue
         try:
             path = Path(given).expanduser()

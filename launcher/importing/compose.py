@@ -8,15 +8,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from launcher.config.fields.secret_names import is_secret_name
 from launcher.importing.container import (
     as_text,
     environment_of,
+    mapping,
     read_ports,
     read_volume,
     restart_of,
+    sequence,
 )
 from launcher.importing.definition import Container, Definition, Mount, Published, unknown
+from launcher.system.foreign import read_foreign
 
+LARGEST_ENV_BYTES: Final = 64 * 1024
 _VARIABLE: Final = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)"
     r"|\{(?P<name>[A-Za-z_]\w*)(?:(?P<operator>:?[-+?])(?P<word>(?:[^{}]|\{[^{}]*\})*))?\})"
@@ -71,26 +76,43 @@ def definitions(
         variables: that fill in `${NAME}`.
         folder: of the file, to which its paths are relative; None where it has none.
     """
+    if folder is not None:
+        variables = {**_beside(folder / ".env"), **variables}
     for name, service in filled_in(document.get("services") or {}, variables).items():
         if isinstance(service, dict):
             yield _definition(str(name), service, folder)
 
 
+def _beside(file: Path) -> dict[str, str]:
+    """Variables of the file that compose reads beside its own, but for secrets."""
+    try:
+        text = read_foreign(file, most_bytes=LARGEST_ENV_BYTES).decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    pairs = (line.partition("=") for line in text.splitlines() if not line.startswith("#"))
+    return {
+        name.strip(): value.strip().strip("'\"")
+        for name, equals, value in pairs
+        if equals and not is_secret_name(name.strip())
+    }
+
+
 def _definition(name: str, service: Mapping[str, Any], folder: Path | None) -> Definition:
-    ports = [one for given in service.get("ports") or () for one in _ports(given)]
-    mounts = [_mount(given, folder) for given in service.get("volumes") or ()]
+    ports = [one for given in sequence(service.get("ports")) for one in _ports(given)]
+    mounts = [_mount(given, folder) for given in sequence(service.get("volumes"))]
     dropped = [f"{key}: compose's; the launcher has none" for key in service if _is_said(key)]
     dropped += [
         f"env_file {as_text(one)}: not read; put what the server needs into `environment`"
-        for one in _listed(service.get("env_file"))
+        for one in sequence(service.get("env_file"))
     ]
     environment = dict(environment_of(service.get("environment")))
-    deploy = service.get("deploy")
-    copies = deploy.get("replicas") if isinstance(deploy, dict) else None
-    if (copies or service.get("scale") or 1) not in {0, 1}:
+    copies = mapping(service.get("deploy")).get("replicas") or service.get("scale")
+    if isinstance(copies, int) and copies > 1:
         dropped.append(
             "replicas: one server is made; start others with names and ports of their own"
         )
+    if service.get("extends"):
+        dropped.append("extends: not followed; import what `docker compose config` prints")
     if service.get("image"):
         image = as_text(service["image"])
         dropped.append(f"image {image}: the launcher serves with the SGLang beside it")
@@ -105,17 +127,16 @@ def _definition(name: str, service: Mapping[str, Any], folder: Path | None) -> D
         ),
         folder=as_text(service.get("working_dir")),
         name=name,
-        restart=restart_of(as_text(service.get("restart"))),
+        # YAML reads `no` as false.
+        restart=restart_of(
+            "no" if service.get("restart") is False else as_text(service.get("restart"))
+        ),
         dropped=tuple(dropped),
     )
 
 
 def _is_said(key: object) -> bool:
     return str(key) not in _NEEDLESS and not str(key).startswith("x-")
-
-
-def _listed(given: Any) -> list[Any]:
-    return given if isinstance(given, list) else [given] if given else []
 
 
 def _words(given: Any) -> list[str]:
@@ -125,7 +146,7 @@ def _words(given: Any) -> list[str]:
             return shlex.split(given)
         except ValueError:
             return given.split()
-    return [as_text(one) for one in given or ()]
+    return [as_text(one) for one in sequence(given)]
 
 
 def _ports(given: Any) -> Iterator[Published]:

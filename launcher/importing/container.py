@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from launcher.config.server_config import REPOSITORY_PATTERN
-from launcher.importing.definition import Container, Definition, Mount, Published, refuse
+from launcher.importing.definition import Container, Definition, Mount, Published, refuse, unknown
 
 _SWITCHES: Final = frozenset(
     {"--rm", "--detach", "--interactive", "--tty", "--privileged", "--init", "--read-only",
@@ -48,7 +47,7 @@ def options(words: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
         name, equals, value = word.partition("=")
         if word == "--":
             break
-        if not name.startswith("--") and len(word) > 2 and not equals:
+        if not name.startswith("--") and len(word) > 2:
             # -it, -p8000:8000, -itp 8000:8000
             letters = word[1:]
             place = next((i for i, one in enumerate(letters) if one in _SHORT_WITH_VALUE), None)
@@ -85,8 +84,7 @@ def read_run(words: Sequence[str], outer: Definition) -> Definition:
         values.setdefault(name, []).append(value)
     for one in values.get("--env", []):
         variable, equals, text = one.partition("=")
-        # Without a value it is the caller's own.
-        environment[variable] = text if equals else outer.environment.get(variable, "")
+        environment[variable] = text if equals else unknown(f"${{{variable}}}")
     dropped += [
         f"--env-file {file}: not read; put what the server needs into `environment`"
         for file in values.get("--env-file", [])
@@ -98,13 +96,11 @@ def read_run(words: Sequence[str], outer: Definition) -> Definition:
     handled = {"--env", "--env-file", "--entrypoint", "--volume", "--mount", "--publish", "--name",
                "--network", "--gpus", "--restart", "--workdir"}  # fmt: skip
     dropped += [
-        f"{name} {' '.join(values[name])}".strip() + ": a container's; none is made"
-        for name in values
-        if name not in handled | _NEEDLESS
+        f"{name}: a container's; none is made" for name in values if name not in handled | _NEEDLESS
     ]
     return replace(
         outer,
-        argv=(*(shlex.split(entry) if entry else ()), *command),
+        argv=(*entry.split(), *command),
         environment=environment,
         container=Container(
             tuple(mounts),
@@ -126,7 +122,8 @@ def read_exec(words: Sequence[str], outer: Definition) -> Definition:
         words: behind its name.
         outer: what stands around the command.
     """
-    given, rest = options([word for word in words if word not in {"exec", "run", "--nv", "--rocm"}])
+    words = list(words[1:] if list(words[:1]) in (["exec"], ["run"]) else words)
+    given, rest = options([word for word in words if word not in {"--nv", "--rocm"}])
     mounts = [
         read_volume(one)
         for name, value in given
@@ -226,7 +223,9 @@ def environment_of(given: object) -> Mapping[str, str]:
     if isinstance(given, dict):
         return {str(name): as_text(value) for name, value in given.items()}
     if isinstance(given, list):
-        return {name: value for name, _, value in (str(one).partition("=") for one in given)}
+        pairs = (str(one).partition("=") for one in given)
+        # Without a value it is the caller's own.
+        return {name: value if equals else unknown(f"${{{name}}}") for name, equals, value in pairs}
     return {}
 
 
@@ -237,3 +236,15 @@ def as_text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def mapping(given: object) -> Mapping[str, Any]:
+    """A node of a document where a mapping is expected; nothing where it is none."""
+    return given if isinstance(given, dict) else {}
+
+
+def sequence(given: object) -> Sequence[Any]:
+    """A node where a list is expected: a single value is a list of one."""
+    if given is None:
+        return ()
+    return given if isinstance(given, list) else (given,)

@@ -11,6 +11,8 @@ from launcher.errors import UnimportableError
 
 # A private-use character: no text that people write has one, so that it can mark a place.
 _MARK: Final = "\ue000"
+_LONGEST_CHARACTERS: Final = 65_536
+_COMMAND: Final = re.compile(r"(\$\(|`)\s*(\w[\w.-]*)[^\n]*", re.DOTALL)
 UNKNOWN: Final = re.compile(f"{_MARK}([^{_MARK}]*){_MARK}")
 
 
@@ -21,12 +23,17 @@ def unknown(written: str) -> str:
 
 def unknowns(text: str) -> list[str]:
     """What stands in the places of a text whose values are not known, as it was written."""
-    return UNKNOWN.findall(text)
+    return [_shortened(one) for one in UNKNOWN.findall(text)]
 
 
 def as_written(text: str) -> str:
     """A text for people, its unknown places as they were written."""
-    return UNKNOWN.sub(r"\1", text)
+    return UNKNOWN.sub(lambda found: _shortened(found[1]), text)
+
+
+def _shortened(written: str) -> str:
+    """A command without its arguments, which may hold a secret."""
+    return _COMMAND.sub(r"\1\2 ...)", written)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,20 @@ class Definition:
     dropped: tuple[str, ...] = ()
     used: frozenset[str] = frozenset()
     """Names of variables that the command itself is filled in with."""
+
+
+def bounded(text: str) -> str:
+    """A text that was filled in, where it has a size that people write.
+
+    Raises:
+        UnimportableError: it is longer: variables of variables double with each line.
+    """
+    if len(text) > _LONGEST_CHARACTERS:
+        raise refuse(
+            f"A value has more than {_LONGEST_CHARACTERS:,} characters once it is filled in.",
+            "Give the command itself: `python -m launcher config import -- COMMAND`.",
+        )
+    return text
 
 
 def refuse(problem: str, action: str) -> UnimportableError:

@@ -10,8 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from launcher.importing.container import as_text
-from launcher.importing.definition import Container, Definition, Mount, Published, refuse, unknown
+from launcher.importing.container import as_text, mapping, sequence
+from launcher.importing.definition import (
+    Container,
+    Definition,
+    Mount,
+    Published,
+    bounded,
+    refuse,
+    unknown,
+)
 
 _VARIABLE: Final = re.compile(r"\$(\$)?\(([A-Za-z_][\w.-]*)\)")
 # Keys of a container that become fields, or that a process of this machine has anyhow.
@@ -48,7 +56,7 @@ def pods(node: Any, name: str = "", labels: Mapping[str, Any] | None = None) -> 
 
 def _selects(service: Mapping[str, Any], labels: Mapping[str, Any]) -> bool:
     """Whether a service sends its requests to pods with these labels."""
-    selector = (service.get("spec") or {}).get("selector")
+    selector = mapping(service.get("spec")).get("selector")
     return isinstance(selector, dict) and bool(selector) and selector.items() <= labels.items()
 
 
@@ -58,17 +66,17 @@ def _with_services(
     """A container, published as its services have it: by their port, or by the nodes' own."""
     names = {
         as_text(one.get("name")): one.get("containerPort")
-        for one in container.get("ports") or ()
+        for one in sequence(container.get("ports"))
         if isinstance(one, dict)
     }
     # A port of the machine itself is the first way in.
     published = [
         Published(one["containerPort"], one["hostPort"])
-        for one in container.get("ports") or ()
+        for one in sequence(container.get("ports"))
         if isinstance(one, dict) and one.keys() >= {"containerPort", "hostPort"}
     ]
     for service in services:
-        for port in service["spec"].get("ports") or ():
+        for port in map(mapping, sequence(mapping(service.get("spec")).get("ports"))):
             inside = port.get("targetPort", port.get("port"))
             inside = names.get(inside, inside)
             outside = port.get("nodePort", port.get("port"))
@@ -123,7 +131,7 @@ def _copies(document: Any) -> tuple[str, ...]:
 def _config_maps(documents: Sequence[Any]) -> dict[str, Mapping[str, Any]]:
     """Data of the ConfigMaps beside, by their names."""
     return {
-        as_text(one["metadata"].get("name")): one.get("data") or {}
+        as_text(one["metadata"].get("name")): mapping(one.get("data"))
         for one in documents
         if isinstance(one, dict) and one.get("kind") == "ConfigMap"
         and isinstance(one.get("metadata"), dict)
@@ -140,7 +148,7 @@ def _definition(
     argv = [
         _filled_in(as_text(one), environment)
         for key in ("command", "args")
-        for one in container.get(key) or ()
+        for one in sequence(container.get(key))
     ]
     dropped += [
         f"{key}: the cluster's; the launcher probes and stops the server itself"
@@ -149,13 +157,13 @@ def _definition(
     ]
     dropped += [
         f"initContainers {as_text(one.get('name'))}: not run"
-        for one in pod.get("initContainers") or ()
+        for one in sequence(pod.get("initContainers"))
         if isinstance(one, dict)
     ]
     if container.get("image"):
         image = as_text(container["image"])
         dropped.append(f"image {image}: the launcher serves with the SGLang beside it")
-    limits = (container.get("resources") or {}).get("limits") or {}
+    limits = mapping(mapping(container.get("resources")).get("limits"))
     return Definition(
         argv=tuple(argv),
         environment=environment,
@@ -171,10 +179,13 @@ def _definition(
         used=frozenset(
             name
             for key in ("command", "args")
-            for one in container.get(key) or ()
+            for one in sequence(container.get(key))
             for _, name in _VARIABLE.findall(as_text(one))
         ),
         name=as_text(container.get("name")) or name,
+        restart={"Never": "never", "OnFailure": "on-failure"}.get(
+            as_text(pod.get("restartPolicy")), ""
+        ),
         dropped=tuple(dropped),
     )
 
@@ -185,14 +196,14 @@ def _environment(
     """Variables of a container, later ones filled in with earlier ones."""
     environment: dict[str, str] = {}
     dropped: list[str] = []
-    for source in container.get("envFrom") or ():
+    for source in sequence(container.get("envFrom")):
         reference = source.get("configMapRef") if isinstance(source, dict) else None
         name = as_text(reference.get("name")) if isinstance(reference, dict) else ""
         if name in maps:
             environment |= {str(key): as_text(value) for key, value in maps[name].items()}
         else:
             dropped.append("envFrom: its variables are not in the file")
-    for one in container.get("env") or ():
+    for one in sequence(container.get("env")):
         if isinstance(one, dict) and "name" in one:
             name = as_text(one["name"])
             environment[name] = _value(name, one, environment, maps)
@@ -223,15 +234,17 @@ def _filled_in(text: str, environment: Mapping[str, str]) -> str:
         # The cluster leaves a name that it does not know as it is; a shell inside may know it.
         return found[0][1:] if found[1] else environment.get(found[2], found[0])
 
-    return _VARIABLE.sub(value, text)
+    return bounded(_VARIABLE.sub(value, text))
 
 
 def _mounts(pod: Mapping[str, Any], container: Mapping[str, Any]) -> tuple[Mount, ...]:
     volumes = {
-        as_text(one.get("name")): one for one in pod.get("volumes") or () if isinstance(one, dict)
+        as_text(one.get("name")): one
+        for one in sequence(pod.get("volumes"))
+        if isinstance(one, dict)
     }
     made = []
-    for one in container.get("volumeMounts") or ():
+    for one in sequence(container.get("volumeMounts")):
         if not isinstance(one, dict):
             continue
         volume = volumes.get(as_text(one.get("name")), {})

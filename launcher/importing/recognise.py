@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import yaml
 
-from launcher.config.config_file import BoundedLoader
+from launcher.config.config_file import BoundedLoader, TooMuchError
 from launcher.importing import compose, kubernetes, skypilot, systemd
 from launcher.importing.definition import Definition, refuse
 from launcher.importing.wrappers import find_in_container, find_in_script, find_launches
@@ -17,25 +17,29 @@ from launcher.importing.wrappers import find_in_container, find_in_script, find_
 Launches = list[tuple[str, Definition]]
 """An engine, and the definition whose `argv` are that engine's arguments."""
 
+_GIVE_COMMAND: Final = "Give the command itself: `python -m launcher config import -- COMMAND`."
 LARGEST_FILE_BYTES: Final = 1024**2
 _MOST_PAIRS: Final = 10_000
 _MOST_VALUES: Final = 200_000
 _NODES: Final = re.compile(r"^#SBATCH\s+(?:--nodes[= ]|-N\s*)(\d+)", re.MULTILINE)
 _TEMPLATE: Final = re.compile(r"\{\{.*\}\}", re.DOTALL)
 _UNIT: Final = re.compile(r"^\[Service\]\s*$", re.MULTILINE)
-_MAPPING: Final = re.compile(r"^(?:---\s*\n)?(?:#[^\n]*\n|\s*\n)*['\"]?[\w.-]+['\"]?:(?:\s|$)")
+_MAPPING: Final = re.compile(
+    r"^(?:---[ \t]*\n)?(?:#[^\n]*\n|[ \t]*\n)*['\"]?[\w.-]+['\"]?:(?:\s|$)"
+)
 
 
 class _Loader(BoundedLoader):
     """Manifests are nested deeper than a configuration."""
 
     deepest_levels = 64
+    most_nodes = 100_000
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         """Merge `<<`; a mapping that doubles itself at each level is refused."""
         super().flatten_mapping(node)
         if len(node.value) > _MOST_PAIRS:
-            raise yaml.MarkedYAMLError(problem="a mapping has too many keys")
+            raise TooMuchError(problem="has a mapping with too many keys")
 
 
 def launches_of_command(argv: list[str], variables: Mapping[str, str], folder: Path) -> Launches:
@@ -89,10 +93,18 @@ def choose(found: Launches, service: str | None) -> tuple[str, Definition]:
             "Put the command itself after `--`; it is looked for behind wrappers such as env, "
             "numactl, srun and docker run.",
         )
-    names = ", ".join(dict.fromkeys(one.name or "one without a name" for _, one in found))
+    names = ", ".join(dict.fromkeys(one.name for _, one in found if one.name))
+    if service is not None and not named:
+        known = f"; those in it: {names}" if names else "; the server in it has no name"
+        raise refuse(f"No server {service!r} is started in it{known}.", "Check --service.")
+    count = len(named)
+    if not names:
+        raise refuse(
+            f"{count} servers are started in it, and they have no names.",
+            "Put the command of the one that you mean after `--`.",
+        )
     raise refuse(
-        f"{len(named) if named else len(found)} servers are started in it, as several services: "
-        f"{names}.",
+        f"{count} servers are started in it, as several services: {names}.",
         "Choose one by --service NAME, or put its command after `--`.",
     )
 
@@ -123,7 +135,12 @@ def _of_script(text: str, variables: Mapping[str, str], folder: Path | None) -> 
 def _load(text: str, name: str) -> list[Any]:
     try:
         documents = list(yaml.load_all(text, Loader=_Loader))  # safe, and bounded
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except TooMuchError as error:
+        raise refuse(f"{name} {error.problem}.", _GIVE_COMMAND) from None
+    except (
+        *(yaml.YAMLError, RecursionError, ValueError),
+        *(LookupError, AttributeError, TypeError, ArithmeticError),
+    ) as error:
         if _TEMPLATE.search(text):
             raise refuse(
                 f"{name} is a template, with values that somebody else fills in.",
@@ -140,7 +157,7 @@ def _load(text: str, name: str) -> list[Any]:
         left += node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
     raise refuse(
         f"{name} has more than {_MOST_VALUES:,} values once its aliases are written out.",
-        "Give the command itself: `python -m launcher config import -- COMMAND`.",
+        _GIVE_COMMAND,
     )
 
 
@@ -167,6 +184,6 @@ def _of_documents(
     if not known:
         raise refuse(
             f"{name} is no compose file, no Kubernetes manifest and no SkyPilot task.",
-            "Give the command itself: `python -m launcher config import -- COMMAND`.",
+            _GIVE_COMMAND,
         )
     return found

@@ -9,7 +9,10 @@ from typing import Final
 
 from launcher.importing.definition import Definition, unknown
 
-_TIME: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|msec|s|sec|seconds?|m|min|minutes?|h|hours?)?")
+_TIME: Final = re.compile(
+    r"(\d+(?:\.\d+)?)\s*(msec|ms|min(?:utes?)?|m|s(?:ec(?:onds?)?)?|h(?:ours?|r)?)?"
+)
+_TIMES: Final = re.compile(rf"(?:\s*{_TIME.pattern})+\s*")
 _SECONDS: Final = {"ms": 0.001, "m": 60.0, "h": 3600.0, "s": 1.0, "": 1.0}
 _VARIABLE: Final = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|(\$))")
 _USE: Final = re.compile(r"\$\{?([A-Za-z_]\w*)")
@@ -17,7 +20,8 @@ _SPECIFIER: Final = re.compile(r"%([a-zA-Z%])")
 _READ: Final = frozenset(
     {"ExecStart", "Environment", "Restart", "RestartSec", "WorkingDirectory", "Type"}
 )
-_OWN_UNIT: Final = "the unit of `python -m launcher service install` has its own"
+_OWN_UNIT: Final = "`python -m launcher service` writes a unit with settings of its own"
+_SHOWN: Final = frozenset({"EnvironmentFile", "User", "Group", "LimitMEMLOCK", "LimitNOFILE"})
 _NOTES: Final = {
     "User": "the server runs as the user who starts it",
     "Group": "the server runs as the user who starts it",
@@ -76,7 +80,8 @@ def definition(text: str, name: str) -> Definition:
         restart={"always": "always", "no": "never", "": ""}.get(policy, "on-failure"),
         restart_delay_seconds=_seconds(delay) if delay else None,
         dropped=tuple(
-            f"{key} {' '.join(values)}: {_NOTES.get(key, _OWN_UNIT)}"
+            # Other values may be secrets.
+            f"{key}{' ' + ' '.join(values) if key in _SHOWN else ''}: {_NOTES.get(key, _OWN_UNIT)}"
             for key, values in settings.items()
             if key not in _READ and values
         ),
@@ -101,8 +106,10 @@ def _specified(text: str) -> str:
 
 
 def _seconds(text: str) -> float | None:
-    found = _TIME.fullmatch(text)
-    if found is None:
+    """A time span, `1min 30s`; None where it is none that is known."""
+    if not _TIMES.fullmatch(text):
         return None
-    unit = found[2] or ""
-    return float(found[1]) * _SECONDS["ms" if unit.startswith("ms") else unit[:1]]
+    total = 0.0
+    for number, unit in _TIME.findall(text):
+        total += float(number) * _SECONDS["ms" if unit.startswith("ms") else unit[:1]]
+    return total

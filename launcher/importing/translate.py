@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from launcher.config.fields.secret_names import is_secret_name
 from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
 from launcher.config.sources import resolve
-from launcher.engines.select import default_engine, read_launch
+from launcher.engines.launch import CommandTarget
+from launcher.engines.select import default_engine, read_launch, version_of
 from launcher.errors import ConfigError
 from launcher.importing.container import moved, outside_of
 from launcher.importing.definition import UNKNOWN, Container, Definition, refuse, unknowns
-from launcher.importing.variables import sort_out
+from launcher.importing.variables import holds_secret, sort_out
 
 _MODELS: Final = ("model_path", "speculative_draft_model_path")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -65,7 +67,7 @@ def translate(engine: str, definition: Definition) -> Imported:
             "Keep it as it is, or import one that serves a whole model on one machine.",
         )
     fields, dropped = launch.fields, [*launch.dropped]
-    _refuse_unknown(fields, launch.extra)
+    _refuse_unknown(fields, [*launch.extra, *_public_words(definition.argv)])
     if not fields.get("model_path"):
         raise refuse("The command names no model.", "Add --model-path to it.")
     if fields.get("speculative_algorithm") is None:
@@ -73,7 +75,8 @@ def translate(engine: str, definition: Definition) -> Imported:
             dropped.append(f"{field}: without an algorithm it does nothing")
             del fields[field]
     dropped += _find_models(fields, definition)
-    extra = _settled_paths(launch.extra, definition)
+    extra, secret = _without_secrets(_settled_paths(launch.extra, definition))
+    dropped += secret
     if definition.container is not None:
         dropped += _publish(fields, definition.container)
     own = default_engine()
@@ -82,6 +85,7 @@ def translate(engine: str, definition: Definition) -> Imported:
         definition.used,
         own.name,
         own.why_unread,
+        on_cpu=str(fields.get("device")) == "cpu",
     )
     dropped += variables.dropped
     if variables.kept:
@@ -121,6 +125,17 @@ def _refuse_unknown(fields: Mapping[str, Any], extra: list[str]) -> None:
     )
 
 
+def _public_words(argv: Sequence[str]) -> list[str]:
+    """Words of a command that are no values of secret options: those are never written anyway."""
+    pairs = zip(argv, ("", *argv), strict=False)
+    return [
+        word
+        for word, before in pairs
+        if not is_secret_name(word.partition("=")[0])
+        and not (before.startswith("-") and is_secret_name(before))
+    ]
+
+
 def _find_models(fields: dict[str, Any], definition: Definition) -> list[str]:
     """Turn paths of a container, or of another folder, into this machine's; say what remains."""
     notes: list[str] = []
@@ -158,6 +173,8 @@ def _as_path(typed: str, folder: str) -> str | None:
     """A path, made absolute where the folder is known; None for a repository."""
     if typed.startswith("/"):
         return posixpath.normpath(typed)
+    if "://" in typed:
+        return None
     if typed.startswith("~"):
         return str(Path(typed).expanduser())
     is_repository = re.fullmatch(REPOSITORY_PATTERN, typed) is not None
@@ -167,9 +184,14 @@ def _as_path(typed: str, folder: str) -> str | None:
 
 
 def _settled_paths(extra: list[str], definition: Definition) -> list[str]:
-    """Arguments with a container's paths turned into this machine's."""
+    """Arguments with a container's paths, and relative ones, turned into this machine's."""
     if definition.container is None:
-        return list(extra)
+        return [
+            posixpath.normpath(posixpath.join(definition.folder, word))
+            if definition.folder and word.startswith(("./", "../"))
+            else word
+            for word in extra
+        ]
     settled = []
     for word in extra:
         flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
@@ -180,6 +202,23 @@ def _settled_paths(extra: list[str], definition: Definition) -> list[str]:
             path = moved(path, mount)
         settled.append(f"{flag}{equals}{name}{named}{path}")
     return settled
+
+
+def _without_secrets(extra: list[str]) -> tuple[list[str], list[str]]:
+    """Arguments whose values hold no secret, and a line for each of the others."""
+    kept: list[str] = []
+    notes: list[str] = []
+    option: list[str] = []
+    for word in [*extra, "--"]:
+        if word.startswith("--") and option:
+            name = option[0].partition("=")[0]
+            if holds_secret(" ".join(option)):
+                notes.append(f"{name}: its value holds a secret, not written")
+            else:
+                kept += option
+            option = []
+        option.append(word)
+    return kept, notes
 
 
 def _publish(fields: dict[str, Any], container: Container) -> list[str]:
@@ -229,7 +268,14 @@ def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
     except ConfigError as error:
         raise refuse(
             f"SGLang's arguments make no configuration. {error.problem}", error.action
-        ) from error
+        ) from None
+    target = CommandTarget("python", (0,), (), Path("secrets.yaml"))
+    engine = default_engine()
+    try:
+        command = engine.make_command(resolved.config, target)
+        engine.check_command(command, resolved.config, version_of(engine))
+    except ConfigError as error:
+        raise refuse(f"SGLang would refuse the arguments. {error.problem}", error.action) from None
     checked = resolved.config.model_dump(mode="json")
     made = {name: checked[name] for name in fields if name in checked}
     # A mapping, as people write it.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from launcher.config.fields.secret_names import is_secret_name
 from launcher.config.fields.variables import flaw_of_variables
+from launcher.diagnosis.secrets import remove_secrets
 from launcher.importing.definition import unknowns
 
 _GPUS: Final = frozenset(
@@ -30,6 +32,13 @@ _OF_LIBRARIES: Final = (
     "SGLANG_", "SGL_", "NCCL_", "CUDA_", "TORCH", "PYTORCH_", "HF_", "OMP_", "GLOO_", "UCX_",
     "NVSHMEM_", "TRITON_", "VLLM_",
 )  # fmt: skip
+_ENGINES: Final = ("SGLANG_", "SGL_", "VLLM_")
+# What stands before the host in a URL, and keys in the midst of a value.
+_SECRET: Final = re.compile(
+    r"://[^/\s@]+@|\b(?:bearer|basic)\s+\S|authorization\b|"
+    r"(?:pass(?:word|wd)?|secret|token|key)[\"']?\s*[=:]\s*[\"']?[^\s\"',;]",
+    re.IGNORECASE,
+)
 _OF_A_JOB: Final = ("SLURM_", "SKYPILOT_", "KUBERNETES_", "POD_", "VLLM_", "DOCKER_")
 
 
@@ -46,11 +55,18 @@ class Variables:
     dropped: tuple[str, ...]
 
 
+def holds_secret(text: str) -> bool:
+    """Whether a value, or an argument with its value, holds a key, a password or a header."""
+    return _SECRET.search(text) is not None or remove_secrets((text,)) != (text,)
+
+
 def sort_out(
     environment: Mapping[str, str],
     used: frozenset[str],
     engine: str,
     why_unread: Callable[[str], str | None],
+    *,
+    on_cpu: bool,
 ) -> Variables:
     """Decide about each variable. What only fills in the command has done so, and is left out.
 
@@ -59,13 +75,14 @@ def sort_out(
         environment: of the server; values that are not known are marked.
         engine: what reads it, for people.
         why_unread: says of a variable of the engine's why it has no effect; None where it has.
+        on_cpu: the server runs on a CPU.
     """
     kept: dict[str, str] = {}
     dropped: list[str] = []
     for name, value in environment.items():
         if name in used and not name.startswith(_OF_LIBRARIES):
             continue
-        reason = _reason(name, value, engine, why_unread)
+        reason = _reason(name, value, engine, why_unread, on_cpu=on_cpu)
         if reason is None:
             kept[name] = value
         else:
@@ -74,11 +91,18 @@ def sort_out(
 
 
 def _reason(
-    name: str, value: str, engine: str, why_unread: Callable[[str], str | None]
+    name: str,
+    value: str,
+    engine: str,
+    why_unread: Callable[[str], str | None],
+    *,
+    on_cpu: bool,
 ) -> str | None:
     """Why a variable does not become one of the field, or None where it does."""
     reason = None
-    if is_secret_name(name):
+    if name.endswith("API_KEY") and name.startswith(_ENGINES):
+        reason = "a secret, not written; name a file of mode 0600 with api_key_file"
+    elif is_secret_name(name) or holds_secret(f"{name}={value}"):
         reason = "a secret, not written; export it in the shell that starts `up`"
     elif found := unknowns(value):
         reason = f"its value is not in the definition ({found[0]})"
@@ -92,5 +116,5 @@ def _reason(
         reason = f"not {engine}'s; not taken over"
     if reason is None:
         reason = why_unread(name)
-    flaw = None if reason else flaw_of_variables((f"{name}={value}",), on_cpu=False)
+    flaw = None if reason else flaw_of_variables((f"{name}={value}",), on_cpu=on_cpu)
     return reason or (None if flaw is None else flaw.removeprefix(f"{name} "))

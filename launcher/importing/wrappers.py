@@ -42,6 +42,7 @@ _OF_THE_SHELL: Final = frozenset(
      "[[", "test", "return", "break", "eval", "shopt", "date", "hostname", "cat", "tail"}
 )  # fmt: skip
 _ROUTERS: Final = ("sglang_router", "sglang-router")
+_PLAIN: Final = re.compile(r"[a-z][a-z-]{0,15}")
 _LAUNCH: Final = re.compile(r"\b(?:sglang|vllm)\b")
 DEEPEST: Final = 6
 
@@ -59,6 +60,8 @@ def launch_at(argv: Sequence[str]) -> tuple[str, int] | None:
 def _module_at(argv: Sequence[str]) -> tuple[str, int] | None:
     """The same for a Python interpreter's command."""
     for place, word in enumerate(argv[1:], 1):
+        if argv[place - 1] in {"-W", "-X"}:
+            continue
         if word == "-m" and argv[place + 1 : place + 2]:
             engine = MODULES.get(argv[place + 1])
             return None if engine is None else (engine, place + 2)
@@ -86,6 +89,8 @@ def find_launches(
         UnimportableError: a script in it cannot be read.
     """
     argv = definition.argv
+    if argv and posixpath.basename(argv[0]) in _OF_THE_SHELL:
+        return
     for place in range(len(argv)):
         name = posixpath.basename(argv[place])
         if name.startswith(_ROUTERS):
@@ -97,7 +102,7 @@ def find_launches(
             engine, begin = found
             yield engine, _inside(definition, argv[:place], argv[place + begin :])
             return
-        if depth < DEEPEST and name in _CONTAINERS and "run" in argv[place + 1 : place + 3]:
+        if depth < DEEPEST and name in _CONTAINERS and "run" in argv[place + 1 : place + 8]:
             start = argv.index("run", place) + 1
             inner = container.read_run(argv[start:], _inside(definition, argv[:place], argv))
             yield from find_in_container(inner, variables, depth + 1)
@@ -159,7 +164,9 @@ def find_in_script(
         launches = list(find_launches(inner, {**variables, **inner.environment}, depth))
         found += launches
         if not launches and (name := posixpath.basename(run.argv[0])) not in _OF_THE_SHELL:
-            beside[" ".join((name, *run.argv[1:2]))] = None
+            # Its other arguments may hold secrets.
+            plain = [word for word in run.argv[1:2] if _PLAIN.fullmatch(word)]
+            beside[" ".join((name, *plain))] = None
     note = (f"beside it, not run: {', '.join(beside)}",) if beside else ()
     for engine, one in found:
         yield engine, replace(one, dropped=(*one.dropped, *note))
@@ -179,7 +186,10 @@ def _inside(definition: Definition, before: Sequence[str], argv: Sequence[str]) 
     """A definition without the wrappers in front; what they mean is kept or named."""
     environment = dict(definition.environment)
     dropped = list(definition.dropped)
-    for word in before:
+    if "exec" in before and any(posixpath.basename(word) in _CONTAINERS for word in before):
+        dropped.append("docker exec: paths are a container's; set them to this machine's")
+    exports = [word.removeprefix("--export=") for word in before if word.startswith("--export=")]
+    for word in (*before, *(part for one in exports for part in one.split(","))):
         name, equals, value = word.partition("=")
         if equals and re.fullmatch(r"[A-Za-z_]\w*", name):
             environment[name] = value

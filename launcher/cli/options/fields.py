@@ -15,6 +15,7 @@ import click
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from launcher.config.fields.secret_names import is_secret_name
 from launcher.config.presets import PRESETS
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import ResolvedConfig, resolve
@@ -116,7 +117,7 @@ def resolve_options(options: dict[str, Any], **dependencies: Any) -> ResolvedCon
 def _with_place(error: UnknownKeyError, engine: Engine) -> UnknownKeyError:
     """The error with the place of a key that the engine has an option for."""
     own = engine.own_option(error.key, version_of(engine))
-    if own is None:
+    if own is None or is_secret_name(error.key):
         return error
     where = (
         f"The field is {own.field}."

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from launcher.config.fields.secret_names import is_secret_name
 from launcher.engines.select import default_engine, version_of
 
 
@@ -36,8 +37,15 @@ def _respelled(word: str, known: set[str], ctx: click.Context, *, passes_on: boo
     field = None if found is None or found.field is None else found.field.replace("_", "-")
     if field is not None and f"--{field}" in known:
         return f"--{field}{equals}{value}"
+    if is_secret_name(name):
+        # What it would be given is not repeated, nor is anybody sent where it would be seen.
+        raise click.UsageError(
+            f"{name} would show a secret in the process list; name a file of mode 0600 with "
+            "--api-key-file or --admin-key-file.",
+            ctx,
+        )
     if found is not None:
-        where = f"put it after `--`: `-- {word}`." if passes_on else "only `up` takes it."
+        where = f"put it after `--`: `-- {name}`." if passes_on else "only `up` takes it."
         raise click.UsageError(f"{name} is an option of {engine.name}'s; {where}", ctx)
     settings: dict[str, Any] = {"ctx": ctx}
     near = engine.near_options(name, version)

@@ -6,7 +6,7 @@ import os
 import pwd
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from launcher.config.config_file import read_config_file
 from launcher.config.presets import CUSTOM
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import ENVIRONMENT_PREFIX, ResolvedConfig, read_environment
+from launcher.engines.select import engine_of, version_of
 from launcher.errors import ConfigError, InvalidValueError, StateError
 from launcher.names import API_KEY_VARIABLE
 from launcher.preflight import prepare
@@ -221,7 +222,21 @@ def _arguments(
     if options["no_speculation"]:
         yield "--no-speculation"
     if options["extra_args"]:
-        yield from ("--", *options["extra_args"])
+        yield from _behind(config, options["extra_args"])
+
+
+def _behind(config: ServerConfig, arguments: Sequence[str]) -> Iterator[str]:
+    """What stands behind `--`: its fields with their whole paths, and the arguments that are left.
+
+    The unit runs in another folder.
+    """
+    engine = engine_of(config)
+    taken = engine.take_over(arguments, version_of(engine))
+    for field in dict.fromkeys(one.field for one in taken.fields):
+        flag, value = field.replace("_", "-"), getattr(config, field)
+        yield f"--{flag}" if value is True else f"--{flag}={value}"
+    if taken.left:
+        yield from ("--", *taken.left)
 
 
 def _absolute(path: str | Path) -> Path:

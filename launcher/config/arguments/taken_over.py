@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from launcher.config.arguments.options import TakenField, TakeOver
 from launcher.config.fields.outside import shown
+from launcher.config.server_config import ServerConfig
 from launcher.errors import ConfigError, SecretInArgumentsError
 
 Layers = list[tuple[str, Mapping[str, Any]]]
@@ -50,7 +51,10 @@ def take_over_arguments(
             contradictions += _contradictions(one, source, layer, fields, said)
             fields[one.field], said[one.field] = one.value, one.spelled
         # Fields of the source come first: where both agree its own form of the value stays.
-        made.append((source, {**fields, **layer, "extra_args": taken.left}))
+        # Where all became fields, a weaker source's arguments stay.
+        rest = {"extra_args": taken.left} if taken.left else {}
+        others = {key: value for key, value in layer.items() if key != "extra_args"}
+        made.append((source, {**fields, **others, **rest}))
     if contradictions:
         problem = f"Two values for one setting: {'; '.join(contradictions)}."
         refused.insert(0, ConfigError(problem, action="Keep one of each."))
@@ -86,20 +90,26 @@ def _contradictions(
     """What the source, and the arguments before, say otherwise."""
     mine = f"{one.spelled} {shown(str(one.value))}" if one.value is not True else one.spelled
     found = []
-    if one.field in layer and not _alike(layer[one.field], one.value):
+    if one.field in layer and not _alike(one.field, layer[one.field], one.value):
         other = layer[one.field]
         own = "unset" if other is None else shown(str(other))
         found.append(f"{mine} in extra_args, and {one.field} ({source}) is {own}")
-    if one.field in fields and not _alike(fields[one.field], one.value):
+    if one.field in fields and not _alike(one.field, fields[one.field], one.value):
         found.append(f"{said[one.field]} {shown(str(fields[one.field]))}, and then {mine}")
     return found
 
 
-def _alike(value: Any, other: Any) -> bool:
+def _alike(field: str, value: Any, other: Any) -> bool:
     """Whether two ways to write a value mean the same: `0.70` and 0.7, `true` and True."""
     if isinstance(value, bool) or isinstance(other, bool):
         return str(value).lower() == str(other).lower()
     try:
-        return float(value) == float(other)
+        return (_is_number(field) and float(value) == float(other)) or str(value) == str(other)
     except (TypeError, ValueError):
         return str(value) == str(other)
+
+
+def _is_number(field: str) -> bool:
+    """Whether a field is one: `1e5` and `100000` are two names of a branch."""
+    annotation = ServerConfig.model_fields[field].annotation
+    return bool({int, float} & {annotation, *get_args(annotation)})

@@ -10,7 +10,7 @@ _SECRETS: Final = frozenset(
     {
         *("password", "passwd", "passphrase", "passcode", "passwords", "secret", "secrets"),
         *("credential", "credentials", "authorization", "cookie", "apikey", "apikeys", "accesskey"),
-        *("secretkey", "privatekey", "authtoken", "accesstoken", "pwd", "pass", "auth"),
+        *("secretkey", "privatekey", "authtoken", "accesstoken", "pwd", "pass", "auth", "pat"),
     }
 )
 # What makes a key a secret: the keys of a cache, a mapping or a weight are none.
@@ -68,7 +68,7 @@ def is_secret_name(name: str) -> bool:
     *before, last = parts
     if last in {"id", "value"} and before[-1:] == ["key"] and "access" in before:
         *before, last = before
-    if last in {"pwd", "pass", "auth"}:
+    if last in {"pwd", "pass", "auth", "pat"} and parts not in (["pass"], ["pat"]):
         return bool(before) and before[-1] not in {"enable", "disable", "use", "no", "forward"}
     # PGPASSWORD
     if last in _SECRETS or last.endswith(("password", "passwd")):

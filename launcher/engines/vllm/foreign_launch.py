@@ -44,7 +44,23 @@ _OTHERWISE: Final[Mapping[str, str]] = {
     "--swap-space": "SGLang swaps nothing out",
     "--cpu-offload-gb": "SGLang's is --cpu-offload-gb as well, and was not compared",
 }
-_PARSERS: Final[Mapping[str, str]] = {"hermes": "qwen25", "llama3_json": "llama3"}
+# The same form under SGLang's name.
+_PARSERS: Final[Mapping[str, str]] = {
+    "hermes": "qwen25", "llama3_json": "llama3", "deepseek_v3": "deepseekv3",
+    "deepseek_r1": "deepseek-r1", "openai": "gpt-oss", "openai_gptoss": "gpt-oss",
+}  # fmt: skip
+# What makes a server of another kind, or keeps its settings elsewhere.
+_REFUSED: Final[Mapping[str, str]] = {
+    "--task": "embeddings, scores and classes are no text",
+    "--runner": "embeddings, scores and classes are no text",
+    "--convert": "embeddings, scores and classes are no text",
+    "--config": "settings stand in vLLM's own config file; give them as arguments",
+    "--nnodes": "the model is served from several machines together",
+    "--node-rank": "the model is served from several machines together",
+    "--headless": "the model is served from several machines together",
+}
+_HARMLESS: Final = frozenset({"generate", "auto", "none", "1", "0"})
+_NEGATIVE: Final = re.compile(r"-\d")
 _KV_TYPES: Final[Mapping[str, str]] = {"fp8": "fp8_e4m3"}
 _WORTHLESS: Final = frozenset({"--trust-remote-code", *_SWITCHES, *_DEFAULTS})
 _UNITS: Final = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
@@ -79,8 +95,10 @@ def _options(arguments: list[str]) -> Iterator[tuple[str, list[str]]]:
         # `--max_model_len` is understood as well.
         name = name.replace("_", "-")
         values = [attached] if equals else []
-        several = name == "--served-model-name"
-        while rest and not rest[0].startswith("-") and name not in _WORTHLESS:
+        several = name in {"--served-model-name", "--api-key"}
+        while rest and name not in _WORTHLESS:
+            if rest[0].startswith("-") and not _NEGATIVE.match(rest[0]):
+                break
             if values and not several:
                 break
             values.append(rest.pop(0))
@@ -113,11 +131,11 @@ def _take(made: ForeignLaunch, name: str, values: list[str]) -> None:
         made.taken.append(f"{name}: {_SWITCHES[name]}")
     elif name in _DEFAULTS:
         made.dropped.append(f"{name}: SGLang does so without an option, or has no need of it")
-    elif name in {"--nnodes", "--node-rank", "--headless"} and value not in {"1", "0"}:
-        made.refused = made.refused or f"{name}: the model is served from several machines together"
+    elif name in _REFUSED and value not in _HARMLESS:
+        made.refused = made.refused or f"{name}: {_REFUSED[name]}"
     else:
-        shown = f"{name} {value}".strip()
-        made.dropped.append(f"{shown}: {_OTHERWISE.get(name, 'vLLM alone has it')}")
+        # Its value may be a secret.
+        made.dropped.append(f"{name}: {_OTHERWISE.get(name, 'vLLM alone has it')}")
 
 
 def _take_field(made: ForeignLaunch, name: str, value: str) -> None:
@@ -129,7 +147,7 @@ def _take_field(made: ForeignLaunch, name: str, value: str) -> None:
             return
     elif field == "kv_cache_dtype":
         value = _KV_TYPES.get(value, value)
-    elif field == "tool_call_parser" and value in _PARSERS:
+    elif field in {"tool_call_parser", "reasoning_parser"} and value in _PARSERS:
         made.dropped.append(f"{name} {value}: {_PARSERS[value]} reads the same form in SGLang")
         value = _PARSERS[value]
     made.take(field, value, name)

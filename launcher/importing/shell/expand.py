@@ -9,7 +9,7 @@ import re
 from collections.abc import MutableMapping
 from typing import Final
 
-from launcher.importing.definition import UNKNOWN, unknown
+from launcher.importing.definition import UNKNOWN, bounded, unknown
 from launcher.importing.shell.scan import part_end, word_end
 
 Value = str | tuple[str, ...]
@@ -18,7 +18,8 @@ Value = str | tuple[str, ...]
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 _ASSIGNMENT: Final = re.compile(r"([A-Za-z_]\w*)(\+?)=")
 _BRACED: Final = re.compile(
-    r"(?P<name>[A-Za-z_]\w*)(?P<all>\[[@*]\])?(?:(?P<operator>:?[-=+?])(?P<word>.*))?", re.DOTALL
+    r"(?P<name>[A-Za-z_]\w*|\d+)(?P<all>\[[@*]\])?(?:(?P<operator>:?[-=+?])(?P<word>.*))?",
+    re.DOTALL,
 )
 _PIECE: Final = re.compile(rf"(?:{UNKNOWN.pattern.replace('(', '(?:')}|\S)+")
 _ARGUMENTS: Final = frozenset("@*#0123456789")
@@ -49,6 +50,8 @@ def assign(word: str, variables: MutableMapping[str, Value]) -> str | None:
             if isinstance(before, tuple) or isinstance(value, tuple)
             else before + value
         )
+    for one in _many(value):
+        bounded(one)
     variables[name] = value
     return name
 

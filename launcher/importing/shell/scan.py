@@ -18,9 +18,15 @@ _BLANK: Final = " \t\r"
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """The words of one simple command, as written, quotes and all."""
+    """One simple command.
+
+    Attributes:
+        words: as written, quotes and all.
+        before: operators between it and the one before: `&&`, `(` and the like.
+    """
 
     words: tuple[str, ...]
+    before: tuple[str, ...] = ()
 
 
 def statements(text: str) -> Iterator[Statement]:
@@ -30,6 +36,7 @@ def statements(text: str) -> Iterator[Statement]:
         ValueError: a quotation or substitution has no end.
     """
     words: list[str] = []
+    before: list[str] = []
     place = 0
     text = text.replace("\r\n", "\n")
     pending: list[re.Match[str]] = []
@@ -48,8 +55,9 @@ def statements(text: str) -> Iterator[Statement]:
             place = _behind_target(text, redirection.end())
         elif (operator := _OPERATOR.match(text, place)) is not None:
             if words:
-                yield Statement(tuple(words))
-                words = []
+                yield Statement(tuple(words), tuple(before))
+                words, before = [], []
+            before.append(operator[0])
             place = operator.end()
             if operator[0] == "\n":
                 place = _behind_documents(text, place, pending)
@@ -61,8 +69,8 @@ def statements(text: str) -> Iterator[Statement]:
                 word = text[place:end]
             words.append(word)
             place = end
-    if words:
-        yield Statement(tuple(words))
+    if words or before:
+        yield Statement(tuple(words), tuple(before))
 
 
 def word_end(text: str, place: int) -> int:

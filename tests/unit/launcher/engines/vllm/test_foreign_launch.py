@@ -45,11 +45,13 @@ def test_what_means_the_same_is_taken(
     ("arguments", "told"),
     [
         (("--gpu-memory-utilization", "0.9"), "not the same share"),
-        (("--api-key", "hidden"), "api_key_file"),
+        (("--api-key", "hidden", "hidden2"), "api_key_file"),
+        (("--hf-token", "hidden"), "--hf-token: vLLM alone has it"),
+        (("--max-model-len", "-1"), "the model's own length"),
         (("--served-model-name", "a", "b"), "--served-model-name b: SGLang has one name"),
         (("--max-model-len", "auto"), "the model's own length"),
         (("--enable-prefix-caching",), "without an option"),
-        (("--a-flag-of-tomorrow", "1"), "--a-flag-of-tomorrow 1: vLLM alone has it"),
+        (("--a-flag-of-tomorrow", "1"), "--a-flag-of-tomorrow: vLLM alone has it"),
     ],
 )
 def test_what_does_not_is_named(arguments: tuple[str, ...], told: str) -> None:
@@ -63,5 +65,15 @@ def test_switches_and_arguments_get_sglangs_names() -> None:
     assert made.extra == ["--disable-cuda-graph", "--tokenizer-path", "t", "--disable-radix-cache"]
 
 
-def test_several_machines_are_refused() -> None:
-    assert "several machines" in read_launch(["m", "--headless"]).refused
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--headless",), "several machines"),
+        (("--task", "embed"), "no text"),
+        (("--config", "x.yaml"), "config file"),
+        (("--task", "generate"), ""),
+    ],
+)
+def test_what_is_no_server_of_text_is_refused(arguments: tuple[str, ...], told: str) -> None:
+    assert told in read_launch(["m", *arguments]).refused
+    assert bool(read_launch(["m", *arguments]).refused) == bool(told)
