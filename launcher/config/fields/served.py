@@ -146,6 +146,10 @@ class ServedFields(BaseModel):
         default="specserve",
         description="Whose parsers read GLM-4.5's format where a parser is glm45 or glm.",
     )
+    strict_tool_calls: bool = Field(
+        default=False,
+        description="Hold calls of tools to their schemas by a grammar, as if each were strict.",
+    )
     any_model_name: bool = Field(
         default=False, description="Answer requests for a model that is not there, as SGLang does."
     )

@@ -99,6 +99,10 @@ TOKENIZER_WORKERS_FLAG: Final = "--tokenizer-worker-num"
 # SGLang reads keys from its own config file; the launcher writes that file, and only one is taken.
 CONFIG_FLAG: Final = "--config"
 SKIP_WARM_UP_FLAG: Final = "--skip-server-warmup"
+# Source: sglang 0.5.23, srt/environ.py, `ToolStrictLevel.PARAMETER`.
+TOOL_STRICT_VARIABLE: Final = "SGLANG_TOOL_STRICT_LEVEL"
+STRICT_PARAMETERS: Final = "2"
+_CREDENTIALS: Final = re.compile(r"://[^/\s@]*:[^/\s@]+@")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
@@ -170,12 +174,13 @@ def _for_plugins(config: ServerConfig, arguments: Sequence[str]) -> dict[str, st
     in_glms_format = (
         config.tool_call_parser in CALL_PARSERS or config.reasoning_parser in REASONING_PARSERS
     )
+    strict = {TOOL_STRICT_VARIABLE: STRICT_PARAMETERS} if config.strict_tool_calls else {}
     switches = {
         GLM_PARSERS_VARIABLE: in_glms_format and config.glm_parsers == "specserve",
         ANY_MODEL_NAME_VARIABLE: config.any_model_name,
         FREEZE_GC_VARIABLE: SKIP_WARM_UP_FLAG in (*arguments, *config.extra_args),
     }
-    return {variable: "1" for variable, on in switches.items() if on}
+    return strict | {variable: "1" for variable, on in switches.items() if on}
 
 
 def _round_proxies(host: str, given: str) -> dict[str, str]:
@@ -227,6 +232,15 @@ def _refusal(given: GivenOption, table: FlagTable) -> ConfigError | None:
         if table.canonical(own) == flag:
             problem = f"{flag} after `--` repeats what the launcher sets itself."
             action = f"Use the launcher's own --{field.replace('_', '-')} before `--`."
+            if len(given.values) != int(field in VALUE_FLAGS):
+                wanted = "one value" if field in VALUE_FLAGS else "no value"
+                problem = f"{flag} takes {wanted}, and {len(given.values)} were given."
+                action = "Mend it."
+    if any(_CREDENTIALS.search(value) for value in given.values):
+        return SecretInArgumentsError(
+            f"{flag} holds a password in a URL, which the process list would show.",
+            action="Give a URL without one; many services read it from a variable or a file.",
+        )
     return ConfigError(problem, action=action) if problem else None
 
 

@@ -15,6 +15,7 @@ from sglang.srt.function_call.core_types import StreamingParseResult, ToolCallIt
 from sglang.srt.function_call.glm4_moe_detector import Glm4MoeDetector
 from sglang.srt.parser.reasoning_parser import Glm45Detector
 from sglang.srt.parser.reasoning_parser import StreamingParseResult as ReasoningResult
+from xgrammar import StructuralTag
 
 from launcher.engines.sglang.plugins.glm.calls import CallParser
 from launcher.engines.sglang.plugins.glm.events import (
@@ -25,7 +26,10 @@ from launcher.engines.sglang.plugins.glm.events import (
     Event,
 )
 from launcher.engines.sglang.plugins.glm.forced import ForcedCallParser, array_schema
+from launcher.engines.sglang.plugins.glm.grammar import calls_tag
 from launcher.engines.sglang.plugins.glm.reasoning import ReasoningParser
+from launcher.engines.sglang.plugins.guard.bounds import BoundError
+from launcher.engines.sglang.plugins.guard.grammars import check_schema
 
 _FORMAT = "<tool_call>"
 
@@ -50,6 +54,42 @@ class CallDetector(Glm4MoeDetector):  # type: ignore[misc] # SGLang is untyped
         if tool_choice == "required" or isinstance(tool_choice, ToolChoice):
             return ForcedCallDetector()
         return None
+
+    def get_structural_tag(
+        self,
+        tools: Sequence[Tool] | None = None,
+        tool_choice: Any = "auto",
+        thinking_mode: bool = False,  # noqa: ARG002, FBT001, FBT002 - SGLang's, which skips thoughts
+        parallel_tool_calls: bool = True,  # noqa: FBT001, FBT002 - as SGLang passes it
+    ) -> StructuralTag | None:
+        """The grammar of calls to tools that are strict; None leaves an answer as it was.
+
+        SGLang asks where a tool is strict, where SGLANG_TOOL_STRICT_LEVEL makes all of them so, and
+        where a call is forced; forced calls of tools that are not strict keep their JSON.
+        """
+        offered = list(tools or ())
+        forced = tool_choice != "auto"
+        if not offered or (forced and not all(tool.function.strict for tool in offered)):
+            return None
+        named = tool_choice.function.name if isinstance(tool_choice, ToolChoice) else None
+        tag = calls_tag(
+            [
+                (
+                    str(tool.function.name),
+                    (tool.function.parameters or {}) if tool.function.strict else None,
+                )
+                for tool in offered
+                if named in {None, tool.function.name}
+            ],
+            at_least_one=forced,
+            only_one=named is not None or not parallel_tool_calls,
+        )
+        try:
+            check_schema("tools", tag)
+        except BoundError:
+            # Nobody's request is refused for a grammar that he may not have asked for.
+            return None
+        return StructuralTag.model_validate(tag)
 
     def detect_and_parse(self, text: str, tools: list[Tool]) -> StreamingParseResult:
         """Read a whole answer."""
