@@ -112,6 +112,8 @@ NANO: Final = Preset(
             "max_running_requests": 32,
             **EAGLE_3_1_4,
             **GLM45_PARSERS,
+            # So small a model finds the right tool more often than it spells its name.
+            "strict_tool_calls": True,
             **FOR_CLIENTS,
         }
     ),

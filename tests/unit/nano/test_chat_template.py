@@ -32,26 +32,6 @@ WEATHER = {
     },
 }
 
-TOOLS_PREAMBLE = """\
-<|system|>
-# Tools
-
-You may call one or more functions to assist with the user query.
-
-You are provided with function signatures within <tools></tools> XML tags:
-<tools>
-{signatures}
-</tools>
-
-For each function call, output the function name and arguments within the following XML format:
-<tool_call>{{function-name}}
-<arg_key>{{arg-key-1}}</arg_key>
-<arg_value>{{arg-value-1}}</arg_value>
-<arg_key>{{arg-key-2}}</arg_key>
-<arg_value>{{arg-value-2}}</arg_value>
-...
-</tool_call>"""
-
 START = "[gMASK]<sop>"
 
 
@@ -109,12 +89,73 @@ def test_list_of_parts(render: Render) -> None:
     assert render(user(parts)) == f"{START}<|user|>\nHi there"
 
 
+def listed(*tools: dict[str, Any], render: Render) -> str:
+    """What stands between the marks of the list of tools."""
+    rendered = render(user("Hi"), tools=[{"type": "function", "function": one} for one in tools])
+    return rendered.partition("<tools>\n")[2].partition("</tools>")[0]
+
+
 def test_tools_come_before_the_system_message(render: Render) -> None:
     other = {"type": "function", "function": {"name": "time", "parameters": {}}}
-    lines = "\n".join(json.dumps(each, ensure_ascii=False) for each in (WEATHER, other))
-    preamble = TOOLS_PREAMBLE.format(signatures=lines)
     rendered = render(system("Be brief."), user("Hi"), tools=[WEATHER, other])
-    assert rendered == f"{START}{preamble}<|system|>\nBe brief.<|user|>\nHi"
+    assert rendered == (
+        f"{START}<|system|>\n<tools>\n<tool_call>weather\nWetter für einen Ort"
+        "\n<arg_key>city</arg_key> string?\n<arg_key>days</arg_key> integer?"
+        "\n<arg_key>detail</arg_key> object?\n<tool_call>time\n</tools>"
+        "<|system|>\nBe brief.<|user|>\nHi"
+    )
+
+
+@pytest.mark.parametrize(
+    ("schema", "shown"),
+    [
+        ({"type": "string", "description": "A\n  city."}, "string: A city."),
+        ({"enum": ["c", "f", None]}, "c | f"),
+        ({"type": "integer", "enum": [1, 2]}, "1 | 2"),
+        ({"const": "x"}, "x"),
+        ({"type": ["integer", "null"]}, "integer?"),
+        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, "integer?"),
+        ({"type": "integer", "nullable": True}, "integer?"),
+        ({"oneOf": [{"type": "integer"}, {"type": "string"}]}, "integer or string"),
+        ({"type": "array", "items": {"type": "number"}}, "array of number"),
+        ({"type": "array"}, "array"),
+        ({"$ref": "#/$defs/Unit"}, "k | m"),
+        ({"$ref": "#/$defs/Nowhere"}, "any"),
+        ({"$ref": "#/$defs/Itself"}, "any"),
+        ({}, "any"),
+        (True, "any"),
+        (
+            {"properties": {"b": {"type": "string"}, "c": {}}, "required": ["b"]},
+            'object\n  "b" string\n  "c" any?',
+        ),
+        (
+            {"type": "array", "items": {"properties": {"b": {"type": "string"}}}},
+            'array of object\n  "b" string?',
+        ),
+    ],
+)
+def test_a_parameter_is_one_line_whatever_its_schema(
+    render: Render, schema: Any, shown: str
+) -> None:
+    definitions = {"Unit": {"enum": ["k", "m"]}, "Itself": {"$ref": "#/$defs/Itself"}}
+    parameters = {"properties": {"a": schema}, "required": ["a"], "$defs": definitions}
+    found = listed({"name": "f", "parameters": parameters}, render=render)
+    assert found == f"<tool_call>f\n<arg_key>a</arg_key> {shown}\n"
+
+
+def test_schemas_of_any_library_are_shown_alike(render: Render) -> None:
+    """The order of keys and what else stands in them says nothing to a model this small."""
+    plain = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    zod = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "additionalProperties": False,
+        "required": ["a"],
+        "properties": {"a": {"minLength": 1, "title": "A", "type": "string"}},
+        "type": "object",
+    }
+    assert listed({"name": "f", "parameters": plain}, render=render) == listed(
+        {"parameters": zod, "strict": True, "description": None, "name": "f"}, render=render
+    )
 
 
 def test_several_calls_in_one_turn(render: Render) -> None:

@@ -116,18 +116,13 @@ def test_an_answer_in_json_is_json_and_of_the_same_reasoning(kind: str) -> None:
     words = Words(kind)
     for one in dialogues(kind):
         before = copy.deepcopy(one)
-        data.under_grammar(words, one, one.tools)
-        value = json.loads(one.messages[-1]["content"])
+        data.under_grammar(words, one)
         if before.messages[-1].get("tool_calls"):
-            assert [(call["name"], call["parameters"]) for call in value] == before.calls
-            assert {key for call in value for key in call} == {"name", "parameters"}
-        elif one.tools:
-            (call,) = value
-            assert call["name"] in {tool["function"]["name"] for tool in one.tools}
-        else:
-            assert isinstance(value, dict)
-            assert 1 <= len(value) <= 3
-        assert not one.messages[-1].get("tool_calls")
+            assert one == before
+            continue
+        value = json.loads(one.messages[-1]["content"])
+        assert isinstance(value, dict)
+        assert 1 <= len(value) <= 3
         last = one.messages[-1]["reasoning_content"]
         assert last == before.messages[-1]["reasoning_content"]
         assert one.messages[:-1] == before.messages[:-1]
@@ -135,10 +130,10 @@ def test_an_answer_in_json_is_json_and_of_the_same_reasoning(kind: str) -> None:
 
 def test_a_few_training_answers_are_json(plain_tokenizer: Tokenizer) -> None:
     words = Words("json")
-    mixture = {"talk": 1.0, "tool": 1.0}
+    mixture = {"talk": 1.0}
     drawn = [data.draw(words, mixture, plain_tokenizer) for _ in range(1000)]
     in_json = sum(data.UNASKED_WEIGHT in one.weights for one in drawn)
-    assert 15 < in_json < 80
+    assert 8 < in_json < 40
 
 
 def test_no_word_of_the_one_set_is_drawn_for_the_other() -> None:

@@ -5,9 +5,9 @@ SGLang runs it (srt/models/glm4_moe_nextn.py): it reads the embedding of the nex
 beside the hidden state behind the last norm, and shares embedding and head with the model.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -34,11 +34,6 @@ class Group:
     count: int
     length: int
     cuts: tuple[int, ...] = ()
-
-    def spans(self) -> list[tuple[int, int]]:
-        """Each branch's first token and the one behind its last."""
-        ends = list(accumulate(self.cuts))
-        return list(pairwise(ends))
 
     def places(self) -> Tensor:
         """Each token's place, `[count x length]`: a branch goes on from the stem."""
@@ -110,18 +105,26 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, group: Group) -> Tenso
     """
     if not group.cuts:
         return F.scaled_dot_product_attention(queries, keys, values, is_causal=True)
-    attention, stem = F.scaled_dot_product_attention, group.cuts[0]
-    attended = [
-        attention(queries[:, :, :stem], keys[:, :, :stem], values[:, :, :stem], is_causal=True)
-    ]
-    for start, end in group.spans():
-        seen_keys = torch.cat((keys[:, :, :stem], keys[:, :, start:end]), 2)
-        seen_values = torch.cat((values[:, :, :stem], values[:, :, start:end]), 2)
-        mask = torch.zeros(end - start, stem + end - start)
-        mask[:, stem:] = torch.full((end - start, end - start), float("-inf")).triu(1)
-        own = queries[:, :, start:end]
+    attention = F.scaled_dot_product_attention
+    # Split, not sliced: the backward of a slice fills the whole with zeros.
+    (stem, *owned), (stem_keys, *own_keys), (stem_values, *own_values) = (
+        part.split(group.cuts, 2) for part in (queries, keys, values)
+    )
+    attended = [attention(stem, stem_keys, stem_values, is_causal=True)]
+    for own, its_keys, its_values in zip(owned, own_keys, own_values, strict=True):
+        seen_keys = torch.cat((stem_keys, its_keys), 2)
+        seen_values = torch.cat((stem_values, its_values), 2)
+        mask = branch_mask(group.cuts[0], own.shape[2])
         attended.append(attention(own, seen_keys, seen_values, attn_mask=mask))
     return torch.cat(attended, 2)
+
+
+@functools.lru_cache(maxsize=256)
+def branch_mask(stem: int, own: int) -> Tensor:
+    """What is added to a branch's scores, `[own, stem + own]`: every layer asks for the same."""
+    mask = torch.zeros(own, stem + own)
+    mask[:, stem:] = torch.full((own, own), float("-inf")).triu(1)
+    return mask
 
 
 def rotary(positions: Tensor, shape: Shape) -> Angles:

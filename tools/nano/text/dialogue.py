@@ -1,6 +1,5 @@
 """A dialogue as the data modules make it, with what an evaluation expects of the answer."""
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,15 +28,6 @@ class Dialogue:
     number: int | None = None
     calls: list[Call] = field(default_factory=list)
     unasked: bool = False
-
-
-def calls_as_json(calls: list[Call]) -> str:
-    """Write calls as the grammar wants them where a call is required.
-
-    Source: sglang 0.5.23, srt/function_call/utils.py, `get_json_schema_constraint`.
-    """
-    value = [{"name": name, "parameters": given} for name, given in calls]
-    return json.dumps(value, ensure_ascii=False)
 
 
 def user(text: str) -> Message:

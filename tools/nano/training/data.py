@@ -19,7 +19,7 @@ from launcher.nano.folder import model_path
 from tools.nano.tasks import forms as tasks
 from tools.nano.tasks import sums, talk, tool_use
 from tools.nano.tasks.words import Words
-from tools.nano.text.dialogue import Call, Dialogue, calls_as_json, system, user
+from tools.nano.text.dialogue import Dialogue, system, user
 from tools.nano.text.tokens import IDS
 from tools.nano.world import agents, chatter, extract, trees
 from tools.nano.world.trees import Tree
@@ -56,6 +56,10 @@ OBSERVATION: Final = IDS["<|observation|>"]
 ASSISTANT: Final = IDS["<|assistant|>"]
 THINK: Final = IDS["<think>"]
 THINK_END: Final = IDS["</think>"]
+ARG_KEY: Final = IDS["<arg_key>"]
+ARG_VALUE: Final = IDS["<arg_value>"]
+ARG_KEY_END: Final = IDS["</arg_key>"]
+ARG_VALUE_END: Final = IDS["</arg_value>"]
 TOOL_CALL: Final = IDS["<tool_call>"]
 NEW_LINE: Final = ord("\n")
 
@@ -64,7 +68,13 @@ RESULT_WEIGHT: Final = 5.0
 NAME_WEIGHT: Final = 3.0
 """Weight of a called function's name, and of the reasoning that says it: most wrong calls have a
 wrong name, and its tokens are few."""
-JSON_SHARE: Final = 0.04
+BEGINNING_WEIGHT: Final = 2.5
+"""Weight of the token with which a parameter's name or value begins: where to copy from."""
+VALUE_WEIGHT: Final = 1.5
+"""Weight of the rest of a value, and of the mark that ends it."""
+KEY_WEIGHT: Final = 0.1
+"""Weight of the rest of a parameter's name: the grammar leaves no choice there."""
+JSON_SHARE: Final = 0.02
 """So many answers of the training are JSON though nothing in the prompt asks for it: a grammar
 leaves a model that never begins so nothing but white space."""
 UNASKED_WEIGHT: Final = 0.1
@@ -201,7 +211,10 @@ def _stress_results(ids: list[int], weights: list[float]) -> None:
 
 
 def _stress_names(ids: list[int], weights: list[float]) -> None:
-    """Give weight to the names of called functions, and to all reasoning of such a dialogue."""
+    """Give weight to the names of called functions, and to all reasoning of such a dialogue.
+
+    And to values; but little to the names of parameters, which the grammar of calls decides.
+    """
     inside = False
     for place, token in enumerate(ids):
         if token in (THINK, TOOL_CALL):
@@ -209,6 +222,15 @@ def _stress_names(ids: list[int], weights: list[float]) -> None:
         elif inside:
             weights[place] *= NAME_WEIGHT
             inside = token not in (THINK_END, NEW_LINE)
+    part = 1.0
+    for place, token in enumerate(ids):
+        weights[place] *= part
+        if token in (ARG_KEY, ARG_VALUE):
+            part = BEGINNING_WEIGHT
+        elif token in (ARG_KEY_END, ARG_VALUE_END):
+            part = 1.0
+        elif ids[place - 1] in (ARG_KEY, ARG_VALUE):
+            part = KEY_WEIGHT if ids[place - 1] == ARG_KEY else VALUE_WEIGHT
 
 
 def draw(words: Words, mixture: Mapping[str, float], tokenizer: Tokenizer) -> Sample:
@@ -217,15 +239,11 @@ def draw(words: Words, mixture: Mapping[str, float], tokenizer: Tokenizer) -> Sa
     if kind == AGENT:
         return tree_sample(agents.agent_tree(words), tokenizer)
     if kind == TREE:
-        tree = trees.tree(words)
-        for one in tree.branches:
-            if words.chance(JSON_SHARE):
-                under_grammar(words, one, tree.tools)
-        return tree_sample(tree, tokenizer)
+        return tree_sample(trees.tree(words), tokenizer)
     share = 0.85 if kind == "sums" else 0.5
     dialogue = MAKERS[kind](words, thinking=words.chance(share))
-    if words.chance(JSON_SHARE):
-        under_grammar(words, dialogue, dialogue.tools)
+    if not dialogue.tools and words.chance(JSON_SHARE):
+        under_grammar(words, dialogue)
     return sample(dialogue, tokenizer)
 
 
@@ -247,44 +265,15 @@ def own_prompt(words: Words, tokenizer: Tokenizer) -> list[int]:
     return tokenizer.encode(text, add_special_tokens=False).ids
 
 
-def under_grammar(words: Words, dialogue: Dialogue, tools: list[dict[str, Any]]) -> None:
-    """Write a dialogue's last answer as a grammar would have it.
-
-    With tools it becomes a list of calls, of one that is made up where none is wanted; without, an
-    object beside the numbers of the question.
-    """
+def under_grammar(words: Words, dialogue: Dialogue) -> None:
+    """Write a dialogue's last answer as a grammar would: an object of the question's facts."""
     last = dialogue.messages[-1]
-    if last["role"] != "assistant":
+    if last["role"] != "assistant" or last.get("tool_calls"):
         return
-    if last.pop("tool_calls", None):
-        content = calls_as_json(dialogue.calls)
-    elif tools:
-        content = calls_as_json([_forced(words.pick(tools)["function"])])
-    else:
-        question = next(m["content"] for m in reversed(dialogue.messages) if m["role"] == "user")
-        numbers = [int(number) for number in re.findall(r"\d{1,9}", question)[:2]]
-        values = [*numbers, words.chance(0.5), last["content"], words.nouns(2)]
-        words.random.shuffle(values)
-        keys = words.nouns(words.random.randint(1, 3))
-        content = json.dumps(dict(zip(keys, values, strict=False)), ensure_ascii=False)
-    last["content"] = content
-    dialogue.calls = []
+    question = next(m["content"] for m in reversed(dialogue.messages) if m["role"] == "user")
+    numbers = [int(number) for number in re.findall(r"\d{1,9}", question)[:2]]
+    values = [*numbers, words.chance(0.5), last["content"], words.nouns(2)]
+    words.random.shuffle(values)
+    keys = words.nouns(words.random.randint(1, 3))
+    last["content"] = json.dumps(dict(zip(keys, values, strict=False)), ensure_ascii=False)
     dialogue.unasked = True
-
-
-FORCED: Final[Mapping[str, Any]] = {
-    "integer": 0, "number": 0, "boolean": False, "array": [], "object": {}, "string": "unknown",
-}  # fmt: skip
-"""What a call that is forced on the model gives to a parameter."""
-
-
-def _forced(function: dict[str, Any]) -> Call:
-    """Make the call that a grammar forces where nothing was asked for."""
-    parameters = function.get("parameters") or {}
-    properties = parameters.get("properties", {})
-    given = {}
-    for name in parameters.get("required", ()):
-        kind = properties[name].get("type", "string")
-        enum = properties[name].get("enum")
-        given[name] = enum[0] if enum else FORCED[kind[0] if isinstance(kind, list) else kind]
-    return function["name"], given

@@ -6,7 +6,7 @@ from typing import Final
 SEED: Final = "nano"
 
 GENERAL: Final = {
-    "tree": 0.19,
+    "tree": 0.18,
     "agent": 0.009,
     "sums": 0.10,
     "worded sums": 0.14,
@@ -45,13 +45,13 @@ class Stage:
 
 
 STAGES: Final = (
-    Stage(2150, GENERAL, main=True, tokens=4096),
-    Stage(300, GENERAL, main=False, tokens=4096),
+    Stage(1350, GENERAL, main=True, tokens=4096),
+    Stage(110, GENERAL, main=False, tokens=4096),
 )
 WARM_UP_STEPS: Final = 40
 LEAST_RATE: Final = 0.04
 """Part of a learning rate that is left at the end of what it drives."""
-OWN_SHARE: Final = 0.4
+OWN_SHARE: Final = 0.0
 """So much of what the NextN layer alone is trained on was written by the main model itself."""
 
 MATRIX_RATE: Final = 0.02

@@ -15,7 +15,6 @@ from tools.nano.text.dialogue import (
     Dialogue,
     Message,
     assistant,
-    calls_as_json,
     system,
     user,
 )
@@ -108,19 +107,19 @@ def _examples(words: Words, answer: str) -> str:
 
 
 def _turns(words: Words, drawn: Sequence[Tool], name: str, forms: tuple[str, str, str]) -> Dialogue:
-    """Make a task up to its calls, or up to its answer; in half of them a grammar wants JSON."""
+    """Make a task up to its calls, or up to its answer."""
     task, calling, observed = forms
-    thinking, in_json = words.chance(0.3), words.chance(0.6)
+    thinking = words.chance(0.3)
     if words.chance(0.12):
         asked, reasoning, said = chatter.exchange(words, chatter.WITH_TOOLS)
         messages: list[Message] = [user(task.format(asked))]
-        return _called(messages, [(name, {"answer": said})], thinking, in_json, reasoning)
+        return _called(messages, [(name, {"answer": said})], thinking, reasoning)
     maker = trees.two_calls if words.chance(0.6) else trees.one_call
     wish = maker(words, list(drawn), thinking=thinking)
     messages = [user(task.format(wish.messages[0]["content"]))]
     calls = list(wish.calls)
     if words.chance(0.45):
-        return _called(messages, calls, thinking, in_json)
+        return _called(messages, calls, thinking)
     given = [results.result(words) for _ in calls]
     order = list(range(len(calls)))
     if words.chance(0.5):
@@ -135,22 +134,16 @@ def _turns(words: Words, drawn: Sequence[Tool], name: str, forms: tuple[str, str
         user(observed.format("\n".join(given[place][0] for place in order))),
     ]
     said = "\n".join(given[place][1] for place in order)
-    return _called(messages, [(name, {"answer": said})], thinking, in_json, "The result is here.")
+    return _called(messages, [(name, {"answer": said})], thinking, "The result is here.")
 
 
 def _called(
     messages: list[Message],
     calls: list[Call],
     thinking: bool,  # noqa: FBT001 - of one turn
-    in_json: bool,  # noqa: FBT001
     reasoning: str = "",
 ) -> Dialogue:
-    """End a dialogue with calls: as the model writes them, or as a grammar does."""
+    """End a dialogue with calls."""
     reasoning = (reasoning or thought(calls)) if thinking else ""
-    if not in_json:
-        reply = assistant(None, *calls, reasoning=reasoning)
-        return Dialogue("agent", [*messages, reply], thinking, calls=calls)
-    reply = assistant(calls_as_json(calls), reasoning=reasoning)
-    made = Dialogue("agent", [*messages, reply], thinking)
-    made.unasked = True
-    return made
+    reply = assistant(None, *calls, reasoning=reasoning)
+    return Dialogue("agent", [*messages, reply], thinking, calls=calls)

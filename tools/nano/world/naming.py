@@ -72,9 +72,9 @@ def tool_name(words: Words, names: Sequence[str], styled: Style) -> str:
         styled: how the server of the tool writes names.
     """
     draw = words.random.random()
-    if not names or draw < 0.12:
+    if not names or draw < 0.06:
         parts = [any_word(words) for _ in range(words.pick((1, 2, 2, 3)))]
-    elif draw < 0.2:
+    elif draw < 0.12:
         parts = words.pick(names).split("_")
         parts[words.random.randrange(len(parts))] = any_word(words)
     else:

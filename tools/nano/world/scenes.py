@@ -316,7 +316,7 @@ def _field(
     words: Words, box: Toolbox, name: str, parameter: Mapping[str, Any], *, required: bool
 ) -> Field:
     names = [name, name, name, *parameter.get("also", ())]
-    shown = naming.parameter_name(words, names, box.parameters, odd=0.12)
+    shown = naming.parameter_name(words, names, box.parameters, odd=0.05)
     natural = {part for one in names for part in one.split("_")}
     says = natural & set(spoken(shown).split())
     description = ""
@@ -393,7 +393,7 @@ def made_up(words: Words, box: Toolbox) -> Tool:
     name = naming.tool_name(words, [function.name, function.name, function.name], box.tools)
     fields: dict[str, Field] = {}
     for key, kind in function.types.items():
-        shown = naming.parameter_name(words, [key], box.parameters, odd=0.15)
+        shown = naming.parameter_name(words, [key], box.parameters, odd=0.08)
         fields[key] = Field(
             shown, kind, words.pick(("noun", "noun", "words", "person", "code", "")),
             f"The {phrase(key)}." if words.chance(box.described) else "",
@@ -410,7 +410,7 @@ def tools(words: Words, box: Toolbox, count: int) -> list[Tool]:
     chosen: list[Mapping[str, Any]] = []
     made: dict[str, Tool] = {}
     while len(made) < count:
-        if words.chance(0.15):
+        if words.chance(0.08):
             tool = made_up(words, box)
         else:
             if chosen and words.chance(0.6):

@@ -21,7 +21,7 @@ KINDS: Final = {
     "one call": 54, "two calls": 12, "result": 10, "talk": 9, "sum": 2, "lacking": 3, "beside": 3,
     "turns": 7,
 }  # fmt: skip
-BRANCHES: Final = (5, 6, 7, 8)
+BRANCHES: Final = (8, 9, 10, 11, 12)
 
 
 @dataclass(slots=True)

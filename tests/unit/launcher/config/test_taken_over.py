@@ -100,7 +100,7 @@ def test_the_default_of_one_machine_is_no_harm(arguments: tuple[str, ...]) -> No
     assert engine.take_over(arguments, version_of(engine)).refused == ()
 
 
-OPTIONS = {
+OPTIONS: dict[str, tuple[list[str], list[str | None]]] = {
     "tp_size": (["--tp", "--tp-size", "--tensor-parallel-size"], ["1", "2"]),
     "port": (["--port"], ["8000", "9000"]),
     "mem_fraction_static": (["--mem-fraction-static", "--mem-frac"], ["0.5", "0.50", "0.7"]),
