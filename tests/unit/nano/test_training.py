@@ -120,7 +120,7 @@ def test_the_schedule_rises_and_falls_twice() -> None:
     assert max(rates) > 0.97
     main = sum(stage.steps for stage in recipe.STAGES if stage.main)
     assert rates[main - 1] < 0.05
-    assert rates[main + recipe.WARM_UP_STEPS] > 0.8  # the draft's own line begins anew
+    assert rates[main + recipe.WARM_UP_STEPS] > 0.6  # the draft's own line begins anew
     assert rates[-1] < 0.05
     assert recipe.rate_at(recipe.WARM_UP_STEPS + 9, recipe.WARM_UP_STEPS) == pytest.approx(
         10 / recipe.WARM_UP_STEPS
