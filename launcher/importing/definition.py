@@ -12,6 +12,7 @@ from launcher.errors import UnimportableError
 # A private-use character: no text that people write has one, so that it can mark a place.
 _MARK: Final = "\ue000"
 _LONGEST_CHARACTERS: Final = 65_536
+_USE: Final = re.compile(r"\$\{?([A-Za-z_]\w*)")
 _COMMAND: Final = re.compile(r"(\$\(|`)\s*(\w[\w.-]*)[^\n]*", re.DOTALL)
 UNKNOWN: Final = re.compile(f"{_MARK}([^{_MARK}]*){_MARK}")
 
@@ -110,6 +111,11 @@ class Definition:
     dropped: tuple[str, ...] = ()
     used: frozenset[str] = frozenset()
     """Names of variables that the command itself is filled in with."""
+
+
+def names_used(text: str) -> frozenset[str]:
+    """Names of the variables that a command, as written, is filled in with."""
+    return frozenset(_USE.findall(text))
 
 
 def bounded(text: str) -> str:

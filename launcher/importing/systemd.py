@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Final
 
-from launcher.importing.definition import Definition, unknown
+from launcher.importing.definition import Definition, names_used, unknown
 
 _TIME: Final = re.compile(
     r"(\d+(?:\.\d+)?)\s*(msec|ms|min(?:utes?)?|m|s(?:ec(?:onds?)?)?|h(?:ours?|r)?)?"
@@ -15,7 +15,6 @@ _TIME: Final = re.compile(
 _TIMES: Final = re.compile(rf"(?:\s*{_TIME.pattern})+\s*")
 _SECONDS: Final = {"ms": 0.001, "m": 60.0, "h": 3600.0, "s": 1.0, "": 1.0}
 _VARIABLE: Final = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|(\$))")
-_USE: Final = re.compile(r"\$\{?([A-Za-z_]\w*)")
 _SPECIFIER: Final = re.compile(r"%([a-zA-Z%])")
 _READ: Final = frozenset(
     {"ExecStart", "Environment", "Restart", "RestartSec", "WorkingDirectory", "Type"}
@@ -74,7 +73,7 @@ def definition(text: str, name: str) -> Definition:
     return Definition(
         argv=tuple(argv),
         environment=environment,
-        used=frozenset(_USE.findall(" ".join(settings.get("ExecStart", [])))),
+        used=names_used(" ".join(settings.get("ExecStart", []))),
         folder=_specified(settings.get("WorkingDirectory", [""])[-1].removeprefix("-")),
         name=name,
         restart={"always": "always", "no": "never", "": ""}.get(policy, "on-failure"),

@@ -8,7 +8,9 @@ wheel.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -69,6 +71,7 @@ def option_of(module: str) -> tuple[str, str] | None:
     return None
 
 
+_OWN: Final = re.compile(rb"\bSGL(?:ANG)?_\w+")
 # How SGLang reads a variable of each kind. Source: sglang 0.5.23, srt/environ.py.
 _WORDS_OF_A_BOOLEAN: Final = frozenset({"true", "1", "yes", "y", "false", "0", "no", "n"})
 
@@ -121,10 +124,17 @@ def why_unread(variable: str, *, folder: Path | None = None) -> str | None:
     place = folder or _package_folder()
     if not _is_sglangs(variable) or place is None:
         return None
-    name = variable.encode()
-    if any(name in file.read_bytes() for file in place.rglob("*.py")):
+    if any(variable in name for name in _names_in(place)):
         return None
     return f"SGLang {installed_sglang_version()} does not read it"
+
+
+@functools.lru_cache(maxsize=1)
+def _names_in(folder: Path) -> frozenset[str]:
+    """Every name like a variable of SGLang's in some sources, read once for all questions."""
+    return frozenset(
+        found.decode() for file in folder.rglob("*.py") for found in _OWN.findall(file.read_bytes())
+    )
 
 
 def _is_sglangs(name: str) -> bool:

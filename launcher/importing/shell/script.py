@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from launcher.importing.definition import unknown
+from launcher.importing.definition import names_used, unknown
 from launcher.importing.shell.expand import Value, assign, assignment, expand
 from launcher.importing.shell.scan import statements
 
@@ -19,7 +18,6 @@ _KEYWORDS: Final = frozenset(
 )  # fmt: skip
 _OPENING: Final = frozenset({"if", "while", "until"})
 _CLOSING: Final = frozenset({"fi", "done", "esac"})
-_USE: Final = re.compile(r"\$\{?([A-Za-z_]\w*)")
 _DECLARATIONS: Final = frozenset({"export", "declare", "local", "readonly", "typeset"})
 
 
@@ -93,8 +91,7 @@ def commands(text: str, variables: Mapping[str, str]) -> Iterator[Run]:
             folders[-1] = posixpath.join(folders[-1], argv[1])
         elif argv:
             texts = {name: _text(value) for name, value in before.items()}
-            used = frozenset(_USE.findall(" ".join(words)))
-            yield Run(tuple(argv), exported | texts, folders[-1], used)
+            yield Run(tuple(argv), exported | texts, folders[-1], names_used(" ".join(words)))
 
 
 def _forget(known: dict[str, Value], before: Mapping[str, Value], *, conditional: bool) -> None:
