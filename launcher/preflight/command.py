@@ -12,6 +12,7 @@ from launcher.config.ranks import check_ranks_on_cpu
 from launcher.config.server_config import ServerConfig
 from launcher.engines.engine import Engine
 from launcher.engines.launch import Command, CommandTarget
+from launcher.engines.select import version_of
 from launcher.errors import (
     EngineMissingError,
     InvalidValueError,
@@ -54,11 +55,7 @@ def make_command(
         no_proxy=_no_proxy(variables),
     )
     command = engine.make_command(models.put_into(config), target)
-    try:
-        version = facts.engine_version
-    except EngineMissingError:
-        version = engine.verified_version
-    engine.check_command(command, config, version)
+    engine.check_command(command, config, version_of(engine))
     return command
 
 
