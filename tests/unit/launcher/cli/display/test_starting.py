@@ -47,10 +47,13 @@ from launcher.system.process import wait_until_gone
 from tests.unit.launcher.examples import make_config
 from tests.unit.launcher.scenes import make_launch
 
-FOLLOWED = Patience(1, make_config())
-
 PATIENCE_SECONDS = 30.0
 HANDLED = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+
+
+def patience() -> Patience:
+    """Its clock begins here: not when this module is imported, minutes before the test."""
+    return Patience(1, make_config())
 
 
 @pytest.fixture
@@ -158,7 +161,7 @@ def test_a_supervisor_that_dies_without_a_word_is_told(store: RunStore) -> None:
         store.record_file.mkdir()  # so that it cannot write its record
         supervisor = start_detached(broken, store, lock)
     events = follow_start(
-        reader, store, FOLLOWED, lambda: supervisor.poll() is None,
+        reader, store, patience(), lambda: supervisor.poll() is None,
         is_current=lambda _: True, dead=lambda: supervisor_died(store),
     )  # fmt: skip
     with pytest.raises(ServerError, match="without a word") as caught:
@@ -183,7 +186,7 @@ def test_a_supervisor_that_cannot_write_its_first_record_says_so_as_in_the_foreg
         supervisor = start_detached(make_launch("serve"), store, lock)
     store.events_file.rmdir()
     events = follow_start(
-        reader, store, FOLLOWED, lambda: supervisor.poll() is None,
+        reader, store, patience(), lambda: supervisor.poll() is None,
         is_current=lambda _: True, dead=lambda: supervisor_died(store, supervisor),
     )  # fmt: skip
     with pytest.raises(StateError, match=r"run\.json cannot be written") as caught:
