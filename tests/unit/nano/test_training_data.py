@@ -5,22 +5,20 @@ from __future__ import annotations
 import copy
 import json
 import warnings
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pytest
 from tokenizers import Tokenizer
 
 from tools.nano.tasks import sums
 from tools.nano.tasks.words import NOUNS, Words
+from tools.nano.text.dialogue import Dialogue, assistant, user
 from tools.nano.text.tokens import END_OF_TURN
 from tools.nano.training import data
 from tools.nano.training.batches import batches, samples
 from tools.nano.worth import held_out
 from tools.nano.worth.parse import parse
 from tools.nano.worth.score import right_calls, right_number, well_formed
-
-if TYPE_CHECKING:
-    from tools.nano.text.dialogue import Dialogue
 
 COUNT: Final = 40
 
@@ -96,9 +94,7 @@ def test_its_calls_are_what_the_servers_detector_reads(kind: str) -> None:
         assert [(call.name, json.loads(call.parameters)) for call in found] == one.calls
 
 
-def test_the_names_of_calls_and_the_reasoning_before_them_weigh_more(
-    plain_tokenizer: Tokenizer,
-) -> None:
+def test_the_reasoning_before_calls_weighs_more(plain_tokenizer: Tokenizer) -> None:
     for one in [*dialogues("two calls"), *dialogues("calls")]:
         made = data.sample(one, plain_tokenizer)
         heavy = [
@@ -106,9 +102,33 @@ def test_the_names_of_calls_and_the_reasoning_before_them_weigh_more(
             for token, weight in zip(made.ids, made.weights, strict=True)
             if weight == data.NAME_WEIGHT
         ]
-        names = "\n".join(name for name, _ in one.calls) + "\n"
         thought = f"{one.messages[-1]['reasoning_content']}</think>" if one.thinking else ""
-        assert plain_tokenizer.decode(heavy, skip_special_tokens=False) == thought + names
+        assert plain_tokenizer.decode(heavy, skip_special_tokens=False) == thought
+
+
+def test_a_name_weighs_where_the_offered_names_part(plain_tokenizer: Tokenizer) -> None:
+    def tool(name: str) -> dict[str, Any]:
+        parameters = {"type": "object", "properties": {}}
+        return {"type": "function", "function": {"name": name, "parameters": parameters}}
+
+    def weights_of(*offered: str) -> list[float]:
+        call = assistant(None, ("ab1", {}), reasoning="")
+        one = Dialogue("calls", [user("hi"), call], thinking=False, calls=[("ab1", {})])
+        one.tools = [tool(name) for name in offered]
+        made = data.sample(one, plain_tokenizer)
+        # The template shows the form of a call as well, before the request.
+        begin = len(made.ids) - made.ids[::-1].index(data.TOOL_CALL)
+        letters = made.ids[begin : begin + 4]
+        assert plain_tokenizer.decode(letters) == "ab1\n"
+        return made.weights[begin : begin + 4]
+
+    choice, forced = data.CHOICE_WEIGHT, data.FORCED_WEIGHT
+    assert weights_of("ab1") == [forced] * 4
+    assert weights_of("ab1", "xy") == [choice, forced, forced, forced]
+    assert weights_of("ab1", "ab2", "xy") == [choice, forced, choice, forced]
+    assert weights_of("ab1", "ab12") == [forced, forced, forced, choice]
+    # Not offered: no grammar would let it through, and its name weighs as it did before.
+    assert weights_of("xy") == [data.NAME_WEIGHT] * 4
 
 
 @pytest.mark.parametrize("kind", data.MAKERS)

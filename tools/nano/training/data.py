@@ -68,6 +68,10 @@ RESULT_WEIGHT: Final = 5.0
 NAME_WEIGHT: Final = 3.0
 """Weight of a called function's name, and of the reasoning that says it: most wrong calls have a
 wrong name, and its tokens are few."""
+CHOICE_WEIGHT: Final = 6.0
+"""Weight of a token of a called function's name at which the offered names part."""
+FORCED_WEIGHT: Final = 0.3
+"""Weight of one at which they do not: the grammar of calls leaves no choice there."""
 BEGINNING_WEIGHT: Final = 2.5
 """Weight of the token with which a parameter's name or value begins: where to copy from."""
 VALUE_WEIGHT: Final = 1.5
@@ -137,7 +141,9 @@ def sample(dialogue: Dialogue, tokenizer: Tokenizer) -> Sample:
     text = render(dialogue.messages, dialogue.tools, thinking=dialogue.thinking)
     ids = tokenizer.encode(text, add_special_tokens=False).ids
     ids.append(_end(dialogue))
-    return Sample(dialogue.kind, ids, _weights(dialogue, ids))
+    weights = _weights(dialogue, ids)
+    _stress_choices(ids, weights, _names(dialogue.tools, tokenizer))
+    return Sample(dialogue.kind, ids, weights)
 
 
 def tree_sample(tree: Tree, tokenizer: Tokenizer) -> Sample:
@@ -146,6 +152,7 @@ def tree_sample(tree: Tree, tokenizer: Tokenizer) -> Sample:
     ids = list(tokenizer.encode(stem, add_special_tokens=False).ids)
     weights = [0.0] * len(ids)
     cuts = [len(ids)]
+    names = _names(tree.tools, tokenizer)
     for one in tree.branches:
         text = render(tree.stem + one.messages, tree.tools, thinking=one.thinking)
         if not text.startswith(stem):
@@ -153,7 +160,9 @@ def tree_sample(tree: Tree, tokenizer: Tokenizer) -> Sample:
         branch = tokenizer.encode(text[len(stem) :], add_special_tokens=False).ids
         branch.append(_end(one))
         ids += branch
-        weights += _weights(one, branch)
+        learnt = _weights(one, branch)
+        _stress_choices(branch, learnt, names)
+        weights += learnt
         cuts.append(len(branch))
     return Sample("tree", ids, weights, tuple(cuts))
 
@@ -231,6 +240,29 @@ def _stress_names(ids: list[int], weights: list[float]) -> None:
             part = 1.0
         elif ids[place - 1] in (ARG_KEY, ARG_VALUE):
             part = KEY_WEIGHT if ids[place - 1] == ARG_KEY else VALUE_WEIGHT
+
+
+def _names(tools: list[dict[str, Any]], tokenizer: Tokenizer) -> list[list[int]]:
+    """Return the tokens of each offered function's name, with the newline that ends it."""
+    texts = [tool.get("function", tool)["name"] + "\n" for tool in tools]
+    return [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+
+
+def _stress_choices(ids: list[int], weights: list[float], names: list[list[int]]) -> None:
+    """Weigh the tokens of a call's name by whether the offered names leave a choice there."""
+    for place, token in enumerate(ids):
+        if token != TOOL_CALL:
+            continue
+        possible = [name for name in names if name]
+        for k in range(len(ids) - place - 1):
+            here = place + 1 + k
+            following = {name[k] for name in possible if len(name) > k}
+            if ids[here] not in following or not weights[here]:
+                break
+            weights[here] = CHOICE_WEIGHT if len(following) > 1 else FORCED_WEIGHT
+            possible = [name for name in possible if len(name) > k and name[k] == ids[here]]
+            if ids[here] == NEW_LINE:
+                break
 
 
 def draw(words: Words, mixture: Mapping[str, float], tokenizer: Tokenizer) -> Sample:

@@ -6,25 +6,25 @@ from typing import Final
 SEED: Final = "nano"
 
 GENERAL: Final = {
-    "tree": 0.18,
+    "tree": 0.20,
     "agent": 0.009,
     "sums": 0.10,
     "worded sums": 0.14,
-    "drill": 0.04,
-    "copying": 0.05,
-    "reformatting": 0.04,
-    "objects": 0.04,
-    "extraction": 0.11,
-    "picking": 0.02,
+    "drill": 0.03,
+    "copying": 0.03,
+    "reformatting": 0.02,
+    "objects": 0.03,
+    "extraction": 0.10,
+    "picking": 0.03,
     "code": 0.03,
-    "memory": 0.05,
-    "talk": 0.04,
+    "memory": 0.03,
+    "talk": 0.03,
     "project": 0.04,
     "turns": 0.02,
     "unknown": 0.01,
-    "bank talk": 0.18,
+    "bank talk": 0.13,
 }
-"""A tree has some eight times the tokens of the others: six tokens of ten are of trees."""
+"""A tree has some eight times the tokens of the others: two tokens of three are of trees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class Stage:
 
 
 STAGES: Final = (
-    Stage(1350, GENERAL, main=True, tokens=4096),
-    Stage(110, GENERAL, main=False, tokens=4096),
+    Stage(2400, GENERAL, main=True, tokens=4096),
+    Stage(220, GENERAL, main=False, tokens=4096),
 )
 WARM_UP_STEPS: Final = 40
 LEAST_RATE: Final = 0.04
