@@ -23,7 +23,8 @@ LauncherError
 │   ├── SpeculationError        30  this algorithm does not run on this device
 │   ├── IndivisibleModelError   31  SGLang cannot divide the model among so many ranks
 │   ├── UnservedModelError      32  this model does not run on this device
-│   └── ResourceLimitError      33  a limit of the shell, service or container is too low
+│   ├── ResourceLimitError      33  a limit of the shell, service or container is too low
+│   └── RemoteServerError       34  a server elsewhere is none that can be routed to
 ├── UnfitMachineError           39  `doctor` found something red
 ├── ServerError                 40
 │   ├── AlreadyRunningError     41
@@ -38,6 +39,8 @@ LauncherError
 ├── StateError                  50  the state folder cannot be read or written
 │   ├── ForeignStateError       51  what is there is not ours alone
 │   └── BrokenRecordError       52  what is there is no run record, or one that cannot be true
+├── FleetError                  53  a fleet is not what it should be
+│   └── RollError               54  a replacement was not as good, and the fleet went back
 ├── OutputError                 55  standard output cannot be written
 └── HubError                    60  the model hub, or the way to it
     ├── HubUnreachableError     61  no answer, or none but errors
@@ -189,6 +192,10 @@ class ResourceLimitError(PreflightError, exit_code=33):
     """A limit that the system sets to this process, as `ulimit` shows it, is below the need."""
 
 
+class RemoteServerError(PreflightError, exit_code=34):
+    """A server on another machine does not answer, is no SGLang, or serves another model."""
+
+
 class UnfitMachineError(LauncherError, exit_code=39):
     """Something is red: what was asked for cannot be served until it is mended.
 
@@ -246,6 +253,14 @@ class ForeignStateError(StateError, exit_code=51):
 
 class BrokenRecordError(StateError, exit_code=52):
     """A run record has wrong types, or values that no server has. `up` and `down` set it aside."""
+
+
+class FleetError(LauncherError, exit_code=53):
+    """A fleet is not what it should be: members are missing, or another fleet has the name."""
+
+
+class RollError(FleetError, exit_code=54):
+    """What was to replace a member is not as good as that was; the fleet is as before."""
 
 
 class OutputError(LauncherError, exit_code=55):

@@ -27,14 +27,21 @@ class RetryPolicy:
         first_pause_seconds: before the first repetition; doubles with each.
         longest_pause_seconds: no pause is longer. A server that asks for more by Retry-After is
             taken at its word: its refusal is raised at once, since sooner would be refused too.
+        repeat_lost: repeat as well what a server had and did not answer: behind a gateway, another
+            one answers it. Nothing of an answer that has begun is repeated.
     """
 
     retries: int = 2
     first_pause_seconds: float = 0.5
     longest_pause_seconds: float = 30.0
+    repeat_lost: bool = False
 
 
-def is_repeatable(error: ClientError, *, reads_only: bool) -> bool:
+# What a gateway answers in the place of a server that it has lost.
+_LOST_STATUSES = frozenset({500, 502, 504})
+
+
+def is_repeatable(error: ClientError, *, reads_only: bool, repeat_lost: bool = False) -> bool:
     """Say whether a request may be sent again.
 
     Only what the server has not begun: no connection, 429, 503. A request that was cut while
@@ -44,6 +51,7 @@ def is_repeatable(error: ClientError, *, reads_only: bool) -> bool:
     Args:
         error: how it failed. A stream that has begun never comes here.
         reads_only: whether the request only reads the server's state.
+        repeat_lost: see `RetryPolicy`.
 
     Returns:
         Whether to try again.
@@ -51,7 +59,9 @@ def is_repeatable(error: ClientError, *, reads_only: bool) -> bool:
     if isinstance(error, RequestTimeoutError):
         return error.kind == "connect"
     if isinstance(error, ConnectionLostError):
-        return reads_only
+        return reads_only or repeat_lost
+    if isinstance(error, StatusError) and error.status in _LOST_STATUSES:
+        return repeat_lost
     return isinstance(error, ServerUnreachableError | RateLimitError | ServiceUnavailableError)
 
 
@@ -78,7 +88,9 @@ def retry_pause_seconds(
     Returns:
         The pause in seconds; `None` to give up.
     """
-    if attempt >= policy.retries or not is_repeatable(error, reads_only=reads_only):
+    if attempt >= policy.retries or not is_repeatable(
+        error, reads_only=reads_only, repeat_lost=policy.repeat_lost
+    ):
         return None
     exponent = min(attempt, 30)
     pause = min(policy.longest_pause_seconds, policy.first_pause_seconds * 2.0**exponent)

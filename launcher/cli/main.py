@@ -21,13 +21,14 @@ LAZY_COMMANDS: Final[Mapping[str, str]] = {
     "plan": "launcher.cli.checks.plan",
     "pull": "launcher.cli.models",
     "models": "launcher.cli.models",
-    "up": "launcher.cli.up",
-    "down": "launcher.cli.servers",
-    "restart": "launcher.cli.servers",
-    "status": "launcher.cli.servers",
-    "logs": "launcher.cli.logs",
+    "up": "launcher.cli.running.up",
+    "down": "launcher.cli.running.servers",
+    "restart": "launcher.cli.running.servers",
+    "status": "launcher.cli.running.servers",
+    "logs": "launcher.cli.running.logs",
     "config": "launcher.cli.config",
     "service": "launcher.cli.service.command",
+    "fleet": "launcher.cli.fleet",
 }
 
 
@@ -36,9 +37,9 @@ LAZY_COMMANDS: Final[Mapping[str, str]] = {
 def cli() -> None:
     """Serve a large language model with SGLang and speculative decoding.
 
-    Exit codes: 2 usage, 10 to 18 configuration, 20 to 33 this machine,
-    39 doctor found something red, 40 to 49 the server, 50 to 52 state folder, 55 output,
-    60 to 68 the model hub, 130 interrupted.
+    Exit codes: 2 usage, 10 to 18 configuration, 20 to 34 this machine,
+    39 doctor found something red, 40 to 49 the server, 50 to 52 state folder, 53 and 54 a fleet,
+    55 output, 60 to 68 the model hub, 130 interrupted.
     """
 
 

@@ -11,14 +11,35 @@ from launcher.system.hardware import Gpu, Hardware
 def chosen_gpus(config: ServerConfig, hardware: Hardware) -> tuple[Gpu, ...]:
     """The GPUs to serve on, in the driver's order; empty where SGLang is to take what it sees.
 
-    Where the preset's needs are known, those with room are taken: the first ones may be busy with
-    another server.
+    Where the configuration names them, these, as far as they are here. Else, where the preset's
+    needs are known, those with room are taken: the first ones may be busy with another server.
     """
+    if config.device == "cuda" and config.gpus is not None:
+        return named_gpus(config.gpus, hardware)
     preset = PRESETS.get(config.preset)
     if config.device != "cuda" or preset is None or not needs_known(config, preset):
         return ()
     fraction = config.mem_fraction_static or preset.fields["mem_fraction_static"]
     return roomy_gpus(hardware, preset, fraction)[: ranks_of(config).count]
+
+
+def named_gpus(names: str, hardware: Hardware) -> tuple[Gpu, ...]:
+    """The GPUs of that number or UUID, in the order of the names; those that are not here are not.
+
+    Args:
+        names: as in `CUDA_VISIBLE_DEVICES`; a UUID may be cut short.
+        hardware: what there is.
+    """
+    found = []
+    for name in names.split(","):
+        one = next((gpu for gpu in hardware.gpus if _is_called(gpu, name)), None)
+        if one is not None and one not in found:
+            found.append(one)
+    return tuple(found)
+
+
+def _is_called(gpu: Gpu, name: str) -> bool:
+    return gpu.index == int(name) if name.isdecimal() else gpu.uuid.startswith(name)
 
 
 def used_gpus(config: ServerConfig, gpus: tuple[Gpu, ...]) -> tuple[Gpu, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -90,6 +91,11 @@ class ServerConfig(ServedFields):
     )
     health_failures: int = Field(
         default=3, ge=1, description="Probes that fail in a row before the server is restarted."
+    )
+
+    discovery_file: Path | None = Field(
+        default=None,
+        description="File that names the servers of a gateway; this one stands there while READY.",
     )
 
     log_rotate_mib: int = Field(

@@ -77,6 +77,7 @@ def resolve(
     config_file: Path | None = None,
     environment: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
+    flags_are: str = "flag",
     probe: HardwareProbe = probe_hardware,
     take_over: TakeOver | None = None,
 ) -> ResolvedConfig:
@@ -88,6 +89,7 @@ def resolve(
         config_file: YAML (`.yaml`, `.yml`) or TOML (`.toml`) with fields of `ServerConfig`.
         environment: variables to look for `SPECSERVE_*` in.
         flags: fields given on the command line.
+        flags_are: what messages call these, where they come from elsewhere.
         probe: how to look at the machine; called only when no preset is named.
         take_over: reads arguments for the engine, of which some set fields; without, all stay what
             they are.
@@ -103,7 +105,7 @@ def resolve(
     if config_file is not None:
         layers.append((f"file {config_file}", read_config_file(config_file)))
     layers.append(("environment", read_environment(environment or {})))
-    layers.append(("flag", dict(flags or {}) | ({"preset": preset} if preset else {})))
+    layers.append((flags_are, dict(flags or {}) | ({"preset": preset} if preset else {})))
 
     for source, layer in layers:
         _check_clean(source, layer)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from launcher.engines.causes import CauseTable
     from launcher.engines.launch import Command, CommandTarget
     from launcher.engines.phases import Progress
-    from launcher.engines.prober import Prober
+    from launcher.engines.prober import Completer, Prober
     from launcher.system.activity import EngineChild
     from launcher.system.process import ProcessIdentity
 
@@ -137,6 +137,9 @@ class Engine(Protocol):
 
     def make_prober(self, config: ServerConfig, keys: Mapping[str, str]) -> Prober:
         """What asks a running server, with its keys."""
+
+    def make_completer(self, config: ServerConfig, keys: Mapping[str, str]) -> Completer:
+        """What gets answers of a running server, with its keys."""
 
     def children(self, members: Iterable[ProcessIdentity]) -> tuple[EngineChild, ...]:
         """The processes without any of which the server is broken, with their titles."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from launcher.config.gateway_config import parse_config
 from launcher.config.server_config import ServerConfig
 from launcher.memory.report import PlannedMemory
 from launcher.system.hardware import Gpu
@@ -110,7 +111,7 @@ class Launch:
         fields: dict[str, Any] = json.loads(text)
         planned = fields["planned"]
         return cls(
-            config=ServerConfig.model_validate(fields["config"]),
+            config=parse_config(fields["config"]),
             command=Command(tuple(fields["argv"]), fields["environment"]),
             keys=fields["keys"],
             versions=fields["versions"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from launcher.memory.report import ReportedMemory
@@ -40,4 +41,30 @@ class Prober(Protocol):
 
         What it does then is the engine's: SGLang freezes its garbage collectors. Says whether it
         took that; nothing is lost but speed where it did not.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A greedy completion of a prompt.
+
+    Attributes:
+        text: what came.
+        tokens: of it.
+        verifies: forward passes of the target model that made them; None without speculation.
+    """
+
+    text: str
+    tokens: int
+    verifies: int | None
+
+
+class Completer(Protocol):
+    """What gets answers of a running server, to compare it with another one."""
+
+    def complete(self, prompt: str, tokens: int, *, timeout_seconds: float) -> Completion:
+        """A greedy completion of so many tokens, whatever the model would end with.
+
+        Raises:
+            OSError: none came.
         """

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from launcher.config.arguments.foreign_launch import ForeignLaunch
+from launcher.config.gateway_config import GatewayConfig
 from launcher.config.server_config import ServerConfig
 from launcher.engines.engine import Engine
 from launcher.engines.sglang.engine import SGLANG
 from launcher.engines.sglang.options.flags import load_flag_table
 from launcher.engines.sglang.takeover import foreign_launch as sglang_launches
+from launcher.engines.smg.engine import SMG
 from launcher.engines.vllm import foreign_launch as vllm_launches
 from launcher.errors import EngineMissingError
 
 
-def engine_of(_config: ServerConfig) -> Engine:
-    """The engine of a configuration: SGLang, as long as there is no other."""
-    return SGLANG
+def engine_of(config: ServerConfig) -> Engine:
+    """The engine of a configuration: SGLang for a model, smg for a gateway."""
+    return SMG if isinstance(config, GatewayConfig) else SGLANG
 
 
 def engine_of_output(_lines: Sequence[str]) -> Engine:

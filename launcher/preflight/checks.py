@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from launcher.config.gateway_config import GatewayConfig
 from launcher.config.keys import read_keys
 from launcher.config.presets import describe_gpus, needs_gpus
 from launcher.config.ranks import ranks_of
@@ -48,6 +49,16 @@ def check_machine(facts: ServingFacts) -> None:
     if facts.on_gpu:
         check_gpus(facts)
     _check_shared_memory(facts.config)
+
+
+def check_gateway_ports(config: GatewayConfig) -> None:
+    """Hold the ports of a gateway against who listens now.
+
+    Raises:
+        PortInUseError, InvalidValueError: nobody can listen at that address.
+    """
+    check_port_is_free(config.host, config.port)
+    check_port_is_free("127.0.0.1", config.metrics_port)
 
 
 def check_model_here(facts: ServingFacts) -> None:
@@ -101,7 +112,7 @@ def check_files(config: ServerConfig) -> None:
             no longer what it was.
     """
     read_keys(config, os.environ)
-    if not config.is_repository:
+    if not (config.is_repository or isinstance(config, GatewayConfig)):
         check_model_folder(Path(config.model_path))
 
 
@@ -113,6 +124,12 @@ def check_gpus(facts: ServingFacts) -> None:
     """
     ranks, hardware = ranks_of(facts.config), facts.hardware
     needed = max(ranks.gpu_ids) + 1
+    if (named := facts.config.gpus) is not None and len(facts.gpus) < needed:
+        raise NoGpuError(
+            f"{ranks.describe()} needs {needed} NVIDIA GPUs, and --gpus {named} names "
+            f"{len(facts.gpus)} that are here: {describe_gpus(hardware)}.",
+            action="Name as many as it needs, each once: `nvidia-smi -L` lists them.",
+        )
     if len(hardware.gpus) < needed:
         raise NoGpuError(
             f"{ranks.describe()} needs {needed} NVIDIA GPUs; here: {describe_gpus(hardware)}.",

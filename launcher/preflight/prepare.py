@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from launcher.config.gateway_config import GatewayConfig
 from launcher.config.keys import read_kept_admin_key, read_keys
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Command, Launch, history_key
@@ -67,6 +68,8 @@ def prepare(
         InsufficientMemoryError, PortInUseError, ResourceLimitError,
         InvalidValueError, what `plan_command` raises, and what a download does.
     """
+    if isinstance(config, GatewayConfig):
+        return prepare_gateway(config, hardware, secrets_file=secrets_file, detached=detached)
     facts = ServingFacts(config, hardware)
     version = check_engine(facts)
     keys = read_keys(config, os.environ)
@@ -74,7 +77,7 @@ def prepare(
     make_command(facts, facts.models_here, secrets_file)
     checks.check_machine(facts)
     checks.check_model_here(facts)
-    models = _fetch_models(config, report, commit)
+    models = fetch_models(config, report, commit)
     planned = checks.check_fetched(facts, models)
     command = make_command(facts, models, secrets_file)
     history = _history_key(facts, version)
@@ -89,6 +92,31 @@ def prepare(
         planned,
         stands_by(config, hardware),
     )
+
+
+def prepare_gateway(
+    config: GatewayConfig, hardware: Hardware, *, secrets_file: Path, detached: bool
+) -> Launch:
+    """Check what a gateway needs: itself, its keys, two ports.
+
+    Args:
+        config: of the gateway.
+        hardware: of this machine.
+        secrets_file: where the keys will be.
+        detached: whether it shall outlive its terminal.
+
+    Raises:
+        EngineMissingError: it is not installed.
+        InvalidValueError: see `read_keys`.
+        PortInUseError: somebody listens there.
+        ConfigError: its arguments repeat what the launcher sets.
+    """
+    facts = ServingFacts(config, hardware)
+    facts.engine.installed_version()
+    keys = read_keys(config, os.environ)
+    checks.check_gateway_ports(config)
+    command = make_command(facts, ServedModels(), secrets_file)
+    return Launch(config, command, keys, facts.engine.versions(), detached)
 
 
 def prepare_adoption(
@@ -164,7 +192,20 @@ def _history_key(facts: ServingFacts, engine_version: str) -> str:
     )
 
 
-def _fetch_models(config: ServerConfig, report: OnPullEvent, commit: str | None) -> ServedModels:
+def fetch_models(
+    config: ServerConfig, report: OnPullEvent, commit: str | None = None
+) -> ServedModels:
+    """Download what is missing of the repositories that a configuration names.
+
+    Args:
+        config: what to serve.
+        report: told of each event.
+        commit: of the model; None: what the configuration says.
+
+    Raises:
+        HubError: see `ensure_model`.
+    """
+
     def fetch(repository: str, revision: str | None) -> LocalModel:
         request = PullRequest(repository, revision)
         return ensure_model(request, Hub(), report, by_hash=config.verify_model)

@@ -13,3 +13,8 @@ APPLICATION: Final = "specserve"
 def servers_root() -> Path:
     """The folder that holds one folder per server name."""
     return platformdirs.user_state_path(APPLICATION) / "servers"
+
+
+def fleets_root() -> Path:
+    """The folder that holds one folder per fleet name."""
+    return platformdirs.user_state_path(APPLICATION) / "fleets"

@@ -91,10 +91,10 @@ class RunRecord(BaseModel):
             StateError: another version of this project wrote it.
         """
         # Imported here: building that model takes longer than all else that `status` does.
-        from launcher.config.server_config import ServerConfig  # noqa: PLC0415
+        from launcher.config.gateway_config import parse_config  # noqa: PLC0415
 
         try:
-            return ServerConfig.model_validate(self.config)
+            return parse_config(self.config)
         except ValidationError as error:
             raise StateError(
                 f"The configuration in the record of {self.name!r} is another version's "

@@ -1,4 +1,4 @@
-"""What the supervisor says about its server: the run record, the events, and systemd's status.
+"""What the supervisor says about its server: the record, the events, to systemd, to a gateway.
 
 The supervisor's loop is the only one that writes here.
 """
@@ -16,6 +16,7 @@ from launcher.state.events import Event, StateChanged, time_of_day
 from launcher.state.record import RunRecord
 from launcher.state.states import ServerState, check_transition
 from launcher.state.store import RunStore
+from launcher.supervision.listing import Listing
 from launcher.supervision.notify import Notifier
 
 # How soon after the disk has room again the record is true again.
@@ -31,6 +32,7 @@ class Journal:
         store: where the record lives.
         emit: called with each event.
         notifier: tells systemd, where it asked to be told.
+        listing: the server's place in a gateway's file, where it has one.
         clock: monotonic seconds.
     """
 
@@ -40,11 +42,13 @@ class Journal:
         emit: Callable[[Event], None],
         notifier: Notifier,
         *,
+        listing: Listing | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._emit = emit
         self._notifier = notifier
+        self._listing = listing or Listing(None, "")
         self._clock = clock
         self._began = clock()
         self._record: RunRecord | None = None
@@ -102,6 +106,7 @@ class Journal:
             self._check_at = self._clock() + CHECK_SECONDS
             if not self._store.is_as_written():
                 self.update()
+            self._listing.follow(self.record.state)
         due = self._check_at if self._overdue_at is None else self._overdue_at
         return max(0.0, due - self._clock())
 
@@ -140,6 +145,7 @@ class Journal:
 
     def _announce(self) -> None:
         state = self.record.state
+        self._listing.follow(state)
         self.tell(StateChanged, state=state)
         self._notifier.status(f"{state} at {self.record.base_url}")
         if state is ServerState.READY:

@@ -27,6 +27,7 @@ class Timer(enum.Enum):
     START = enum.auto()  # the start has taken as long as it may
     LOOK = enum.auto()  # look at what the processes do
     FALLOUT = enum.auto()  # a process was lost, and the engine has had its time to react
+    TERM = enum.auto()  # a gateway has had its time to send nothing more
     DRAIN = enum.auto()  # requests in flight have had their time
     KILL = enum.auto()  # the server has had its time to end
     STAND_BY = enum.auto()  # look after the process that stands by for the next run

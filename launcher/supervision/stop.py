@@ -16,6 +16,7 @@ from launcher.state.record import RunRecord
 from launcher.state.running import already_running
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore
+from launcher.supervision.listing import Listing
 from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS
 from launcher.supervision.server.scratch import remove_left_scratch
 from launcher.supervision.server.strays import end_runs, remove_stand_by_scratch
@@ -139,6 +140,8 @@ def clear_up(store: RunStore) -> bool:
             return _end_runs(store)
         if record.is_supervised:
             raise already_running(record, store.name)
+        # Before anything ends: what a gateway still sends would be lost.
+        Listing.of_record(record).follow(ServerState.STOPPED)
         store.remove_partials()
         # What stood by for its next run, whatever the record says of it.
         others = _end_runs(store, but=record.run_id)

@@ -21,6 +21,7 @@ from launcher.state.states import ServerState
 from launcher.state.store import RunStore
 from launcher.state.traces import find_runs
 from launcher.supervision.journal import Journal
+from launcher.supervision.listing import Listing
 from launcher.supervision.mailbox import Item, Mailbox, Request, Timer
 from launcher.supervision.notify import Notifier
 from launcher.supervision.restarts import (
@@ -82,7 +83,8 @@ class Supervisor:
         self._adopted = adopted
         self._dependencies = dependencies or Dependencies()
         self._notifier = Notifier.from_environment(os.environ, unset=True)
-        self._journal = Journal(store, emit, self._notifier, clock=clock)
+        listing = Listing.of(launch.config)
+        self._journal = Journal(store, emit, self._notifier, listing=listing, clock=clock)
         self._mailbox = Mailbox(
             clock=clock,
             beat_seconds=self._notifier.watchdog_seconds,

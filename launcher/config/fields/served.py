@@ -71,6 +71,12 @@ class ServedFields(BaseModel):
     )
 
     device: Device = Field(default="cuda", description="Where the model runs.")
+    gpus: str | None = Field(
+        default=None,
+        pattern=r"^(?:\d{1,3}|GPU-[0-9a-fA-F-]{1,64})(?:,(?:\d{1,3}|GPU-[0-9a-fA-F-]{1,64}))*$",
+        description="GPUs to serve on, by number or UUID, parted by commas; unset: those with "
+        "room.",
+    )
     tp_size: int = Field(default=1, ge=1, le=64, description="Tensor parallel size, in ranks.")
     pp_size: int | None = Field(
         default=None, ge=1, le=64, description="Pipeline parallel size: stages of layers."

@@ -104,6 +104,10 @@ class SGLangEngine:
         """Asks over HTTP, with the user's key, and the admin key for admin routes."""
         return HttpProber(config.base_url, keys.get("api-key"), keys.get("admin-api-key"))
 
+    def make_completer(self, config: ServerConfig, keys: Mapping[str, str]) -> HttpProber:
+        """The same."""
+        return self.make_prober(config, keys)
+
     def children(self, members: Iterable[ProcessIdentity]) -> tuple[EngineChild, ...]:
         """Those that SGLang gave a title."""
         return processes.engine_children(members)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
+from launcher.engines.prober import Completion
 from launcher.memory.report import ReportedMemory
 from launcher.names import LAST_OUTPUT_ROUTE
 from launcher.system.hardware import GIB
@@ -44,16 +45,8 @@ class HttpProber:
 
     def generate(self, tokens: int, *, timeout_seconds: float) -> bool:
         """`POST /generate`. SGLang aborts it when the connection closes at the time-out."""
-        request = {
-            "text": "1",
-            "sampling_params": {
-                "max_new_tokens": tokens,
-                "temperature": 0,
-                "ignore_eos": True,
-            },
-        }
         try:
-            status, body = self._request("POST", "/generate", request, timeout_seconds)
+            status, body = self._request("POST", "/generate", _greedy("1", tokens), timeout_seconds)
         except (OSError, http.client.HTTPException) as error:
             self.last_refusal = f"{type(error).__name__}: {error}"
             return False
@@ -65,6 +58,22 @@ class HttpProber:
             return True
         self.last_refusal = f"status {status}: {body[:REFUSAL_BYTES].decode('utf-8', 'replace')}"
         return False
+
+    def complete(self, prompt: str, tokens: int, *, timeout_seconds: float) -> Completion:
+        """`POST /generate`, whose answer tells how many verify steps it took."""
+        try:
+            status, body = self._request(
+                "POST", "/generate", _greedy(prompt, tokens), timeout_seconds
+            )
+            if status != http.client.OK:
+                raise OSError(None, f"status {status}")
+            answer = json.loads(body)
+            verifies = answer["meta_info"].get("spec_verify_ct")
+            return Completion(
+                str(answer["text"]), int(answer["meta_info"]["completion_tokens"]), verifies
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException) as bad:
+            raise OSError(None, f"no completion: {type(bad).__name__}") from bad
 
     def seconds_since_output(self, *, timeout_seconds: float) -> float | None:
         """`GET` of the route that plugins/lifecycle/last_output.py adds to SGLang's."""
@@ -129,6 +138,12 @@ class HttpProber:
             return response.status, response.read()
         finally:
             connection.close()
+
+
+def _greedy(prompt: str, tokens: int) -> dict[str, Any]:
+    """The body of a request for so many tokens."""
+    sampling = {"max_new_tokens": tokens, "temperature": 0, "ignore_eos": True}
+    return {"text": prompt, "sampling_params": sampling}
 
 
 class _MemoryUsage(BaseModel):

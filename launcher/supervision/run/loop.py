@@ -39,7 +39,7 @@ from launcher.supervision.run.spawn import (
     take_over,
 )
 from launcher.supervision.run.starting import Starting
-from launcher.supervision.run.stopping import abort_requests, stop
+from launcher.supervision.run.stopping import abort_requests, drain, stop
 from launcher.supervision.server.end import KILL_TIMEOUT_SECONDS
 from launcher.supervision.server.process import ServerProcess
 from launcher.supervision.server.stand_by import Holder, Nobody
@@ -156,7 +156,7 @@ class Run:
                     self._stop_watches(members)
                 reason = stop(self._context, process.identity, members, item)
             elif isinstance(item, Timer):
-                reason = self._ring(item, members)
+                reason = self._ring(item, process, members)
             else:
                 reason = self._take(item, members)
             if reason is not None:
@@ -192,8 +192,10 @@ class Run:
     def _is_starting(self) -> bool:
         return self._context.ready_at is None and self._context.stopping is None
 
-    def _ring(self, timer: Timer, members: Members) -> EndReason | None:
+    def _ring(self, timer: Timer, process: ServerProcess, members: Members) -> EndReason | None:
         match timer:
+            case Timer.TERM:
+                drain(self._context, process.identity)
             case Timer.START:
                 return EndReason.TIMED_OUT
             case Timer.FALLOUT:

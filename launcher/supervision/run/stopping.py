@@ -9,6 +9,7 @@ from typing import Final
 
 from launcher.diagnosis.conclusion import EndReason
 from launcher.state.states import ServerState
+from launcher.supervision.listing import Listing
 from launcher.supervision.mailbox import Request, Timer
 from launcher.supervision.run.context import RunContext
 from launcher.supervision.run.members import Members
@@ -41,11 +42,22 @@ def stop(
     if leader.is_stopped():
         # So it was to be killed: it drains nothing any more.
         return EndReason.KILLED
-    leader.send_signal(signal.SIGTERM)
     context.mailbox.clear()
+    # A server that has never been READY stands in no gateway's file.
+    leave_seconds = 0.0 if context.ready_at is None else Listing.of(context.config).leave_seconds
+    if leave_seconds == 0.0:
+        drain(context, leader)
+    else:
+        context.mailbox.set(Timer.TERM, leave_seconds)
+        context.mailbox.set(Timer.KILL, leave_seconds + context.config.stop_seconds)
+    return None
+
+
+def drain(context: RunContext, leader: ProcessIdentity) -> None:
+    """Let the server end what it has, and then itself; set the deadlines of both."""
+    leader.send_signal(signal.SIGTERM)
     context.mailbox.set(Timer.DRAIN, context.config.drain_timeout_seconds)
     context.mailbox.set(Timer.KILL, context.config.stop_seconds)
-    return None
 
 
 def _stop_again(context: RunContext, request: Request) -> EndReason | None:

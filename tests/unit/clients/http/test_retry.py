@@ -46,6 +46,26 @@ def test_jitter_takes_off_at_most_half(fraction: float, attempt: int) -> None:
     assert whole / 2 <= jittered <= whole
 
 
+@pytest.mark.parametrize(
+    ("error", "repeated"),
+    [
+        (ConnectionLostError("cut", url=URL), True),
+        (InternalServerError("bad gateway", url=URL, status=502, server_message="", request_id=None,
+                             body=None), True),
+        (InternalServerError("not there", url=URL, status=501, server_message="", request_id=None,
+                             body=None), False),
+    ],
+)  # fmt: skip
+def test_what_a_server_had_is_repeated_only_where_that_is_asked_for(
+    error: ClientError,
+    repeated: bool,  # noqa: FBT001 - of a table
+) -> None:
+    for asked_for in (False, True):
+        policy = RetryPolicy(repeat_lost=asked_for)
+        pause = retry_pause_seconds(error, attempt=0, policy=policy, reads_only=False, fraction=0.0)
+        assert (pause is not None) == (asked_for and repeated)
+
+
 def limited(retry_after: str) -> httpx.Response:
     return httpx.Response(429, headers={"retry-after": retry_after})
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from launcher.cli import logs as cli_logs
-from launcher.cli.logs import judge_events, judge_lines, parse_since
+from launcher.cli.running import logs as cli_logs
+from launcher.cli.running.logs import judge_events, judge_lines, parse_since
 from launcher.errors import NotRunningError, StateError
 from launcher.logs.collector import rotate
 from launcher.logs.files import begin
@@ -260,7 +260,7 @@ def test_following_goes_on_over_rotations_and_ends_with_the_server(
 
 def test_a_reader_that_has_had_enough_ends_it_without_a_word(record: RunRecord) -> None:
     record.log_file.write_text("line\n" * 1_000_000)
-    code = "from launcher.cli.logs import logs; logs.main(args=['-n', '1000000'])"
+    code = "from launcher.cli.running.logs import logs; logs.main(args=['-n', '1000000'])"
 
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -40,7 +40,7 @@ Run = Callable[..., Done]
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """The command line in this process, on a machine without a GPU."""
     laptop = hardware.Hardware((), "no driver", hardware.usable_cpus(), 16 * hardware.GIB)
-    monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: laptop)
+    monkeypatch.setattr("launcher.cli.running.up.probe_hardware", lambda: laptop)
 
     def call(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["launcher", *arguments])
@@ -272,7 +272,7 @@ def test_too_little_memory_is_refused_with_both_figures(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = hardware.Hardware((), "none", (0, 1), available_memory_bytes=1 * hardware.GIB)
-    monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: small)
+    monkeypatch.setattr("launcher.cli.running.up.probe_hardware", lambda: small)
     done = run("up")
     assert done.code == errors.InsufficientMemoryError.exit_code
     assert "1.0 GiB are available" in " ".join(done.err.split())
@@ -299,7 +299,7 @@ def _h100s(*free_gib: float) -> hardware.Hardware:
 
 
 def test_two_free_h100_choose_the_large_model(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: _h100s(79, 79))
+    monkeypatch.setattr("launcher.cli.running.up.probe_hardware", lambda: _h100s(79, 79))
     done = run("up", "--dry-run")
     assert "--model-path zai-org/GLM-4.5-Air-FP8" in done.out
     assert "2 GPUs have room" in done.err
@@ -308,7 +308,7 @@ def test_two_free_h100_choose_the_large_model(run: Run, monkeypatch: pytest.Monk
 def test_two_busy_h100_are_refused_for_the_large_model(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: _h100s(30, 30))
+    monkeypatch.setattr("launcher.cli.running.up.probe_hardware", lambda: _h100s(30, 30))
     done = run("up", "--preset", "glm-4.5-air-fp8")
     assert done.code == errors.NoGpuError.exit_code
     assert "30 of 80 GiB free" in " ".join(done.err.split())
@@ -318,7 +318,7 @@ def test_two_busy_h100_are_refused_for_the_large_model(
 def test_a_second_server_goes_to_the_gpus_that_are_free(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: _h100s(5, 79, 5, 79))
+    monkeypatch.setattr("launcher.cli.running.up.probe_hardware", lambda: _h100s(5, 79, 5, 79))
     done = run("up", "--dry-run", "--name", "second", "--json")
     assert json.loads(done.out)["environment"]["CUDA_VISIBLE_DEVICES"] == "GPU-1,GPU-3"
 
@@ -331,14 +331,14 @@ def test_a_model_without_a_preset_gets_no_flags_that_fit_another(
     assert "glm45" not in on_cpu.out
     assert "speculative" not in on_cpu.out
     assert "--served-model-name Qwen3-0.6B" in on_cpu.out
-    monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: _h100s(79))
+    monkeypatch.setattr("launcher.cli.running.up.probe_hardware", lambda: _h100s(79))
     assert "--device cuda" in run("up", "--dry-run", "--model-path", "Qwen/Qwen3-0.6B").out
 
 
 def test_ranks_that_sglang_would_refuse_are_refused_before_anything_is_started(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: _h100s(79, 79, 79))
+    monkeypatch.setattr("launcher.cli.running.up.probe_hardware", lambda: _h100s(79, 79, 79))
     done = run("up", "--model-path", str(model_path()), "--tp-size", "3")
     assert done.code == errors.IndivisibleModelError.exit_code
     assert "Use --tp-size 2." in done.err
@@ -372,7 +372,7 @@ def test_a_command_for_a_gpu_has_nothing_of_the_cpu_that_it_was_written_on(
 def test_a_command_for_the_cpu_has_nothing_of_the_gpus_that_are_here(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: _h100s(79, 79))
+    monkeypatch.setattr("launcher.cli.running.up.probe_hardware", lambda: _h100s(79, 79))
 
     own = run("up", "--dry-run", "--device", "cpu")
     custom = run("up", "--dry-run", "--model-path", "Qwen/Qwen3-0.6B", "--device", "cpu")

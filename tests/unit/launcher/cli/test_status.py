@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from launcher.cli.servers import status
+from launcher.cli.running.servers import status
 from launcher.diagnosis import failures
 from launcher.state.store import RunStore
 from launcher.system import process

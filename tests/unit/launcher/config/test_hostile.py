@@ -34,7 +34,7 @@ def nothing_hangs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         raise HungError
 
     laptop = hardware.Hardware((), "no driver", (0, 1), 16 * hardware.GIB)
-    monkeypatch.setattr("launcher.cli.up.probe_hardware", lambda: laptop)
+    monkeypatch.setattr("launcher.cli.running.up.probe_hardware", lambda: laptop)
     former = signal.signal(signal.SIGALRM, ring)
     signal.alarm(HANG_SECONDS)
     yield

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from launcher.cli.up import make_way
+from launcher.cli.running.up import make_way
 from launcher.engines.sglang.prober import HttpProber
 from launcher.errors import (
     CrashLoopError,

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from launcher.cli.servers import _note
+from launcher.cli.running.servers import _note
 from launcher.system.proc_stat import read_stat
 from tests.unit.launcher.supervision.walk.scene import Task, WalkError, WalkScene, Zygote
 

@@ -1,0 +1,217 @@
+"""A whole fleet: up, down, more or fewer replicas."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from launcher.config.keys import read_keys
+from launcher.config.server_config import ServerConfig
+from launcher.engines.smg.discovery import change_listed, read_listed
+from launcher.errors import InsufficientMemoryError, InvalidValueError, LauncherError
+from launcher.fleet.fleet_file import MOST_REPLICAS, FleetConfig
+from launcher.fleet.layout import Layout, gateway_name, lay_out, replica_name
+from launcher.fleet.members import (
+    Prepared,
+    cancel_all,
+    held_gpus,
+    prepare_member,
+    start_all,
+)
+from launcher.fleet.remotes import check_remotes
+from launcher.fleet.store import FleetStore
+from launcher.models.download.request import OnPullEvent, ignore
+from launcher.preflight import checks
+from launcher.preflight.facts import ServingFacts
+from launcher.state.events import Event
+from launcher.state.store import RunStore
+from launcher.supervision.stop import StopReport, stop_server
+from launcher.system.hardware import Hardware
+from launcher.text import human_bytes
+
+Tell = Callable[[str, Event], None]
+_PATHS: Final = ("model_path", "speculative_draft_model_path", "api_key_file", "admin_key_file")
+
+
+@dataclass(frozen=True, slots=True)
+class FleetUp:
+    """A fleet that is up.
+
+    Attributes:
+        layout: its members.
+        started: names of those that this command has started; the others were there.
+    """
+
+    layout: Layout
+    started: tuple[str, ...]
+
+
+def bring_up(
+    fleet: FleetConfig,
+    store: FleetStore,
+    hardware: Hardware,
+    tell: Tell,
+    report: OnPullEvent = ignore,
+) -> FleetUp:
+    """Start what of a fleet does not run yet: the servers, then the gateway.
+
+    Everything is checked before anything is started. Where a part fails, what this call has
+    started is stopped; what ran before runs on.
+
+    Args:
+        fleet: as its file says.
+        store: of its name; the caller holds the lock.
+        hardware: of this machine.
+        tell: is given the name of a member and what it does.
+        report: is told of a download.
+
+    Raises:
+        LauncherError: a part cannot be started here, or failed.
+    """
+    layout = lay_out_here(fleet, store, hardware)
+    keys = read_keys(layout.gateway, os.environ)
+    check_remotes(
+        layout.remotes, model=layout.gateway.served_model_name, api_key=keys.get("api-key")
+    )
+    gateway = prepare_member(layout.gateway, hardware)
+    replicas = [prepare_member(config, hardware, report) for config in layout.replicas]
+    _check_memory(layout.replicas, replicas, hardware)
+    if not (replicas or layout.remotes):
+        raise InvalidValueError(
+            "The fleet has no servers: `replicas` is 0, and there are no `remotes`.",
+            action="Set `replicas: 2`, or name servers elsewhere.",
+        )
+    store.write(settled(fleet, layout))
+    _forget_strangers(store, layout)
+    started = start_all(replicas, tell)
+    try:
+        change_listed(store.discovery_file, add=layout.remotes)
+        start_all([gateway], tell)
+    except BaseException:
+        cancel_all(started)
+        raise
+    names = [one.store.name for one in (*replicas, gateway) if one.launch is not None]
+    return FleetUp(layout, tuple(names))
+
+
+def take_down(store: FleetStore) -> list[StopReport]:
+    """Stop a fleet: the gateway first, which lets requests end, then the servers.
+
+    Args:
+        store: of its name; the caller holds the lock.
+
+    Raises:
+        FleetError: no such fleet is known.
+        LauncherError: a member does not stop; the others are stopped all the same.
+    """
+    fleet = store.require()
+    reports = []
+    failures: list[LauncherError] = []
+    for name in members_of(fleet):
+        try:
+            reports.append(stop_server(RunStore(name)))
+        except LauncherError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    store.forget()
+    return reports
+
+
+def scale(
+    replicas: int,
+    store: FleetStore,
+    hardware: Hardware,
+    tell: Tell,
+    report: OnPullEvent = ignore,
+) -> tuple[FleetUp, list[StopReport]]:
+    """Change how many servers a fleet has: new ones are started, the last ones are stopped.
+
+    Args:
+        replicas: how many there shall be.
+        store: of the fleet's name; the caller holds the lock.
+        hardware: of this machine.
+        tell: is given the name of a member and what it does.
+        report: is told of a download.
+
+    Returns:
+        The fleet as it is now, and what was stopped.
+
+    Raises:
+        FleetError: no such fleet is known.
+        LauncherError: as of `bring_up` and `take_down`.
+    """
+    before = store.require()
+    if not 0 <= replicas <= MOST_REPLICAS:
+        raise InvalidValueError(
+            f"A fleet has 0 to {MOST_REPLICAS} servers on a machine; asked for: {replicas}.",
+            action="More machines: docs/scaling.md.",
+        )
+    after = before.model_copy(update={"replicas": replicas})
+    up = bring_up(after, store, hardware, tell, report)
+    stopped = [
+        stop_server(RunStore(replica_name(before.name, number)))
+        for number in reversed(range(replicas, before.replicas))
+    ]
+    return up, stopped
+
+
+def lay_out_here(fleet: FleetConfig, store: FleetStore, hardware: Hardware) -> Layout:
+    """Lay a fleet out; what of it runs keeps its GPUs.
+
+    Raises:
+        ConfigError, NoGpuError: see `lay_out`.
+    """
+    names = (replica_name(fleet.name, number) for number in range(fleet.replicas))
+    return lay_out(fleet, hardware, store.discovery_file, held_gpus(names))
+
+
+def settled(fleet: FleetConfig, layout: Layout) -> FleetConfig:
+    """A fleet whose paths mean the same in any folder, to be kept."""
+    if not layout.replicas:
+        return fleet
+    first = layout.replicas[0]
+    paths = {
+        field: str(value)
+        for field in _PATHS
+        if field in fleet.server and (value := getattr(first, field)) is not None
+    }
+    return fleet.model_copy(update={"server": {**fleet.server, **paths}})
+
+
+def members_of(fleet: FleetConfig) -> list[str]:
+    """The names of a fleet's members on this machine, in the order in which they are stopped."""
+    numbers = range(fleet.replicas)
+    return [gateway_name(fleet.name), *(replica_name(fleet.name, number) for number in numbers)]
+
+
+def _forget_strangers(store: FleetStore, layout: Layout) -> None:
+    """Take out of the gateway's file what a former fleet of that name has left there."""
+    own = {*layout.remotes, *(config.base_url for config in layout.replicas)}
+    listed = read_listed(store.discovery_file)
+    strange = [url for url in listed.servers if url not in own]
+    change_listed(store.discovery_file, remove=strange, release=listed.held)
+
+
+def _check_memory(
+    configs: tuple[ServerConfig, ...], members: list[Prepared], hardware: Hardware
+) -> None:
+    """Hold the memory of all that are to be started against the machine's; one alone has room.
+
+    Raises:
+        InsufficientMemoryError: they do not fit together.
+    """
+    new = [
+        config
+        for config, member in zip(configs, members, strict=True)
+        if member.launch is not None and not member.adopt and config.device == "cpu"
+    ]
+    needed = sum(checks.host_bytes_needed(ServingFacts(config, hardware), 0) for config in new)
+    if needed > hardware.available_memory_bytes:
+        raise InsufficientMemoryError(
+            f"{len(new)} servers need about {human_bytes(needed)} of memory together; "
+            f"{human_bytes(hardware.available_memory_bytes)} are available.",
+            action="Lower `replicas`, or stop other programs.",
+        )

@@ -1,0 +1,123 @@
+"""What of a fleet runs now: its members by their records, and what the gateway says of them."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+from launcher.config.keys import read_kept_admin_key
+from launcher.engines.smg.discovery import read_listed
+from launcher.engines.smg.prober import GatewayProber, KnownServer
+from launcher.errors import StateError
+from launcher.fleet.fleet_file import FleetConfig
+from launcher.fleet.layout import gateway_name, replica_name
+from launcher.fleet.store import FleetStore
+from launcher.state.record import RunRecord
+from launcher.state.store import RunStore
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """One member.
+
+    Attributes:
+        name: of its server; its address, for one elsewhere.
+        role: `gateway`, `replica` or `remote`.
+        state: as `status` has it; of one elsewhere, and where there is no record, "-".
+        url: its address, "" where it was never started.
+        listed: whether the gateway is told to send it requests.
+        gateway_status: what the gateway itself says of it; "-" where that cannot be asked.
+        requests: that it has through the gateway now; None where unknown.
+        restarts: of its supervisor.
+        note: the last failure, or what could not be read.
+    """
+
+    name: str
+    role: str
+    state: str
+    url: str
+    listed: bool
+    gateway_status: str
+    requests: int | None
+    restarts: int
+    note: str
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it does what it is there for."""
+        if self.role == "gateway":
+            return self.state == "READY"
+        known = self.gateway_status in {"ready", "-"}
+        return self.listed and known and self.state in {"READY", "-"}
+
+
+def view(store: FleetStore) -> list[MemberView]:
+    """The members of a fleet, the gateway first.
+
+    Raises:
+        FleetError: no such fleet is known.
+        StateError: what is known of it cannot be read.
+    """
+    fleet = store.require()
+    gateway = RunStore(gateway_name(fleet.name)).read()
+    listed = set(read_listed(store.discovery_file).servers)
+    known = _ask(gateway)
+    members = [_local(RunStore(gateway_name(fleet.name)), "gateway", listed, {})]
+    members += [
+        _local(RunStore(replica_name(fleet.name, number)), "replica", listed, known)
+        for number in range(fleet.replicas)
+    ]
+    return [*members, *_remotes(fleet, listed, known)]
+
+
+def _ask(gateway: RunRecord | None) -> dict[str, KnownServer]:
+    """What the gateway says of each address; nothing where it does not answer."""
+    if gateway is None or not gateway.is_running:
+        return {}
+    key = read_kept_admin_key(gateway.admin_key_file)
+    with contextlib.suppress(OSError):
+        servers = GatewayProber(gateway.base_url, key).servers()
+        return {server.url: server for server in servers}
+    return {}
+
+
+def _local(
+    store: RunStore, role: str, listed: set[str], known: dict[str, KnownServer]
+) -> MemberView:
+    try:
+        record = store.read()
+    except StateError as error:
+        return MemberView(store.name, role, "-", "", False, "-", None, 0, error.problem)  # noqa: FBT003
+    if record is None:
+        return MemberView(store.name, role, "-", "", False, "-", None, 0, "never started")  # noqa: FBT003
+    server = known.get(record.base_url)
+    return MemberView(
+        name=store.name,
+        role=role,
+        state=record.live_state,
+        url=record.base_url,
+        listed=record.base_url in listed,
+        gateway_status=server.status if server else "-",
+        requests=server.load if server else None,
+        restarts=record.restarts,
+        note=record.last_failure or "",
+    )
+
+
+def _remotes(
+    fleet: FleetConfig, listed: set[str], known: dict[str, KnownServer]
+) -> list[MemberView]:
+    return [
+        MemberView(
+            name=url,
+            role="remote",
+            state="-",
+            url=url,
+            listed=url in listed,
+            gateway_status=known[url].status if url in known else "-",
+            requests=known[url].load if url in known else None,
+            restarts=0,
+            note="",
+        )
+        for url in fleet.remotes
+    ]

@@ -1,0 +1,1 @@
+"""Fleets: their files, their layouts, what replaces what."""
