@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from clients.errors import (
     ConnectionLostError,
+    ModelNotFoundError,
     RateLimitError,
     RequestTimeoutError,
     ServerUnreachableError,
@@ -60,6 +61,9 @@ def is_repeatable(error: ClientError, *, reads_only: bool, repeat_lost: bool = F
         return error.kind == "connect"
     if isinstance(error, ConnectionLostError):
         return reads_only or repeat_lost
+    if isinstance(error, ModelNotFoundError):
+        # A gateway that has just been started knows no model for a moment: smg 1.13.0 answers 404.
+        return repeat_lost
     if isinstance(error, StatusError) and error.status in _LOST_STATUSES:
         return repeat_lost
     return isinstance(error, ServerUnreachableError | RateLimitError | ServiceUnavailableError)

@@ -45,8 +45,8 @@ class Stage:
 
 
 STAGES: Final = (
-    Stage(2400, GENERAL, main=True, tokens=4096),
-    Stage(220, GENERAL, main=False, tokens=4096),
+    Stage(2250, GENERAL, main=True, tokens=4096),
+    Stage(200, GENERAL, main=False, tokens=4096),
 )
 WARM_UP_STEPS: Final = 40
 LEAST_RATE: Final = 0.04
