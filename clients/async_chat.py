@@ -10,8 +10,8 @@ import httpx
 import openai
 
 from clients.errors import ClientError
+from clients.flow.asking import HEALTH_TIMEOUT_SECONDS
 from clients.flow.effects import Effect, Flow, ReadOn, RunCalls, SendChat, Sleep, Tell
-from clients.flow.flows import HEALTH_TIMEOUT_SECONDS
 from clients.flow.sending import (
     ClientOptions,
     call_arguments,

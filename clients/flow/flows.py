@@ -8,35 +8,19 @@ it came to.
 from __future__ import annotations
 
 import logging
-import random
-import reprlib
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from pydantic_core import from_json
 
-from clients.errors import (
-    ClientError,
-    MalformedReplyError,
-    RequestTimeoutError,
-    ServiceUnavailableError,
-    StatusError,
-    StructuredOutputError,
-    TimeoutKind,
-    TransportError,
-)
+from clients.errors import StructuredOutputError
 from clients.flow.answers import check_demand, empty_answer
-from clients.flow.effects import A, Flow, ReadOn, RunCalls, RunEvent, Send, SendChat, Sleep, Tell
+from clients.flow.asking import NS_PER_SECOND, Asking
+from clients.flow.effects import Flow, ReadOn, RunCalls, RunEvent, SendChat, Tell
 from clients.flow.structured import Shape, Value, asked_again
-from clients.http.endpoint import Endpoint
-from clients.http.retry import RetryPolicy, retry_pause_seconds
-from clients.http.server_side import Health, ServerInfo, ServerMetrics
 from clients.http.stream import StreamState
-from clients.http.timeouts import Timeouts, limit_reads
-from clients.http.transport import AnswerLimits
+from clients.http.timeouts import limit_reads
 from clients.http.wire import AnswerFold
 from clients.reply import ChatReply, ReplyBuilder
 from clients.request import (
@@ -62,31 +46,17 @@ from clients.tools.calls import (
 )
 from clients.tools.tool import Tool
 
-_NS_PER_SECOND = 1_000_000_000
 # Never told there: a key, or what a message, an argument or an answer says.
 _log = logging.getLogger("specserve.client")
 # Whoever aborted it, or withheld it, would do so again.
 _NOT_ASKED_AGAIN = frozenset({"aborted", "filtered"})
 _RUN_OPTIONS = frozenset({"max_rounds", "stream", "on_event"})
 _PARSE_OPTIONS = ChatOptions.__optional_keys__ - {"response_format"}
-# SGLang's own limit for a health check is 20 s. Whoever gives up sooner and asks again piles up
-# checks on a server that is only busy.
-HEALTH_TIMEOUT_SECONDS = 25.0
 
 
 @dataclass(slots=True)
-class Flows:
+class Flows(Asking):
     """The flows of one client."""
-
-    endpoint: Endpoint
-    model: str | None
-    admin_key: Callable[[], str | None] = field(repr=False)
-    timeouts: Timeouts
-    retry: RetryPolicy
-    limits: AnswerLimits
-    report_acceptance: bool
-    clock_ns: Callable[[], int] = time.monotonic_ns
-    fraction: Callable[[], float] = random.random
 
     def chat(
         self, messages: Messages, options: Mapping[str, Any], on_empty: EmptyAnswer = "keep"
@@ -115,11 +85,11 @@ class Flows:
         arguments["stream"] = True
         arguments["stream_options"] = {"include_usage": True}
         started_ns = self.clock_ns()
-        response, deadline_ns = yield from self._exchange(
+        response, deadline_ns = yield from self.exchange(
             lambda limits: SendChat(arguments, True, *limits),  # noqa: FBT003 - it is a stream
             stream=True,
         )
-        left = (deadline_ns - self.clock_ns()) / _NS_PER_SECOND
+        left = (deadline_ns - self.clock_ns()) / NS_PER_SECOND
         limit_reads(response, min(self.timeouts.between_tokens_seconds, left))
         state = StreamState(
             str(response.request.url),
@@ -210,47 +180,10 @@ class Flows:
             f"After {max_rounds} rounds, the most allowed, the model still calls {called}.", run=run
         )
 
-    def models(self) -> Flow[tuple[str, ...]]:
-        """Ask for the names of the models."""
-        return self._get("/v1/models", _model_names)
-
-    def health(self, path: str, timeout_seconds: float) -> Flow[Health]:
-        """Ask once whether the server generates, or takes requests."""
-        try:
-            yield Send("GET", path, httpx.Timeout(timeout_seconds))
-        except (ServiceUnavailableError, RequestTimeoutError) as error:
-            unreachable = isinstance(error, RequestTimeoutError) and error.kind == "connect"
-            return "unreachable" if unreachable else "unhealthy"
-        except TransportError:
-            return "unreachable"
-        except ClientError:
-            return "unhealthy"
-        return "healthy"
-
-    def server_info(self) -> Flow[ServerInfo]:
-        """Ask how the model is served."""
-        return self._get("/server_info", lambda answer: ServerInfo.from_body(answer.content))
-
-    def metrics(self) -> Flow[ServerMetrics]:
-        """Ask for load and counters."""
-        return self._get("/metrics", lambda answer: ServerMetrics.from_text(answer.text))
-
-    def abort(self, request_id: str) -> Flow[None]:
-        """Ask the server to end a request."""
-        limits = self.timeouts.of_request(stream=True, remaining_seconds=HEALTH_TIMEOUT_SECONDS)
-        yield Send(
-            "POST",
-            "/abort_request",
-            *limits,
-            body={"rid": request_id},
-            key=self.admin_key(),
-            is_admin=True,
-        )
-
     def _chat(self, messages: Messages, options: Mapping[str, Any]) -> Flow[ChatReply]:
         arguments = yield from self._arguments(messages, options)
         started_ns = self.clock_ns()
-        body, _ = yield from self._exchange(
+        body, _ = yield from self.exchange(
             lambda limits: SendChat(arguments, False, *limits),  # noqa: FBT003 - it is no stream
             stream=False,
         )
@@ -259,84 +192,21 @@ class Flows:
             for event in AnswerFold().message(body):
                 builder.add(event)
         except ValueError as error:
-            raise self._malformed(error) from error
+            raise self.malformed(error) from error
         reply = builder.build(started_ns=started_ns, first_token_ns=None, ended_ns=self.clock_ns())
         check_demand(reply, demanded_call(arguments))
         return reply
-
-    def _get(self, path: str, read: Callable[[httpx.Response], A]) -> Flow[A]:
-        response, _ = yield from self._exchange(
-            lambda limits: Send("GET", path, *limits[:2]), stream=True, reads_only=True
-        )
-        try:
-            return read(response)
-        except ValueError as error:
-            raise self._malformed(error) from error
-        except (AttributeError, KeyError, TypeError) as error:
-            said = reprlib.repr(response.text)
-            raise self._malformed(f"no answer of {path}: {said}") from error
-
-    def _exchange(
-        self,
-        request: Callable[[tuple[httpx.Timeout, TimeoutKind, int]], SendChat | Send],
-        *,
-        stream: bool,
-        reads_only: bool = False,
-    ) -> Flow[tuple[Any, int]]:
-        """Send, and send again what may be. Gives what came, and the request's deadline."""
-        deadline_ns = self.clock_ns() + int(self.timeouts.total_seconds * _NS_PER_SECOND)
-        attempt = 0
-        while True:
-            left = max((deadline_ns - self.clock_ns()) / _NS_PER_SECOND, 0.001)
-            timeout, kind = self.timeouts.of_request(stream=stream, remaining_seconds=left)
-            effect = request((timeout, kind, deadline_ns))
-            try:
-                response = yield effect
-            except ClientError as error:
-                pause = retry_pause_seconds(
-                    error,
-                    attempt=attempt,
-                    policy=self.retry,
-                    reads_only=reads_only,
-                    fraction=self.fraction(),
-                )
-                if pause is None or self.clock_ns() + pause * _NS_PER_SECOND > deadline_ns:
-                    raise
-                _log_repeated(effect, error, attempt=attempt + 1, pause_seconds=pause)
-            else:
-                return response, deadline_ns
-            attempt += 1
-            yield Sleep(pause)
 
     def _arguments(self, messages: Messages, options: Mapping[str, Any]) -> Flow[dict[str, Any]]:
         model = options.get("model") or self.model
         if model is None:
             names = yield from self.models()
             if not names:
-                raise self._malformed("it lists no model")
+                raise self.malformed("it lists no model")
             # Threads that ask at the same time get the same answer.
             model = self.model = names[0]
         asked: Any = {**options, "model": model}
         return request_arguments(messages, report_acceptance=self.report_acceptance, **asked)
-
-    def _malformed(self, detail: object) -> MalformedReplyError:
-        url = self.endpoint.base_url
-        return MalformedReplyError(f"{url} did not answer as a chat server: {detail}.", url=url)
-
-
-def _log_repeated(
-    effect: SendChat | Send, error: ClientError, *, attempt: int, pause_seconds: float
-) -> None:
-    # Not the error's text: a server may quote the request in it.
-    status = error.status if isinstance(error, StatusError) else None
-    _log.warning(
-        "request.repeated path=%s attempt=%d pause_seconds=%.3f cause=%s status=%s",
-        effect.path if isinstance(effect, Send) else "/v1/chat/completions",
-        attempt,
-        pause_seconds,
-        type(error).__name__,
-        status,
-    )
 
 
 def _log_result(result: ToolResult) -> None:
@@ -353,7 +223,3 @@ def _lost(reply: ChatReply, tools: Mapping[str, Tool[..., Any]]) -> tuple[str, .
         for call in reply.tool_calls
         if call.name in tools and are_lost(tools[call.name], call.arguments)
     )
-
-
-def _model_names(answer: httpx.Response) -> tuple[str, ...]:
-    return tuple(str(model["id"]) for model in from_json(answer.content)["data"])

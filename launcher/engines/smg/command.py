@@ -22,6 +22,8 @@ _DETECTION: Final = {
     "--cb-failure-threshold": "3",
     "--cb-timeout-duration-secs": "5",
     "--cb-success-threshold": "1",
+    # A server that did not answer when it was first met, which is asked again after half a minute.
+    "--worker-startup-check-interval": "1",
     # A change of the file is seen at once; this is for one that the system did not tell of.
     "--discovery-check-interval-secs": "2",
 }

@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from clients import MalformedReplyError, ServerInfo, ServerMetrics
+from clients import MalformedReplyError, NotFoundError, ServerInfo, ServerMetrics
 from tests.unit.clients.wire import Server
 
 INFO = {
@@ -40,6 +40,25 @@ def test_server_info_is_a_typed_part_of_it_and_no_key() -> None:
     assert info.mean_acceptance_length == 3.25
     assert info.tp_size == 1
     assert "secret" not in repr(info)
+
+
+def test_behind_a_gateway_the_same_is_asked_by_its_own_routes() -> None:
+    unknown = httpx.Response(404, json={"error": {"message": "Invalid URL", "code": "unknown_url"}})
+    server = Server(
+        unknown, httpx.Response(200, json=INFO), unknown, httpx.Response(200, text=TEXT)
+    )
+    client = server.client()
+    assert client.server_info().served_model_name == "nano"
+    assert client.metrics().running_requests == 5
+    assert [request.url.path for request in server.requests] == [
+        "/server_info", "/get_server_info", "/metrics", "/engine_metrics",
+    ]  # fmt: skip
+
+
+def test_an_abort_behind_a_gateway_says_what_to_do_instead() -> None:
+    unknown = httpx.Response(404, json={"error": {"message": "Invalid URL", "code": "unknown_url"}})
+    with pytest.raises(NotFoundError, match="close the stream"):
+        Server(unknown).client().abort("one")
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b"no JSON", b""])
