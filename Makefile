@@ -62,7 +62,7 @@ third-party-lock:    ## lock the newest of those clients; the date is in uv.toml
 
 flags:               ## describe the installed SGLang's command line anew
 	uv run python -m launcher.engines.sglang.options.dump_flags > flags.new
-	mv flags.new launcher/engines/sglang/data/sglang_flags_$$(uv run python -c 'from importlib.metadata import version; print(version("sglang"))').json
+	mv flags.new launcher/engines/sglang/options/data/sglang_flags_$$(uv run python -c 'from importlib.metadata import version; print(version("sglang"))').json
 
 SECONDS ?= 600
 fuzz:                ## the parsers under a fuzzer, by hand: `make fuzz SECONDS=600` for each

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from launcher.config.arguments.options import OwnOption, TakenOver
     from launcher.config.server_config import ServerConfig
     from launcher.engines.causes import CauseTable
+    from launcher.engines.containers import ContainerLaunch, MachineGroup, ProbePaths
     from launcher.engines.launch import Command, CommandTarget
     from launcher.engines.phases import Progress
     from launcher.engines.prober import Prober
@@ -40,12 +41,22 @@ class Engine(Protocol):
         distribution: the package that pip knows it by.
         verified_version: the version with which this launcher is verified.
         causes: why it ends, in the order of the search.
+        image: of the verified version, for containers.
+        requirement: the same version for pip.
+        probes: what an orchestrator asks it.
+        keys_name: what a file of keys is called where an orchestrator hands it over.
+        container_variables: those that `container_launch` sets beside the configuration's own.
     """
 
     name: str
     distribution: str
     verified_version: str
     causes: CauseTable
+    image: str
+    requirement: str
+    probes: ProbePaths
+    keys_name: str
+    container_variables: frozenset[str]
 
     # Before a start
 
@@ -147,7 +158,24 @@ class Engine(Protocol):
     def fallout_seconds(self, config: ServerConfig, *, served: bool) -> float:
         """How long the engine may still explain itself after it lost a process."""
 
-    # Of servers that were started without this launcher
+    # Of servers that somebody else starts, or has started
+
+    def container_launch(
+        self, config: ServerConfig, *, keys_file: str | None, group: MachineGroup | None = None
+    ) -> ContainerLaunch:
+        """What a container runs that serves a configuration on GPUs; never a key in it.
+
+        Args:
+            config: what to serve.
+            keys_file: where the container finds the keys; None where there is no key.
+            group: the machines that serve it together; None for one alone.
+        """
+
+    def draft_revision(self, config: ServerConfig) -> str | None:
+        """The revision of the draft model's repository, where the arguments name one."""
+
+    def with_draft_revision(self, config: ServerConfig, revision: str) -> ServerConfig:
+        """The configuration with an argument that names it."""
 
     def read_config(self, lines: Sequence[str]) -> ServerConfig:
         """What a server was started with, as far as its own output tells; defaults elsewhere."""
