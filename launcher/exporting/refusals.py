@@ -88,7 +88,7 @@ def refuse_ranks(ranks: Ranks, *, nodes: int) -> None:
         )
     if ranks.count % nodes:
         raise UnexportableError(
-            f"{ranks.describe()} make {ranks.count} ranks, which do not divide among {nodes} "
+            f"{ranks.describe()}: ranks in all {ranks.count}, which do not divide among {nodes} "
             "machines.",
             action=f"Choose a --tp-size that is a multiple of {nodes}.",
         )
