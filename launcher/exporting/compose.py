@@ -19,8 +19,8 @@ from launcher.exporting.request import Export
 from launcher.exporting.timing import STARTING_PERIOD_SECONDS, timing_of
 
 _DATA: Final = "/var/lib/specserve"
-_HOME: Final = f"{_DATA}/home"
-_HUB: Final = f"{_DATA}/huggingface"
+# What compilers keep below HOME lies on the volume as well, so that the next start finds it.
+_PLACES: Final = {"HOME": f"{_DATA}/home", "HF_HOME": f"{_DATA}/huggingface"}
 _SECRETS: Final = "/run/secrets"
 _STORAGE: Final = "storage"
 _KEYS: Final = "keys"
@@ -100,7 +100,6 @@ class ServiceNode(Node):
     volumes: list[str] | None = None
     shm_size: str | None = None
     security_opt: list[str] = Field(default=["no-new-privileges:true"])
-    user: str | None = None
     stop_grace_period: str | None = None
     deploy: Deploy | None = None
     healthcheck: HealthCheck | None = None
@@ -109,7 +108,6 @@ class ServiceNode(Node):
 class ComposeFile(Node):
     """A compose file; volumes without settings are written as an empty mapping."""
 
-    version: Literal["3.8"] = "3.8"
     services: dict[str, ServiceNode]
     volumes: dict[str, dict[str, str]]
     secrets: dict[str, SecretFile] | None = None
@@ -148,9 +146,8 @@ def _services(export: Export) -> Iterator[tuple[str, ServiceNode]]:
                 entrypoint=[program],
                 command=[literal(one) for one in arguments],
                 restart="on-failure",
-                environment={**_places(export), "HF_TOKEN": "${HF_TOKEN:-}"},
+                environment={**_PLACES, "HF_TOKEN": "${HF_TOKEN:-}"},
                 volumes=[f"{_STORAGE}:{_DATA}"],
-                user=_user(export),
             ),
         )
     several = export.choices.replicas > 1
@@ -159,16 +156,6 @@ def _services(export: Export) -> Iterator[tuple[str, ServiceNode]]:
         yield name, _server(export, names, None if not several else place)
     if several:
         yield "gateway", _gateway(export, servers)
-
-
-def _places(export: Export) -> dict[str, str]:
-    named = {} if export.choices.run_as is None else {"USER": "specserve"}
-    return {"HOME": _HOME, **named, "HF_HOME": _HUB}
-
-
-def _user(export: Export) -> str | None:
-    number = export.choices.run_as
-    return None if number is None else f"{number}:{number}"
 
 
 def _server(export: Export, downloads: dict[str, Dependency], place: int | None) -> ServiceNode:
@@ -182,7 +169,7 @@ def _server(export: Export, downloads: dict[str, Dependency], place: int | None)
     timing = timing_of(export)
     keys_file = f"{_SECRETS}/{export.engine.keys_name}" if export.has_keys else None
     launch = export.engine.container_launch(export.config, keys_file=keys_file)
-    given = {**_places(export), "HF_HUB_OFFLINE": "1", **launch.environment}
+    given = {**_PLACES, "HF_HUB_OFFLINE": "1", **launch.environment}
     url = f"http://127.0.0.1:{export.config.port}{export.engine.probes.generates}"
     return ServiceNode(
         image=export.image,
@@ -197,7 +184,6 @@ def _server(export: Export, downloads: dict[str, Dependency], place: int | None)
         ports=None if place is not None else [_published(export)],
         volumes=[f"{_STORAGE}:{_DATA}"],
         shm_size=_SHARED_MEMORY,
-        user=_user(export),
         stop_grace_period=f"{timing.stop}s",
         deploy=_gpus(export, place),
         # A failure only marks it: compose neither restarts a server for that nor hides it.
@@ -267,7 +253,6 @@ def _gateway(export: Export, servers: list[str]) -> ServiceNode:
         if export.has_keys
         else None,
         ports=[_published(export)],
-        user=_user(export),
         stop_grace_period=f"{timing.drain + gateway.STOP_MARGIN_SECONDS}s",
         healthcheck=HealthCheck(
             test=_asks(f"http://127.0.0.1:{port}{gateway.READY_PATH}", 5),

@@ -51,8 +51,15 @@ def notes(export: Export, made: Format) -> Iterator[str]:
             "none of the launcher's plugins are there: SGLang's own parsers read GLM's format, "
             "and requests for any model's name are answered."
         )
+    if config.trust_remote_code:
+        yield f"trust_remote_code is on: Python code that comes with {config.model_path} will run."
+    if export.choices.image is not None:
+        version = f"{export.engine.name} {export.engine.verified_version}"
+        yield f"the arguments are checked for {version}, and the image is one of your own."
     if not export.has_keys:
         yield "whoever reaches the port may use the server: --insecure leaves out the key."
+    elif config.api_key_file is not None or config.admin_key_file is not None:
+        yield "the files of keys that the configuration names are not read: make them as follows."
     if made == "leaderworkerset":
         yield (
             "the machines of a group trust each other's data: their network has to be private. "

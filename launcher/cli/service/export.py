@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -47,8 +47,20 @@ class ExportCommand(ConfigCommand):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line."""
-        ctx.meta[_ARGUMENTS] = tuple(args)
+        ctx.meta[_ARGUMENTS] = tuple(_of_the_manifest(args))
         return super().parse_args(ctx, args)
+
+
+def _of_the_manifest(arguments: Sequence[str]) -> Iterator[str]:
+    """What was typed, but for where the text goes: it is the same wherever that is."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    words = iter(arguments[:end])
+    for word in words:
+        if word in {"-o", "--output"}:
+            next(words, None)
+        elif word not in {"--force", "--json"} and not re.match(r"-o.|--output=", word):
+            yield word
+    yield from arguments[end:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +139,6 @@ def _container_options(command: _F) -> _F:
             help="Image of the gateway before several replicas.",
         ),
         click.option(
-            "--run-as",
-            type=click.IntRange(min=1),
-            metavar="UID",
-            help="Number of the account in the container; unset: the image's own, root.",
-        ),
-        click.option(
             "--image", type=IMAGE, help="Image with SGLang; unset: the verified version's own."
         ),
     ):
@@ -140,9 +146,23 @@ def _container_options(command: _F) -> _F:
     return command
 
 
-_storage_class_option = click.option(
-    "--storage-class", type=WORD, help="Class of the volumes; unset: the cluster's default."
-)
+def _cluster_options(command: _F) -> _F:
+    """Options of those that run in a cluster."""
+    for option in (
+        click.option(
+            "--run-as",
+            type=click.IntRange(min=1),
+            metavar="UID",
+            help="Number of the account in the container; unset: the image's own, root.",
+        ),
+        click.option(
+            "--storage-class",
+            type=WORD,
+            help="Class of the volumes; unset: the cluster's default.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -151,7 +171,7 @@ def export() -> None:
 
 
 @export.command(cls=ExportCommand)
-@_storage_class_option
+@_cluster_options
 @_container_options
 @_out_options
 def kubernetes(*, output: Path | None, force: bool, as_json: bool, **options: Any) -> None:
@@ -174,7 +194,7 @@ def kubernetes(*, output: Path | None, force: bool, as_json: bool, **options: An
     show_default=True,
     help="Network interface of the pods between the machines.",
 )
-@_storage_class_option
+@_cluster_options
 @_container_options
 @_out_options
 def leaderworkerset(*, output: Path | None, force: bool, as_json: bool, **options: Any) -> None:

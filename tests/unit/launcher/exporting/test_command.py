@@ -41,8 +41,10 @@ def test_the_head_says_who_made_it_and_what_is_to_be_done(kind: str) -> None:
 
 def test_a_line_break_does_not_leave_the_head(tmp_path: Path) -> None:
     file = tmp_path / "a\nkind: Secret\nb.yaml"
-    run("compose", *PINNED, "--output", str(file))
-    assert re.search(r"^kind: Secret", file.read_text(encoding="utf-8"), re.MULTILINE) is None
+    file.write_text("preset: glm-4.5-air-fp8\n", encoding="utf-8")
+    text = exported("compose", "--config", str(file))
+    assert "kind: Secret" in text
+    assert re.search(r"^kind: Secret", text, re.MULTILINE) is None
 
 
 def test_a_file_is_written_once_and_replaced_by_force(tmp_path: Path) -> None:
@@ -65,6 +67,30 @@ def test_what_is_refused_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidValueError, match="There is no folder"):
         run("compose", *PINNED, "--output", str(tmp_path / "no" / "made.yaml"))
     assert list(tmp_path.glob("*.y*")) == []
+
+
+def test_where_it_goes_is_not_part_of_it(tmp_path: Path) -> None:
+    text = exported("compose", *PINNED)
+    for number, words in enumerate((["-o", "{}"], ["--output={}"], ["-o{}"], ["--output", "{}"])):
+        file = tmp_path / f"{number}.yaml"
+        run("compose", *(word.format(file) for word in words), *PINNED)
+        assert file.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--trust-remote-code",), "trust_remote_code is on"),
+        (("--image", "mine/sglang:1"), "the image is one of your own"),
+        (("--insecure",), "whoever reaches the port"),
+        (("--api-key-file", "/nowhere/key"), "are not read"),
+    ],
+)
+def test_what_one_may_not_expect_is_told(arguments: tuple[str, ...], said: str) -> None:
+    done = run("kubernetes", *PINNED, *arguments)
+    assert said in done.stderr
+    head = done.stdout.partition("apiVersion")[0]
+    assert said in " ".join(head.replace("#", " ").split())
 
 
 def test_force_alone_is_a_slip() -> None:

@@ -21,7 +21,7 @@ ARGUMENTS = {
     "one": PINNED,
     "several": (*PINNED, "--replicas", "3"),
     "open": (*PINNED, "--host", "0.0.0.0", "--insecure"),  # noqa: S104
-    "another account": (*PINNED, "--run-as", "1000", "--restart", "never"),
+    "never again": (*PINNED, "--restart", "never"),
 }
 
 
