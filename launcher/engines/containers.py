@@ -55,6 +55,7 @@ class ContainerLaunch:
         host_variable: takes the address by which other machines reach this one.
         interface_variables: take the network interface for traffic between machines.
         keys_option: takes the file of keys, a YAML mapping with `api-key` and `admin-api-key`.
+        is_offline: whether it needs nothing of the hub but the model and its draft model.
     """
 
     program: tuple[str, ...]
@@ -63,3 +64,4 @@ class ContainerLaunch:
     host_variable: str
     interface_variables: tuple[str, ...]
     keys_option: str
+    is_offline: bool

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from launcher.exporting import gateway
 from launcher.exporting.document import Node
-from launcher.exporting.download import download_command
+from launcher.exporting.download import download_command, offline
 from launcher.exporting.keys import read_api_key
 from launcher.exporting.request import Export
 from launcher.exporting.timing import STARTING_PERIOD_SECONDS, timing_of
@@ -169,7 +169,7 @@ def _server(export: Export, downloads: dict[str, Dependency], place: int | None)
     timing = timing_of(export)
     keys_file = f"{_SECRETS}/{export.engine.keys_name}" if export.has_keys else None
     launch = export.engine.container_launch(export.config, keys_file=keys_file)
-    given = {**_PLACES, "HF_HUB_OFFLINE": "1", **launch.environment}
+    given = {**_PLACES, **offline(launch), **launch.environment}
     url = f"http://127.0.0.1:{export.config.port}{export.engine.probes.generates}"
     return ServiceNode(
         image=export.image,

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from launcher.engines.containers import ContainerLaunch
 from launcher.exporting.request import Export, Weights
 from launcher.models.files import NEEDED_PATTERNS, NEEDLESS_PATTERN
 
-PYTHON_FILES = "*.py"
+_PYTHON_FILES: Final = "*.py"
+
+
+def offline(launch: ContainerLaunch) -> dict[str, str]:
+    """The variable by which a server asks nothing of the hub, where it needs nothing more."""
+    return {"HF_HUB_OFFLINE": "1"} if launch.is_offline else {}
 
 
 def download_command(weights: Weights, export: Export) -> tuple[str, ...]:
@@ -14,7 +22,7 @@ def download_command(weights: Weights, export: Export) -> tuple[str, ...]:
     Never pickles, which run code when they are read; Python files only where the configuration
     says that they may run.
     """
-    patterns = (*NEEDED_PATTERNS, *([PYTHON_FILES] if export.config.trust_remote_code else ()))
+    patterns = (*NEEDED_PATTERNS, *([_PYTHON_FILES] if export.config.trust_remote_code else ()))
     revision = ("--revision", weights.revision) if weights.revision else ()
     included = [word for pattern in patterns for word in ("--include", pattern)]
     return ("hf", "download", weights.repository, *revision, *included, "--exclude",

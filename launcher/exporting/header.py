@@ -51,6 +51,11 @@ def notes(export: Export, made: Format) -> Iterator[str]:
             "none of the launcher's plugins are there: SGLang's own parsers read GLM's format, "
             "and requests for any model's name are answered."
         )
+    if not export.engine.container_launch(config, keys_file=None).is_offline:
+        yield (
+            "the arguments name another repository: the server itself fetches it from the hub at "
+            "each start, without a token, whatever its main branch is then."
+        )
     if config.trust_remote_code:
         yield f"trust_remote_code is on: Python code that comes with {config.model_path} will run."
     if export.choices.image is not None:

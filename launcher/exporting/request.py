@@ -188,9 +188,10 @@ def _pinned(engine: Engine, config: ServerConfig, commits: Mapping[str, str]) ->
     if config.revision is None and (known := commits.get(config.model_path)) is not None:
         config = config.model_copy(update={"revision": known})
     draft = config.draft_repository
-    if draft is None or engine.draft_revision(config) is not None or draft not in commits:
+    if draft is None or engine.draft_revision(config) is not None:
         return config
-    return engine.with_draft_revision(config, commits[draft])
+    known = config.revision if draft == config.model_path else commits.get(draft)
+    return config if known is None else engine.with_draft_revision(config, known)
 
 
 def _weights_of(engine: Engine, config: ServerConfig) -> tuple[Weights, ...]:

@@ -10,7 +10,7 @@ import shlex
 from typing import Final
 
 from launcher.exporting.document import Node
-from launcher.exporting.download import download_command
+from launcher.exporting.download import download_command, offline
 from launcher.exporting.keys import KEY_VARIABLE, write_keys
 from launcher.exporting.request import Export
 from launcher.exporting.timing import timing_of
@@ -110,9 +110,9 @@ def _setup(export: Export) -> str:
 
 
 def _run(export: Export) -> str:
-    lines = ["set -eu", "export HF_HUB_OFFLINE=1"]
     keys = f"~/{export.engine.keys_name}"
     launch = export.engine.container_launch(export.config, keys_file=None)
+    lines = ["set -eu", *(f"export {name}={value}" for name, value in offline(launch).items())]
     options = []
     if export.has_keys:
         # An empty key would be read as none.

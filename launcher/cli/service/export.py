@@ -48,7 +48,21 @@ class ExportCommand(ConfigCommand):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line."""
         ctx.meta[_ARGUMENTS] = tuple(_of_the_manifest(args))
+        self._refuse_anothers(ctx, args)
         return super().parse_args(ctx, args)
+
+    def _refuse_anothers(self, ctx: click.Context, args: Sequence[str]) -> None:
+        """Name the kind of manifest that has an option which this one has not.
+
+        Raises:
+            UsageError: there is such an option.
+        """
+        end = args.index("--") if "--" in args else len(args)
+        own = {name for one in self.get_params(ctx) for name in (*one.opts, *one.secondary_opts)}
+        for name in (word.partition("=")[0] for word in args[:end] if word.startswith("--")):
+            for kind, command in export.commands.items():
+                if name not in own and any(name in one.opts for one in command.params):
+                    raise click.UsageError(f"{name} is an option of `export {kind}`.", ctx)
 
 
 def _of_the_manifest(arguments: Sequence[str]) -> Iterator[str]:

@@ -15,7 +15,12 @@ from launcher.config.fields.variables import LAUNCHER_PREFIX, SET_ALWAYS
 from launcher.config.server_config import ServerConfig
 from launcher.engines.containers import ContainerLaunch, MachineGroup, ProbePaths
 from launcher.engines.launch import CommandTarget
-from launcher.engines.sglang.command import CONFIG_FLAG, MODULE, build_command
+from launcher.engines.sglang.command import (
+    CONFIG_FLAG,
+    MODULE,
+    build_command,
+    names_repository,
+)
 from launcher.engines.sglang.version import VERIFIED_VERSION
 
 IMAGE: Final = f"lmsysorg/sglang:v{VERIFIED_VERSION}"
@@ -66,6 +71,7 @@ def container_launch(
         host_variable=_HOST_VARIABLE,
         interface_variables=_INTERFACE_VARIABLES,
         keys_option=CONFIG_FLAG,
+        is_offline=not any(map(names_repository, config.extra_args)),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from launcher.engines.containers import ContainerLaunch, MachineGroup
-from launcher.exporting.download import download_command
+from launcher.exporting.download import download_command, offline
 from launcher.exporting.kubernetes.pods import (
     ClaimSource,
     Container,
@@ -199,7 +199,7 @@ def _alive(export: Export) -> Probe:
 def _environment(
     export: Export, launch: ContainerLaunch, group: MachineGroup | None
 ) -> Iterator[Variable]:
-    given = {**_places(export), "HF_HUB_OFFLINE": "1", **launch.environment}
+    given = {**_places(export), **offline(launch), **launch.environment}
     if group is not None:
         given = dict.fromkeys(launch.interface_variables, export.choices.interface) | given
         field = FieldSelector(field_path="status.podIP")

@@ -93,6 +93,13 @@ def test_what_one_may_not_expect_is_told(arguments: tuple[str, ...], said: str) 
     assert said in " ".join(head.replace("#", " ").split())
 
 
+def test_an_option_of_another_kind_is_told_where_it_belongs() -> None:
+    done = run("kubernetes", "--nnodes", "2")
+    assert done.exit_code == 2
+    assert "--nnodes is an option of `export leaderworkerset`" in done.output
+    assert "`export skypilot`" in run("compose", "--gpu=H100").output
+
+
 def test_force_alone_is_a_slip() -> None:
     assert run("compose", *PINNED, "--force").exit_code == 2
 

@@ -108,6 +108,26 @@ def test_a_model_of_the_hubs_cache_is_pinned_and_measured(hub_cache: Path) -> No
     assert claim["spec"]["resources"]["requests"] == {"storage": "140Gi"}
 
 
+def test_a_draft_of_the_same_repository_has_the_same_commit() -> None:
+    model = "zai-org/GLM-4.5-Air-FP8"
+    found = documents("kubernetes", *PINNED, "--speculative-draft-model-path", model)
+    pod = of_kind(found, "Deployment")["spec"]["template"]["spec"]
+    assert len(pod["initContainers"]) == 1
+    (server,) = pod["containers"]
+    options = dict(pairwise(server["args"]))
+    assert options["--speculative-draft-model-revision"] == COMMIT
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_needs_another_repository_is_not_cut_off(kind: str) -> None:
+    offline, online = (
+        run(kind, *PINNED, *words) for words in ((), ("--", "--tokenizer-path", "org/Tokenizer"))
+    )
+    assert "HF_HUB_OFFLINE" in offline.stdout
+    assert "HF_HUB_OFFLINE" not in online.stdout
+    assert "name another repository" in online.stderr
+
+
 def test_a_stated_size_is_taken_as_it_is() -> None:
     found = documents(
         *("kubernetes", "--model-path", "org/Unknown", "--revision", COMMIT),
