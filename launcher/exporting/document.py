@@ -42,6 +42,9 @@ class _Dumper(yaml.SafeDumper):
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = "|" if "\n" in text else None
+    if not text.replace("\n", "").isprintable():
+        # Escaped: YAML takes some of them for line breaks, and those for blanks.
+        style = '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
@@ -70,5 +73,7 @@ def _commented(paragraphs: Iterable[str]) -> Iterator[str]:
     for paragraph in paragraphs:
         # A line break or a control character would end the comment.
         safe = "".join(one if one.isprintable() else "?" for one in paragraph)
-        lines = [safe] if safe.startswith(" ") else textwrap.wrap(safe, _WIDTH) or [""]
+        # A command is copied from there: none of its words is parted.
+        wrapped = textwrap.wrap(safe, _WIDTH, break_long_words=False, break_on_hyphens=False)
+        lines = [safe] if safe.startswith(" ") else wrapped or [""]
         yield from (f"{_COMMENT}{line}".rstrip() + "\n" for line in lines)
