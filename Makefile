@@ -1,6 +1,6 @@
 # The one list of commands. CI calls the same ones: see .ci/run.
 
-.PHONY: help check lint types docs docs-check lock lock-check test test-costly test-fast coverage third-party third-party-lock flags fuzz nano clean
+.PHONY: help check lint types docs docs-check lock lock-check test test-costly test-fast coverage check-export third-party third-party-lock flags fuzz nano clean
 
 help:                ## what there is
 	@grep -E '^[a-z-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/: *.*## */\t/' | expand -t 16
@@ -45,6 +45,16 @@ test-fast:           ## tests that start no server
 coverage:            ## all tests, with what they reach of launcher and clients
 	uv run pytest --cov --cov-report=term
 
+# Each in an environment of its own: SkyPilot's takes 320 MB.
+EXPORT := uv run python -m launcher export
+PINNED := --preset glm-4.5-air-fp8 --revision 0000000000000000000000000000000000000000 --replicas 3
+READ := nice -n 19 uv run --no-project --no-config --isolated
+check-export:        ## let SkyPilot and the gateway themselves read what is exported
+	$(EXPORT) skypilot --gpu H100 $(PINNED) | \
+		$(READ) --with skypilot==0.14.1 python tools/read_export.py skypilot
+	$(EXPORT) kubernetes $(PINNED) | \
+		$(READ) --with smg==1.13.0 --with pyyaml python tools/read_export.py smg
+
 # A name and a port of its own, so that it meets no server that runs.
 third-party:         ## try other people's clients on a server, and record what works
 	uv run python -m launcher up --preset nano --detach --name third-party --port 8917
@@ -62,7 +72,7 @@ third-party-lock:    ## lock the newest of those clients; the date is in uv.toml
 
 flags:               ## describe the installed SGLang's command line anew
 	uv run python -m launcher.engines.sglang.options.dump_flags > flags.new
-	mv flags.new launcher/engines/sglang/data/sglang_flags_$$(uv run python -c 'from importlib.metadata import version; print(version("sglang"))').json
+	mv flags.new launcher/engines/sglang/options/data/sglang_flags_$$(uv run python -c 'from importlib.metadata import version; print(version("sglang"))').json
 
 SECONDS ?= 600
 fuzz:                ## the parsers under a fuzzer, by hand: `make fuzz SECONDS=600` for each

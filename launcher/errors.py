@@ -9,7 +9,8 @@ LauncherError
 │   ├── UnknownFlagError        15  SGLang's own parser does not take it
 │   ├── SecretInArgumentsError  16
 │   ├── UnknownShapeError       17  this model's memory cannot be added up
-│   └── UnimportableError       18  a launch definition becomes no configuration
+│   ├── UnimportableError       18  a launch definition becomes no configuration
+│   └── UnexportableError       19  a configuration becomes no manifest
 ├── PreflightError              20  this machine cannot serve it now
 │   ├── PortInUseError          21
 │   ├── ModelNotFoundError      22
@@ -134,6 +135,10 @@ class UnknownShapeError(ConfigError, exit_code=17):
 
 class UnimportableError(ConfigError, exit_code=18):
     """A launch definition says what the launcher cannot do, or does not say enough."""
+
+
+class UnexportableError(ConfigError, exit_code=19):
+    """A manifest cannot say what the configuration says, or the configuration says too little."""
 
 
 class PreflightError(LauncherError, exit_code=20):

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from launcher.config.arguments.options import OwnOption, TakenOver
     from launcher.config.server_config import ServerConfig
     from launcher.engines.causes import CauseTable
+    from launcher.engines.containers import ContainerLaunch, MachineGroup, ProbePaths
     from launcher.engines.launch import Command, CommandTarget
     from launcher.engines.phases import Progress
     from launcher.engines.prober import Completer, Prober
@@ -138,9 +139,6 @@ class Engine(Protocol):
     def make_prober(self, config: ServerConfig, keys: Mapping[str, str]) -> Prober:
         """What asks a running server, with its keys."""
 
-    def make_completer(self, config: ServerConfig, keys: Mapping[str, str]) -> Completer:
-        """What gets answers of a running server, with its keys."""
-
     def children(self, members: Iterable[ProcessIdentity]) -> tuple[EngineChild, ...]:
         """The processes without any of which the server is broken, with their titles."""
 
@@ -150,10 +148,48 @@ class Engine(Protocol):
     def fallout_seconds(self, config: ServerConfig, *, served: bool) -> float:
         """How long the engine may still explain itself after it lost a process."""
 
-    # Of servers that were started without this launcher
+    # Of servers that somebody else has started
 
     def read_config(self, lines: Sequence[str]) -> ServerConfig:
         """What a server was started with, as far as its own output tells; defaults elsewhere."""
 
     def in_own_words(self, text: str) -> str:
         """Advice that names this launcher's options, in the engine's own."""
+
+
+class ModelEngine(Engine, Protocol):
+    """An engine that serves a model, and not others that do.
+
+    Attributes:
+        image: of the verified version, for containers.
+        requirement: the same version for pip.
+        probes: what an orchestrator asks it.
+        keys_name: what a file of keys is called where an orchestrator hands it over.
+        container_variables: those that `container_launch` sets beside the configuration's own.
+    """
+
+    image: str
+    requirement: str
+    probes: ProbePaths
+    keys_name: str
+    container_variables: frozenset[str]
+
+    def make_completer(self, config: ServerConfig, keys: Mapping[str, str]) -> Completer:
+        """What gets answers of a running server, with its keys."""
+
+    def container_launch(
+        self, config: ServerConfig, *, keys_file: str | None, group: MachineGroup | None = None
+    ) -> ContainerLaunch:
+        """What a container runs that serves a configuration on GPUs; never a key in it.
+
+        Args:
+            config: what to serve.
+            keys_file: where the container finds the keys; None where there is no key.
+            group: the machines that serve it together; None for one alone.
+        """
+
+    def draft_revision(self, config: ServerConfig) -> str | None:
+        """The revision of the draft model's repository, where the arguments name one."""
+
+    def with_draft_revision(self, config: ServerConfig, revision: str) -> ServerConfig:
+        """The configuration with an argument that names it."""

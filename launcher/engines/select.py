@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from launcher.config.arguments.foreign_launch import ForeignLaunch
 from launcher.config.gateway_config import GatewayConfig
 from launcher.config.server_config import ServerConfig
-from launcher.engines.engine import Engine
+from launcher.engines.engine import Engine, ModelEngine
 from launcher.engines.sglang.engine import SGLANG
 from launcher.engines.sglang.options.flags import load_flag_table
 from launcher.engines.sglang.takeover import foreign_launch as sglang_launches
@@ -21,12 +21,17 @@ def engine_of(config: ServerConfig) -> Engine:
     return SMG if isinstance(config, GatewayConfig) else SGLANG
 
 
+def model_engine_of(_config: ServerConfig) -> ModelEngine:
+    """The engine that serves a configuration's model: SGLang, as long as there is no other."""
+    return SGLANG
+
+
 def engine_of_output(_lines: Sequence[str]) -> Engine:
     """The engine that printed these lines: SGLang, as long as there is no other."""
     return SGLANG
 
 
-def default_engine() -> Engine:
+def default_engine() -> ModelEngine:
     """The engine whose options are meant before a configuration says which one serves it."""
     return SGLANG
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from launcher.config.keys import read_keys
 from launcher.config.server_config import ServerConfig
 from launcher.engines.prober import Completion
-from launcher.engines.select import engine_of
+from launcher.engines.select import model_engine_of
 from launcher.engines.smg.discovery import change_listed
 from launcher.errors import FleetError, InvalidValueError, LauncherError, RollError
 from launcher.fleet.fleet_file import FleetConfig
@@ -186,7 +186,7 @@ def _answers(config: ServerConfig) -> tuple[Completion, ...]:
     """
     keys = read_keys(config, os.environ)
     try:
-        return ask(engine_of(config).make_completer(config, keys))
+        return ask(model_engine_of(config).make_completer(config, keys))
     except OSError as error:
         raise FleetError(
             f"The server {config.name!r} does not answer a prompt: {error.strerror or error}.",

@@ -80,8 +80,13 @@ def translate(engine: str, definition: Definition) -> Imported:
     if definition.container is not None:
         dropped += _publish(fields, definition.container)
     own = default_engine()
+    # An exported manifest sets them for its orchestrator's probes; the launcher has its own.
     variables = sort_out(
-        definition.environment,
+        {
+            name: value
+            for name, value in definition.environment.items()
+            if name not in own.container_variables
+        },
         definition.used,
         own.name,
         own.why_unread,

@@ -23,6 +23,13 @@ UNINDEXED_WEIGHTS: Final = frozenset({"mtp.safetensors"})
 # *.model and *.tiktoken are vocabularies, and *.jinja chat templates.
 _SUFFIXES: Final = (".json", ".jinja", ".model", ".tiktoken")
 _NAMES: Final = frozenset({"merges.txt", "vocab.txt", "added_tokens.txt"})
+# The same for programs that choose files by patterns, such as `hf download`; they know no index.
+NEEDED_PATTERNS: Final = (
+    *(f"*{suffix}" for suffix in (WEIGHTS_SUFFIX, *_SUFFIXES)),
+    *sorted(_NAMES),
+)
+# What lies in folders is for other programs.
+NEEDLESS_PATTERN: Final = "*/*"
 # Of one name in a folder: NAME_MAX of Linux, less what is put around it while it is linked.
 LONGEST_PATH_CHARACTERS: Final = 4_096
 LONGEST_NAME_BYTES: Final = 200

@@ -1,1 +1,1 @@
-"""`service`: a systemd unit for a server, and its text."""
+"""Definitions by which other programs start servers: a systemd unit, manifests."""

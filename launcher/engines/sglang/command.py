@@ -140,7 +140,7 @@ def build_command(
         environment[REDACT_VARIABLE] = "1"
     if target.no_proxy is not None:
         environment |= _round_proxies(config.host, target.no_proxy)
-    if not config.is_repository and not any(map(_names_repository, config.extra_args)):
+    if not config.is_repository and not any(map(names_repository, config.extra_args)):
         # Everything is here: a hub that is slow or away must not delay the start.
         environment.setdefault("HF_HUB_OFFLINE", "1")
     if target.gpus:
@@ -163,7 +163,7 @@ def build_command(
     return Command(tuple(arguments) + config.extra_args, MappingProxyType(environment))
 
 
-def _names_repository(word: str) -> bool:
+def names_repository(word: str) -> bool:
     """Whether an argument, or what an equals sign attaches to it, is the id of a repository."""
     _, _, attached = word.partition("=")
     return any(re.fullmatch(REPOSITORY_PATTERN, one) for one in (word, attached))

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from launcher.config.arguments.options import OwnOption, TakenOver
 from launcher.config.server_config import ServerConfig
+from launcher.engines.containers import ContainerLaunch, MachineGroup
 from launcher.engines.launch import Command, CommandTarget
-from launcher.engines.sglang import prerequisites, processes, version
+from launcher.engines.sglang import container, prerequisites, processes, version
 from launcher.engines.sglang.causes import foreign
 from launcher.engines.sglang.causes.table import CAUSES
 from launcher.engines.sglang.command import build_command, check_arguments
@@ -35,6 +36,11 @@ class SGLangEngine:
     distribution = "sglang"
     verified_version = version.VERIFIED_VERSION
     causes = CAUSES
+    image = container.IMAGE
+    requirement = container.REQUIREMENT
+    probes = container.PROBES
+    keys_name = container.KEYS_NAME
+    container_variables = container.CONTAINER_VARIABLES
 
     def installed_version(self) -> str:
         """Read from the installed distribution."""
@@ -119,6 +125,20 @@ class SGLangEngine:
     def fallout_seconds(self, config: ServerConfig, *, served: bool) -> float:
         """SGLang looks after its children once a second, and then ends itself."""
         return processes.fallout_seconds(config, served=served)
+
+    def container_launch(
+        self, config: ServerConfig, *, keys_file: str | None, group: MachineGroup | None = None
+    ) -> ContainerLaunch:
+        """The same command, without what switches the launcher's plugins on."""
+        return container.container_launch(config, keys_file=keys_file, group=group)
+
+    def draft_revision(self, config: ServerConfig) -> str | None:
+        """By its own option, which has no field."""
+        return container.draft_revision(config)
+
+    def with_draft_revision(self, config: ServerConfig, revision: str) -> ServerConfig:
+        """The same option, at the end."""
+        return container.with_draft_revision(config, revision)
 
     def read_config(self, lines: Sequence[str]) -> ServerConfig:
         """By its line `server_args=`, or by the ranks that speak."""

@@ -14,7 +14,6 @@ from launcher.config.gateway_config import GatewayConfig
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Command, CommandTarget
 from launcher.engines.phases import Phase, Progress
-from launcher.engines.prober import Completer
 from launcher.engines.smg import version
 from launcher.engines.smg.causes import CAUSES
 from launcher.engines.smg.command import build_command, check_arguments
@@ -105,14 +104,6 @@ class GatewayEngine:
     def make_prober(self, config: ServerConfig, keys: Mapping[str, str]) -> GatewayProber:
         """Asks over HTTP, with the admin key."""
         return GatewayProber(config.base_url, keys.get("admin-api-key"))
-
-    def make_completer(self, config: ServerConfig, keys: Mapping[str, str]) -> Completer:
-        """Its servers are asked themselves.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError
 
     def children(self, members: Iterable[ProcessIdentity]) -> tuple[EngineChild, ...]:
         """It is one process."""

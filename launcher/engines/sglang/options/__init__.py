@@ -1,1 +1,1 @@
-"""SGLang's own options: a table of them, and how it is made."""
+"""SGLang's own options: a table of them for each version, and how it is made."""

@@ -229,7 +229,7 @@ def load_flag_table(version: str, *, cache: Path | None = None) -> FlagTable:
         EngineBrokenError: SGLang had to be asked, and could not be imported or said nothing of use.
     """
     name = f"sglang_flags_{version}.json"
-    shipped = importlib.resources.files("launcher.engines.sglang").joinpath("data", name)
+    shipped = importlib.resources.files("launcher.engines.sglang.options").joinpath("data", name)
     if shipped.is_file():
         return _parse_table(shipped.read_text(encoding="utf-8"))
     folder = cache or platformdirs.user_cache_path("specserve")

@@ -15,6 +15,7 @@ from launcher.engines.sglang.command import (
     TOKENIZER_WORKERS_FLAG,
     UNSUPERVISED_FLAGS,
 )
+from launcher.engines.sglang.container import is_keys_file
 from launcher.engines.sglang.options.flags import FlagTable, GivenOption
 from launcher.engines.sglang.takeover.fields import field_of, near_options, value_of
 
@@ -93,6 +94,11 @@ def _take_known(made: ForeignLaunch, given: GivenOption, table: FlagTable) -> No
         made.dropped.append(f"{option}: a secret, not written; {then}")
     elif (option, value) in DEFAULTS_OF_ONE_MACHINE:
         made.dropped.append(f"{option} {value}: the default, left out")
+    elif option == CONFIG_FLAG and is_keys_file(value):
+        made.dropped.append(
+            f"{option} {value}: the keys of an exported manifest; name files of mode 0600 with "
+            "api_key_file and admin_key_file"
+        )
     elif (why := _unservable(option, value, table)) is not None:
         made.refused = made.refused or why
     elif option in _TLS:
