@@ -47,11 +47,13 @@ class Loopback:
         base_url: scheme, host and port.
         process_id: of the server.
         certificate: of the server, where it speaks TLS.
+        urls: all addresses at which it listens, `base_url` the first.
     """
 
     base_url: str
     process_id: int
     certificate: Path | None = None
+    urls: tuple[str, ...] = ()
 
     @property
     def target(self) -> Target:
@@ -82,6 +84,7 @@ def loopback(
     *,
     host: str = "127.0.0.1",
     certificate: tuple[Path, Path] | None = None,
+    ports: int = 1,
 ) -> Iterator[Loopback]:
     """Start a loopback server; it has ended when the block is left.
 
@@ -89,26 +92,24 @@ def loopback(
         schedule: its default; requests may change it.
         host: an address of this machine.
         certificate: files of a certificate and of its key, for TLS.
+        ports: on so many it listens, as so many servers would.
 
     Raises:
         OSError: it did not start; its error stands above.
     """
     command = [sys.executable, "-m", "benchmarks.selfcheck.loopback.server", "--host", host]
-    command += ["--schedule", (schedule or Schedule()).model_dump_json()]
+    command += ["--schedule", (schedule or Schedule()).model_dump_json(), "--ports", str(ports)]
     if certificate is not None:
         command += ["--certificate", str(certificate[0]), "--key", str(certificate[1])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
-            port = process.stdout.readline().strip() if process.stdout else b""
-            if not port:
+            opened = process.stdout.readline().split() if process.stdout else []
+            if not opened:
                 raise OSError("The loopback server did not start.")
             scheme = "http" if certificate is None else "https"
             shown = f"[{host}]" if ":" in host else host
-            yield Loopback(
-                f"{scheme}://{shown}:{int(port)}",
-                process.pid,
-                certificate[0] if certificate else None,
-            )
+            urls = tuple(f"{scheme}://{shown}:{int(port)}" for port in opened)
+            yield Loopback(urls[0], process.pid, certificate[0] if certificate else None, urls)
         finally:
             if process.stdin is not None:
                 process.stdin.close()
@@ -118,7 +119,7 @@ def loopback(
                 process.kill()
 
 
-async def _serve(host: str, schedule: Schedule, tls: ssl.SSLContext | None) -> None:
+async def _serve(host: str, schedule: Schedule, tls: ssl.SSLContext | None, *, ports: int) -> None:
     loop = asyncio.get_running_loop()
     end = asyncio.Event()
 
@@ -127,10 +128,12 @@ async def _serve(host: str, schedule: Schedule, tls: ssl.SSLContext | None) -> N
             end.set()
 
     server = Server(schedule)
-    listening = await loop.create_server(
-        lambda: ServerProtocol(server), host, 0, backlog=_BACKLOG, ssl=tls
-    )
-    sys.stdout.write(f"{listening.sockets[0].getsockname()[1]}\n")
+    listening = [
+        await loop.create_server(lambda: ServerProtocol(server), host, 0, backlog=_BACKLOG, ssl=tls)
+        for _ in range(ports)
+    ]
+    opened = (str(one.sockets[0].getsockname()[1]) for one in listening)
+    sys.stdout.write(" ".join(opened) + "\n")
     sys.stdout.flush()
     loop.add_reader(0, on_input)
     # What is there now stays: only what requests make is looked through.
@@ -142,10 +145,11 @@ async def _serve(host: str, schedule: Schedule, tls: ssl.SSLContext | None) -> N
 
 
 def main() -> None:
-    """Serve until standard input closes; print the port."""
+    """Serve until standard input closes; print the ports."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--schedule", default="{}", help="JSON of a Schedule")
+    parser.add_argument("--ports", type=int, default=1, help="listen on so many")
     parser.add_argument("--certificate", type=Path)
     parser.add_argument("--key", type=Path)
     asked = parser.parse_args()
@@ -153,7 +157,9 @@ def main() -> None:
     if asked.certificate is not None:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(asked.certificate, asked.key)
-    asyncio.run(_serve(asked.host, Schedule.model_validate_json(asked.schedule), tls))
+    asyncio.run(
+        _serve(asked.host, Schedule.model_validate_json(asked.schedule), tls, ports=asked.ports)
+    )
 
 
 if __name__ == "__main__":
