@@ -1,6 +1,6 @@
 # The one list of commands. CI calls the same ones: see .ci/run.
 
-.PHONY: help check lint types docs docs-check lock lock-check test test-costly test-fast coverage check-export third-party third-party-lock flags fuzz nano clean
+.PHONY: help check lint types docs docs-check lock lock-check test test-costly test-no-shared-imports test-fast coverage check-export third-party third-party-lock flags fuzz nano clean
 
 help:                ## what there is
 	@grep -E '^[a-z-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/: *.*## */\t/' | expand -t 16
@@ -38,6 +38,9 @@ test:                ## all tests, the real server included (about half an hour 
 
 test-costly:         ## tests that take servers of their own and rarely fail; CI leaves them out
 	uv run pytest -m costly
+
+test-no-shared-imports:  ## the real server's tests, with processes that each import the engine
+	uv run pytest tests/server --no-shared-imports
 
 test-fast:           ## tests that start no server
 	uv run pytest -m "not server and not costly"

@@ -32,14 +32,17 @@ HANDLED_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, sign
 T = TypeVar("T")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Everything below this folder drives the real server."""
+    spawning = config.getoption("--no-shared-imports")
     for item in items:
         if SERVER_FOLDER in item.path.parents:
             item.add_marker(pytest.mark.server)
             # A limit for what hangs, not a figure: the first test of a module waits for its
             # servers and, in test_benchmarks, for a whole run of them.
             item.add_marker(pytest.mark.timeout(1800))
+            if spawning and item.path.name == "test_restarts.py":
+                item.add_marker(pytest.mark.skip(reason="it is about shared imports"))
 
 
 def run_cli(*arguments: str) -> int:
@@ -75,11 +78,15 @@ def record_of(name: str) -> RunRecord:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _state_of_its_own(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         for variable in [name for name in os.environ if name.startswith("SPECSERVE_")]:
             patch.delenv(variable)
+        if request.config.getoption("--no-shared-imports"):
+            patch.setenv("SPECSERVE_SHARED_IMPORTS", "false")
         yield
 
 
