@@ -14,6 +14,7 @@ FEATURES: Final = {
     "tool_call": "tool call",
     "tool_call_streamed": "tool call, streamed",
     "tool_loop": "tool's result handed back",
+    "agent_loop": "an agent's task of two calls",
     "structured": "structured output",
     "unknown_tool": "call of a tool not offered",
     "unknown_tool_streamed": "the same, streamed",
@@ -21,9 +22,11 @@ FEATURES: Final = {
     "at_once": "8 at once",
     "loopback_only": "no connection elsewhere",
 }
-ALL: Final = tuple(FEATURES)
+OF_AGENTS: Final = tuple(FEATURES)
+# The others leave it to the program to call the tools again and again until there is an answer.
+ALL: Final = tuple(name for name in FEATURES if name != "agent_loop")
 # Nothing counts the connections of a program in Node.
-IN_NODE: Final = tuple(name for name in FEATURES if name != "loopback_only")
+IN_NODE: Final = tuple(name for name in ALL if name != "loopback_only")
 # instructor gives instances of a class, and nothing else.
 OF_INSTANCES: Final = ("stream", "tool_call", "structured", "unknown_tool", "too_long", "at_once",
                        "loopback_only")  # fmt: skip
@@ -53,11 +56,12 @@ class Client:
 CLIENTS: Final = (
     Client("openai (Python)", "openai_sdk", "openai"),
     Client("anthropic", "anthropic_sdk", "anthropic"),
-    Client("LangChain", "langchain_sdk", "langchain-openai"),
+    Client("LangChain", "langchain_sdk", "langchain-openai", features=OF_AGENTS),
     Client("LiteLLM", "litellm_sdk", "litellm"),
-    Client("pydantic-ai", "pydantic_ai_sdk", "pydantic-ai-slim"),
+    Client("pydantic-ai", "pydantic_ai_sdk", "pydantic-ai-slim", features=OF_AGENTS),
     Client("instructor", "instructor_sdk", "instructor", features=OF_INSTANCES),
-    Client("openai-agents", "agents_sdk", "openai-agents"),
+    Client("openai-agents", "agents_sdk", "openai-agents", features=OF_AGENTS),
+    Client("smolagents", "smolagents_sdk", "smolagents", features=("agent_loop", "loopback_only")),
     Client("openai (npm)", "openai_sdk.mjs", "openai", "node", IN_NODE),
     Client("Vercel AI SDK", "vercel_sdk.mjs", "@ai-sdk/openai-compatible", "node", IN_NODE),
     Client("ours, newest openai", "our_client", "openai", features=OF_OURS),

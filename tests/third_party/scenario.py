@@ -68,6 +68,38 @@ def check_refusal(error: BaseException) -> str:
     return f"raises {type(error).__name__}"
 
 
+class Task:
+    """A task that takes a call of each of two tools, and what an agent called for it."""
+
+    def __init__(self) -> None:
+        self.called: dict[str, str] = {}
+
+    def tools(self) -> list[Callable[[str], str]]:
+        """Make the two tools."""
+
+        def get_weather(city: str) -> str:
+            """Get the weather of a city."""
+            return self.call("get_weather", city)
+
+        def find_hotel(city: str) -> str:
+            """Find a hotel in a city."""
+            return self.call("find_hotel", city)
+
+        return [get_weather, find_hotel]
+
+    def call(self, name: str, argument: str) -> str:
+        """Note a call and give its result."""
+        assert name not in self.called, f"{name} is called again, with {argument!r}"
+        self.called[name] = argument
+        return str(CASES["task_results"][name])
+
+    def check(self, answer: object) -> None:
+        """Each tool was called once, as it was asked for, and the answer tells both results."""
+        assert self.called == CASES["task_calls"], f"other calls: {self.called}"
+        for result in CASES["task_results"].values():
+            assert result in str(answer), f"{result!r} is not in the answer: {answer!r}"
+
+
 def sums() -> list[str]:
     """As many different questions as are asked at once."""
     return [f"What is {20 + number} + 15?" for number in range(CASES["at_once"])]

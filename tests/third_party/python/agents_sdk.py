@@ -13,6 +13,7 @@ from agents import (
     ModelSettings,
     OpenAIChatCompletionsModel,
     Runner,
+    function_tool,
 )
 from pydantic import BaseModel
 
@@ -106,6 +107,12 @@ async def tool_loop(url: str) -> None:
     run = await Runner.run(agent(url, tools=[weather.tool()]), CASES["weather_question"])
     assert weather.calls == [CASES["weather_arguments"]]
     assert CASES["weather_result"] in run.final_output
+
+
+async def agent_loop(url: str) -> None:
+    task = scenario.Task()
+    asked = agent(url, tools=[function_tool(tool) for tool in task.tools()])
+    task.check((await Runner.run(asked, CASES["task"])).final_output)
 
 
 async def structured(url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import openai
+from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
@@ -85,6 +86,13 @@ def tool_loop(url: str) -> None:
     scenario.check_call(call["name"], call["args"])
     result = ToolMessage(CASES["weather_result"], tool_call_id=call["id"])
     assert CASES["weather_result"] in bound.invoke([question, first, result]).text
+
+
+def agent_loop(url: str) -> None:
+    task = scenario.Task()
+    agent = create_agent(model(url), tools=task.tools())
+    done = agent.invoke({"messages": [HumanMessage(CASES["task"])]})
+    task.check(done["messages"][-1].text)
 
 
 def structured(url: str) -> None:

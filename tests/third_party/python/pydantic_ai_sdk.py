@@ -98,6 +98,11 @@ async def tool_loop(url: str) -> None:
     assert CASES["weather_result"] in run.output
 
 
+async def agent_loop(url: str) -> None:
+    task = scenario.Task()
+    task.check((await agent(url, tools=task.tools()).run(CASES["task"])).output)
+
+
 async def structured(url: str) -> None:
     run = await agent(url, output_type=NativeOutput(Port)).run(CASES["port_question"])
     assert isinstance(run.output, Port)
