@@ -10,7 +10,12 @@ from typing import Final
 from launcher.config.keys import read_keys
 from launcher.config.server_config import ServerConfig
 from launcher.engines.smg.discovery import change_listed, read_listed
-from launcher.errors import InsufficientMemoryError, InvalidValueError, LauncherError
+from launcher.errors import (
+    FleetError,
+    InsufficientMemoryError,
+    InvalidValueError,
+    LauncherError,
+)
 from launcher.fleet.fleet_file import MOST_REPLICAS, FleetConfig
 from launcher.fleet.layout import Layout, gateway_name, lay_out, replica_name
 from launcher.fleet.members import (
@@ -70,6 +75,8 @@ def bring_up(
     Raises:
         LauncherError: a part cannot be started here, or failed.
     """
+    _check_some(fleet)
+    _refuse_fewer(fleet, store.read())
     layout = lay_out_here(fleet, store, hardware)
     keys = read_keys(layout.gateway, os.environ)
     check_remotes(
@@ -78,11 +85,6 @@ def bring_up(
     gateway = prepare_member(layout.gateway, hardware)
     replicas = [prepare_member(config, hardware, report) for config in layout.replicas]
     _check_memory(layout.replicas, replicas, hardware)
-    if not (replicas or layout.remotes):
-        raise InvalidValueError(
-            "The fleet has no servers: `replicas` is 0, and there are no `remotes`.",
-            action="Set `replicas: 2`, or name servers elsewhere.",
-        )
     store.write(settled(fleet, layout))
     _forget_strangers(store, layout)
     started = start_all(replicas, tell)
@@ -150,12 +152,13 @@ def scale(
             action="More machines: docs/scaling.md.",
         )
     after = before.model_copy(update={"replicas": replicas})
-    up = bring_up(after, store, hardware, tell, report)
-    stopped = [
-        stop_server(RunStore(replica_name(before.name, number)))
-        for number in reversed(range(replicas, before.replicas))
-    ]
-    return up, stopped
+    _check_some(after)
+    stopped = []
+    for number in reversed(range(replicas, before.replicas)):
+        stopped.append(stop_server(RunStore(replica_name(before.name, number))))
+        # What is stopped is no member any more, even where the next one does not stop.
+        store.write(before.model_copy(update={"replicas": number}))
+    return bring_up(after, store, hardware, tell, report), stopped
 
 
 def lay_out_here(fleet: FleetConfig, store: FleetStore, hardware: Hardware) -> Layout:
@@ -185,6 +188,35 @@ def members_of(fleet: FleetConfig) -> list[str]:
     """The names of a fleet's members on this machine, in the order in which they are stopped."""
     numbers = range(fleet.replicas)
     return [gateway_name(fleet.name), *(replica_name(fleet.name, number) for number in numbers)]
+
+
+def _check_some(fleet: FleetConfig) -> None:
+    """Refuse a gateway before nothing.
+
+    Raises:
+        InvalidValueError: the fleet has no servers.
+    """
+    if not (fleet.replicas or fleet.remotes):
+        raise InvalidValueError(
+            "The fleet has no servers: `replicas` is 0, and there are no `remotes`.",
+            action="Set `replicas: 2`, or name servers elsewhere; `fleet down` stops a fleet.",
+        )
+
+
+def _refuse_fewer(fleet: FleetConfig, before: FleetConfig | None) -> None:
+    """Refuse a file with fewer servers than run: those beyond would serve on, in nobody's care.
+
+    Raises:
+        FleetError: one of them runs.
+    """
+    for number in range(fleet.replicas, before.replicas if before else 0):
+        record = RunStore(replica_name(fleet.name, number)).read()
+        if record is not None and record.is_running:
+            raise FleetError(
+                f"The file has {fleet.replicas} servers, and {record.name!r} runs as well.",
+                action=f"`python -m launcher fleet scale {fleet.replicas} --name {fleet.name}` "
+                "stops those beyond.",
+            )
 
 
 def _forget_strangers(store: FleetStore, layout: Layout) -> None:

@@ -1,0 +1,213 @@
+"""What a fleet refuses before anything starts, over records that no server has written."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+import pytest
+
+from launcher.errors import (
+    AlreadyRunningError,
+    ConfigError,
+    EngineMissingError,
+    FleetError,
+    InvalidValueError,
+    PortInUseError,
+    RemoteServerError,
+    StateError,
+)
+from launcher.fleet.fleet_file import FleetConfig
+from launcher.fleet.layout import lay_out
+from launcher.fleet.lifecycle import bring_up, scale, take_down
+from launcher.fleet.store import FleetStore, list_fleets
+from launcher.fleet.view import view
+from launcher.serving import free_port
+from launcher.state.states import ServerState
+from launcher.state.store import RunStore
+from launcher.system.hardware import Hardware, probe_hardware
+from tests.unit.launcher.examples import SECRET, make_record
+
+
+def fleet(**fields: Any) -> FleetConfig:
+    return FleetConfig.model_validate(
+        {"server": {"preset": "nano"}, "gateway": {"port": free_port()}} | fields
+    )
+
+
+@pytest.fixture
+def hardware() -> Hardware:
+    return probe_hardware()
+
+
+@pytest.fixture
+def store() -> FleetStore:
+    return FleetStore("fleet")
+
+
+def up(described: FleetConfig, store: FleetStore, hardware: Hardware) -> None:
+    with store.lock():
+        bring_up(described, store, hardware, lambda _name, _event: None)
+
+
+@contextlib.contextmanager
+def running(name: str, described: FleetConfig, hardware: Hardware) -> Iterator[None]:
+    """A server whose supervisor is this process."""
+    store = RunStore(name)
+    store.create()
+    layout = lay_out(described, hardware, FleetStore("fleet").discovery_file)
+    config = next(one for one in (*layout.replicas, layout.gateway) if one.name == name)
+    record = make_record(
+        store.folder,
+        name=name,
+        state=ServerState.READY,
+        base_url=config.base_url,
+        config=config.model_dump(mode="json"),
+    )
+    with store.lock():
+        store.write(record)
+        yield
+
+
+def test_a_gateway_before_nothing_is_refused(store: FleetStore, hardware: Hardware) -> None:
+    with pytest.raises(InvalidValueError, match="no servers"):
+        up(fleet(replicas=0), store, hardware)
+    assert list_fleets() == ()
+
+
+def test_a_file_with_fewer_servers_than_run_is_refused(
+    store: FleetStore, hardware: Hardware
+) -> None:
+    described = fleet(replicas=2)
+    with store.lock():
+        store.write(described)
+    fewer = described.model_copy(update={"replicas": 1})
+    with (
+        running("fleet-1", described, hardware),
+        pytest.raises(FleetError, match="'fleet-1' runs as well") as caught,
+    ):
+        up(fewer, store, hardware)
+    assert "fleet scale 1" in caught.value.action
+
+
+def test_a_server_that_runs_otherwise_is_not_touched(store: FleetStore, hardware: Hardware) -> None:
+    described = fleet(replicas=1)
+    changed = described.model_copy(update={"server": {"preset": "nano", "max_running_requests": 3}})
+    with (
+        running("fleet-0", described, hardware),
+        pytest.raises(AlreadyRunningError, match="max_running_requests") as caught,
+    ):
+        up(changed, store, hardware)
+    assert "fleet roll" in caught.value.action
+
+
+def test_a_port_that_is_taken_starts_nothing(store: FleetStore, hardware: Hardware) -> None:
+    described = fleet()
+    taken = ThreadingHTTPServer(("127.0.0.1", described.gateway.port + 1), BaseHTTPRequestHandler)
+    with taken, pytest.raises(PortInUseError):
+        up(described, store, hardware)
+    assert list_fleets() == ()
+
+
+def test_a_gateway_that_is_not_installed_is_named(
+    store: FleetStore, hardware: Hardware, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launcher.engines.smg.version.DISTRIBUTION", "no-such-gateway")
+    with pytest.raises(EngineMissingError, match="smg is not installed"):
+        up(fleet(), store, hardware)
+
+
+class Remote(BaseHTTPRequestHandler):
+    """A server elsewhere, which lists its models to whoever has the key."""
+
+    models: ClassVar[list[str]] = ["nano"]
+    key: ClassVar[str | None] = None
+    text: ClassVar[str | None] = None
+
+    def do_GET(self) -> None:
+        refused = self.key and self.headers.get("Authorization") != f"Bearer {self.key}"
+        listed = json.dumps({"data": [{"id": name} for name in self.models]})
+        body = (self.text if self.text is not None else listed).encode()
+        self.send_response(401 if refused else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def remote() -> Iterator[str]:
+    Remote.models, Remote.key, Remote.text = ["nano"], None, None
+    with ThreadingHTTPServer(("127.0.0.1", 0), Remote) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"models": ["other"]}, "serves other, and the fleet nano"),
+        ({"key": SECRET}, "refuses the fleet's key"),
+        ({"text": "<html>"}, "no server of a model"),
+        ({"text": "[]"}, "no server of a model"),
+        ({"text": '{"data": [1]}'}, "no server of a model"),
+    ],
+)
+def test_a_remote_that_cannot_be_routed_to_is_refused(
+    store: FleetStore, hardware: Hardware, remote: str, changes: dict[str, Any], words: str
+) -> None:
+    for name, value in changes.items():
+        setattr(Remote, name, value)
+    with pytest.raises(RemoteServerError, match=words):
+        up(fleet(replicas=0, remotes=[remote]), store, hardware)
+    assert list_fleets() == ()
+
+
+def test_a_remote_that_is_not_there_is_refused(store: FleetStore, hardware: Hardware) -> None:
+    with pytest.raises(RemoteServerError, match="does not answer"):
+        up(fleet(replicas=0, remotes=[f"http://127.0.0.1:{free_port()}"]), store, hardware)
+
+
+def test_two_commands_at_once_are_one_too_many(store: FleetStore, hardware: Hardware) -> None:
+    with store.lock(), pytest.raises(AlreadyRunningError, match="is changing the fleet"):
+        up(fleet(), FleetStore("fleet"), hardware)
+
+
+def test_what_was_never_started_is_named(store: FleetStore, hardware: Hardware) -> None:
+    for ask in (
+        lambda: view(store),
+        lambda: take_down(store),
+        lambda: scale(2, store, hardware, lambda _name, _event: None),
+    ):
+        with pytest.raises(FleetError, match="was ever started here"):
+            ask()
+
+
+def test_a_fleet_of_which_nothing_runs_is_shown_so_and_forgotten(store: FleetStore) -> None:
+    with store.lock():
+        store.write(fleet(replicas=1))
+        members = view(store)
+        assert [member.name for member in members] == ["fleet-gateway", "fleet-0"]
+        assert not any(member.is_well for member in members)
+        take_down(store)
+    assert list_fleets() == ()
+
+
+def test_a_fleet_name_is_no_path() -> None:
+    with pytest.raises(ConfigError, match="not valid"):
+        FleetStore("../servers")
+
+
+def test_a_file_of_another_version_is_not_guessed_at(store: FleetStore) -> None:
+    with store.lock():
+        store.write(fleet())
+    (store.folder / "fleet.json").write_text('{"fleet": 2}')
+    with pytest.raises(StateError, match="another version"):
+        store.require()
