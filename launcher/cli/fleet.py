@@ -173,16 +173,19 @@ def roll(*, file: Path, another_model: bool, as_json: bool) -> None:
         rolled = Roll(
             described,
             store,
-            probe_hardware(),
+            probe_hardware,
             teller(as_json=as_json),
             same_model=not another_model,
         ).run()
     if as_json:
-        grades = [{"name": one.name} | asdict(one.grade) for one in rolled]
+        grades = [{"name": one.name} | (asdict(one.grade) if one.grade else {}) for one in rolled]
         print_line(json.dumps({"event": "fleet.rolled", "name": described.name, "servers": grades}))
         return
     for one in rolled:
         found = one.grade
+        if found is None:
+            say(f"{one.name}: started; no server was there to compare it with.")
+            continue
         accepted = "" if found.acceptance is None else f", acceptance length {found.acceptance:.2f}"
         before = (
             "" if found.former_acceptance is None else f" (before {found.former_acceptance:.2f})"

@@ -187,9 +187,13 @@ def _drop_preset_of_another(
                 sources[field] = "default"
 
 
+_MODEL_PATHS: Final = ("model_path", "speculative_draft_model_path")
+_FILES: Final = ("api_key_file", "admin_key_file", "discovery_file")
+
+
 def _settle_paths(values: dict[str, Any]) -> None:
     """Make paths absolute: the server runs in another folder. A repository id stays as it is."""
-    for field in ("model_path", "speculative_draft_model_path", "api_key_file"):
+    for field in (*_MODEL_PATHS, *_FILES):
         given = values.get(field)
         if not given or not isinstance(given, str | Path) or "://" in str(given):
             continue
@@ -202,7 +206,7 @@ def _settle_paths(values: dict[str, Any]) -> None:
                 f"{field} is a path that cannot be looked at: {why}.",
                 action="Check the path and its permissions.",
             ) from error
-        if exists or not re.fullmatch(REPOSITORY_PATTERN, str(given)):
+        if field in _FILES or exists or not re.fullmatch(REPOSITORY_PATTERN, str(given)):
             values[field] = str(path.absolute())
 
 

@@ -66,7 +66,8 @@ class FleetConfig(BaseModel):
     def _are_addresses(cls, remotes: tuple[str, ...]) -> tuple[str, ...]:
         for number, url in enumerate(remotes, 1):
             parts = urlsplit(url)
-            bare = not (parts.path.strip("/") or parts.query or parts.fragment or parts.username)
+            bare = not (parts.path.strip("/") or parts.query or parts.fragment)
+            bare = bare and "@" not in parts.netloc and _has_port_or_none(parts.netloc)
             if parts.scheme not in {"http", "https"} or not parts.hostname or not bare:
                 # It may hold a password, so it is not shown.
                 raise ValueError(f"number {number} is not http://HOST:PORT")
@@ -74,6 +75,14 @@ class FleetConfig(BaseModel):
         if len(set(plain)) < len(plain):
             raise ValueError("one address stands there twice")
         return plain
+
+
+def _has_port_or_none(netloc: str) -> bool:
+    """Whether what stands behind the host's colon, if anything does, is a port."""
+    try:
+        return urlsplit(f"//{netloc}").port != 0
+    except ValueError:
+        return False
 
 
 def read_fleet_file(path: Path) -> FleetConfig:

@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from launcher.config.gateway_config import GatewayConfig
-from launcher.config.gpus import chosen_gpus, named_gpus
-from launcher.config.presets import describe_gpus
+from launcher.config.gpus import chosen_gpus, named_gpus, needs_known
+from launcher.config.presets import PRESETS, describe_gpus
 from launcher.config.ranks import ranks_of
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import resolve
@@ -36,11 +36,13 @@ class Layout:
         gateway: the one address.
         replicas: the servers behind it on this machine.
         remotes: addresses of those elsewhere.
+        server: what the servers have in common, with a name and a port of nobody's.
     """
 
     gateway: GatewayConfig
     replicas: tuple[ServerConfig, ...]
     remotes: tuple[str, ...]
+    server: ServerConfig
 
 
 def replica_name(fleet: str, number: int) -> str:
@@ -126,7 +128,7 @@ def lay_out(
         stop_timeout_seconds=server.stop_timeout_seconds,
         die_with_launcher=False,
     )
-    return Layout(gateway, replicas, fleet.remotes)
+    return Layout(gateway, replicas, fleet.remotes, server)
 
 
 def _configure(fields: dict[str, Any], hardware: Hardware) -> ServerConfig:
@@ -178,12 +180,13 @@ def _pool(server: ServerConfig, hardware: Hardware) -> tuple[Gpu, ...]:
 
 
 def _roomy(server: ServerConfig, hardware: Hardware) -> tuple[Gpu, ...]:
-    """The GPUs that a server could be put on."""
-    alone = chosen_gpus(server, hardware)
-    if not alone:
+    """The GPUs that a server could be put on; all, where it is not known what it needs."""
+    preset = PRESETS.get(server.preset)
+    if preset is None or not needs_known(server, preset):
         return hardware.gpus
     found: list[Gpu] = []
     left = hardware
+    # As many with room as there are: one server alone would take the first of these.
     while share := chosen_gpus(server, left):
         found += share
         taken = {gpu.uuid for gpu in share}

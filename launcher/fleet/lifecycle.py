@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from launcher.config.gateway_config import GatewayConfig
 from launcher.config.keys import read_keys
 from launcher.config.server_config import ServerConfig
 from launcher.engines.smg.discovery import change_listed, read_listed
+from launcher.engines.smg.prober import GatewayProber
 from launcher.errors import (
     FleetError,
     InsufficientMemoryError,
     InvalidValueError,
     LauncherError,
+    RemoteServerError,
 )
 from launcher.fleet.fleet_file import MOST_REPLICAS, FleetConfig
 from launcher.fleet.layout import Layout, gateway_name, lay_out, replica_name
@@ -25,7 +29,7 @@ from launcher.fleet.members import (
     prepare_member,
     start_all,
 )
-from launcher.fleet.remotes import check_remotes
+from launcher.fleet.remotes import check_remotes, models_of
 from launcher.fleet.store import FleetStore
 from launcher.models.download.request import OnPullEvent, ignore
 from launcher.preflight import checks
@@ -37,6 +41,8 @@ from launcher.system.hardware import Hardware
 from launcher.text import human_bytes
 
 Tell = Callable[[str, Event], None]
+# From its start; measured: half a second with 20 servers.
+ROUTE_SECONDS: Final = 60.0
 _PATHS: Final = ("model_path", "speculative_draft_model_path", "api_key_file", "admin_key_file")
 
 
@@ -76,21 +82,24 @@ def bring_up(
         LauncherError: a part cannot be started here, or failed.
     """
     _check_some(fleet)
-    _refuse_fewer(fleet, store.read())
+    before = store.read()
+    _refuse_fewer(fleet, before)
     layout = lay_out_here(fleet, store, hardware)
-    keys = read_keys(layout.gateway, os.environ)
-    check_remotes(
-        layout.remotes, model=layout.gateway.served_model_name, api_key=keys.get("api-key")
-    )
+    key = read_keys(layout.gateway, os.environ).get("api-key")
+    # Those that it had before may be away for now: the gateway leaves them out.
+    new = [url for url in layout.remotes if before is None or url not in before.remotes]
+    check_remotes(new, model=layout.gateway.served_model_name, api_key=key)
     gateway = prepare_member(layout.gateway, hardware)
     replicas = [prepare_member(config, hardware, report) for config in layout.replicas]
     _check_memory(layout.replicas, replicas, hardware)
+    _check_key(layout, key)
     store.write(settled(fleet, layout))
     _forget_strangers(store, layout)
     started = start_all(replicas, tell)
     try:
         change_listed(store.discovery_file, add=layout.remotes)
-        start_all([gateway], tell)
+        started += start_all([gateway], tell)
+        _wait_until_it_routes(layout.gateway)
     except BaseException:
         cancel_all(started)
         raise
@@ -158,30 +167,37 @@ def scale(
         stopped.append(stop_server(RunStore(replica_name(before.name, number))))
         # What is stopped is no member any more, even where the next one does not stop.
         store.write(before.model_copy(update={"replicas": number}))
+    if replicas < before.replicas:
+        return FleetUp(lay_out_here(after, store, hardware), ()), stopped
     return bring_up(after, store, hardware, tell, report), stopped
 
 
 def lay_out_here(fleet: FleetConfig, store: FleetStore, hardware: Hardware) -> Layout:
     """Lay a fleet out; what of it runs keeps its GPUs.
 
+    A file that names neither preset nor model means what it meant when the fleet was brought up:
+    the machine, full of the fleet's own servers, would choose otherwise now.
+
     Raises:
         ConfigError, NoGpuError: see `lay_out`.
     """
+    before = store.read()
+    if before is not None and not {"preset", "model_path", "model-path"} & set(fleet.server):
+        chosen = {key: before.server[key] for key in ("preset", "device") if key in before.server}
+        fleet = fleet.model_copy(update={"server": {**chosen, **fleet.server}})
     names = (replica_name(fleet.name, number) for number in range(fleet.replicas))
     return lay_out(fleet, hardware, store.discovery_file, held_gpus(names))
 
 
 def settled(fleet: FleetConfig, layout: Layout) -> FleetConfig:
-    """A fleet whose paths mean the same in any folder, to be kept."""
-    if not layout.replicas:
-        return fleet
-    first = layout.replicas[0]
+    """A fleet that means the same in any folder and at any time, to be kept."""
     paths = {
         field: str(value)
         for field in _PATHS
-        if field in fleet.server and (value := getattr(first, field)) is not None
+        if field in fleet.server and (value := getattr(layout.server, field)) is not None
     }
-    return fleet.model_copy(update={"server": {**fleet.server, **paths}})
+    chosen = {"preset": layout.server.preset, "device": layout.server.device}
+    return fleet.model_copy(update={"server": {**fleet.server, **chosen, **paths}})
 
 
 def members_of(fleet: FleetConfig) -> list[str]:
@@ -225,6 +241,45 @@ def _forget_strangers(store: FleetStore, layout: Layout) -> None:
     listed = read_listed(store.discovery_file)
     strange = [url for url in listed.servers if url not in own]
     change_listed(store.discovery_file, remove=strange, release=listed.held)
+
+
+def _check_key(layout: Layout, key: str | None) -> None:
+    """Hold the fleet's key against the servers that run: one of another key would answer 401.
+
+    Raises:
+        InvalidValueError: one has another key.
+    """
+    for config in layout.replicas:
+        record = RunStore(config.name).read()
+        if record is None or record.live_state not in {"READY", "ORPHANED"}:
+            continue
+        try:
+            models_of(config.base_url, key)
+        except RemoteServerError as error:
+            raise InvalidValueError(
+                f"The server {config.name!r} runs, and does not take the fleet's key as it is now: "
+                f"{error.problem}",
+                action="Give the key that the fleet was brought up with (`server.api_key_file`, "
+                "LAUNCHER_API_KEY). With a new one: `fleet down`, then `fleet up`.",
+            ) from error
+
+
+def _wait_until_it_routes(config: GatewayConfig) -> None:
+    """Wait until the gateway has a server that answers.
+
+    Raises:
+        FleetError: it has found none.
+    """
+    prober = GatewayProber(config.base_url)
+    deadline = time.monotonic() + ROUTE_SECONDS
+    while not prober.routes():
+        if time.monotonic() > deadline:
+            raise FleetError(
+                f"The gateway runs, and has found no server that answers in {ROUTE_SECONDS:.0f} s: "
+                f"{prober.last_refusal}",
+                action=f"`python -m launcher logs --name {config.name}` shows its output.",
+            )
+        time.sleep(0.1)
 
 
 def _check_memory(

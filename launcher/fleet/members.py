@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
+from launcher.config.gateway_config import GatewayConfig
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Launch
-from launcher.errors import AlreadyRunningError, StateError
+from launcher.errors import AlreadyRunningError, NotRunningError, StateError
 from launcher.models.download.request import OnPullEvent, ignore
 from launcher.preflight import prepare
 from launcher.serving import DetachedStart
-from launcher.state.events import Event
+from launcher.state.events import POLL_SECONDS, Event
 from launcher.state.record import RunRecord
 from launcher.state.running import already_running
+from launcher.state.states import ServerState
 from launcher.state.store import RunStore
 from launcher.supervision.stop import clear_up
 from launcher.system.hardware import Hardware
@@ -51,6 +54,11 @@ def prepare_member(
         raise already_running(record, config.name)
     if record is not None and (record.is_supervised or record.can_be_adopted):
         _check_same(record, config)
+        if record.state is ServerState.STOPPING and not record.restarting:
+            raise AlreadyRunningError(
+                f"The server {config.name!r} is being stopped.",
+                action="Wait until it has ended, then run this command again.",
+            )
         if record.is_supervised:
             return Prepared(store, None)
         launch = prepare.prepare_adoption(
@@ -84,7 +92,7 @@ def start_all(members: list[Prepared], tell: Callable[[str, Event], None]) -> li
     """Start members at once, and wait until all are ready.
 
     Args:
-        members: those that run already are left as they are.
+        members: those that run already are left as they are, and waited for.
         tell: is given the name of a member and what it does.
 
     Returns:
@@ -101,15 +109,45 @@ def start_all(members: list[Prepared], tell: Callable[[str, Event], None]) -> li
             if member.launch is None:
                 continue
             start = DetachedStart(member.launch, member.store, adopt=member.adopt)
-            started.append(start)
+            if not member.adopt:
+                # A server that served before is left to its new supervisor, whatever happens.
+                started.append(start)
             start.begin()
             waited.append((member.store.name, start))
         for name, start in waited:
             start.wait_until_ready(partial(tell, name))
+        for member in members:
+            if member.launch is None:
+                _wait_for(member.store)
     except BaseException:
         cancel_all(started)
         raise
     return started
+
+
+def _wait_for(store: RunStore) -> None:
+    """Wait until a server that somebody else has started is ready.
+
+    Raises:
+        NotRunningError: it ended, or has not become ready in the time that its own start may take.
+    """
+    record = store.read()
+    limit = 0.0 if record is None else record.read_config().start_timeout_seconds
+    deadline = time.monotonic() + limit
+    while True:
+        record = store.read()
+        if record is not None and record.state is ServerState.READY:
+            return
+        ended = record is None or not record.is_running
+        if ended or time.monotonic() > deadline:
+            state = "gone" if record is None else record.live_state
+            why = "" if record is None or record.last_failure is None else f" {record.last_failure}"
+            raise NotRunningError(
+                f"The server {store.name!r} was there, and is {state} instead of READY.{why}",
+                action=f"`python -m launcher logs --name {store.name}` shows its output; "
+                "`fleet up` starts it again once it has ended.",
+            )
+        time.sleep(POLL_SECONDS)
 
 
 def cancel_all(started: list[DetachedStart]) -> None:
@@ -139,6 +177,8 @@ def _check_same(record: RunRecord, config: ServerConfig) -> None:
         raise AlreadyRunningError(
             f"The server {record.name!r} runs, and its configuration is another one: "
             f"{', '.join(differing)} differ.",
-            action="`python -m launcher fleet roll FLEET.yaml` changes a fleet that runs, one "
-            "server after the other; `fleet down` stops it.",
+            action="A gateway is changed by `python -m launcher fleet down` and `fleet up`."
+            if isinstance(config, GatewayConfig)
+            else "`python -m launcher fleet roll FLEET.yaml` changes the servers of a fleet, one "
+            "after the other, also where a roll was broken off; `fleet down` stops it.",
         )

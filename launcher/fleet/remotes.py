@@ -27,7 +27,7 @@ def check_remotes(urls: Iterable[str], *, model: str, api_key: str | None) -> No
             another one.
     """
     for url in urls:
-        served = _models_of(url, api_key)
+        served = models_of(url, api_key)
         if model not in served:
             raise RemoteServerError(
                 f"The server at {url} serves {', '.join(served) or 'no model'}, and the fleet "
@@ -36,7 +36,12 @@ def check_remotes(urls: Iterable[str], *, model: str, api_key: str | None) -> No
             )
 
 
-def _models_of(url: str, api_key: str | None) -> tuple[str, ...]:
+def models_of(url: str, api_key: str | None) -> tuple[str, ...]:
+    """The models that a server lists to whoever has a key.
+
+    Raises:
+        RemoteServerError: it does not answer, refuses the key, or is no server of a model.
+    """
     try:
         status, body = _get(f"{url}/v1/models", api_key)
     except (OSError, http.client.HTTPException, ValueError) as error:

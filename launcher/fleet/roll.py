@@ -7,8 +7,8 @@ found as good. In between the others serve.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from launcher.config.keys import read_keys
 from launcher.config.server_config import ServerConfig
@@ -27,7 +27,10 @@ from launcher.preflight import checks, prepare
 from launcher.preflight.facts import ServingFacts
 from launcher.state.store import RunStore
 from launcher.supervision.stop import stop_server
-from launcher.system.hardware import Hardware
+from launcher.system.hardware import Hardware, HardwareProbe
+
+# The gateway has these of the servers, so that it lets requests end as long as they do.
+_OF_SERVERS: Final = frozenset({"drain_timeout_seconds", "stop_timeout_seconds"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +39,11 @@ class Rolled:
 
     Attributes:
         name: of the server.
-        grade: of the new one against the one before.
+        grade: of the new one against the one before; None where none served.
     """
 
     name: str
-    grade: Grade
+    grade: Grade | None
 
 
 class Roll:
@@ -49,7 +52,7 @@ class Roll:
     Args:
         after: what the fleet is to be.
         store: of its name; the caller holds the lock.
-        hardware: of this machine.
+        probe: looks at this machine: what a server has held is free only once it has ended.
         tell: is given the name of a member and what it does.
         report: is told of a download.
         same_model: the new servers are to answer as the old ones do.
@@ -59,7 +62,7 @@ class Roll:
         self,
         after: FleetConfig,
         store: FleetStore,
-        hardware: Hardware,
+        probe: HardwareProbe,
         tell: Tell,
         report: OnPullEvent = ignore,
         *,
@@ -68,10 +71,12 @@ class Roll:
         self._after = after
         self._before = store.require()
         self._store = store
-        self._hardware = hardware
+        self._probe = probe
         self._tell = tell
         self._report = report
         self._same_model = same_model
+        # The former configuration of each that was touched, the last one last.
+        self._touched: list[ServerConfig] = []
 
     def run(self) -> list[Rolled]:
         """Replace them.
@@ -82,22 +87,27 @@ class Roll:
             LauncherError: the new configuration makes no sense, or does not fit; nothing was
                 touched.
         """
-        old = lay_out_here(self._before, self._store, self._hardware)
-        new = lay_out_here(self._after, self._store, self._hardware)
-        self._check(old, new)
+        hardware = self._probe()
+        old = lay_out_here(self._before, self._store, hardware)
+        new = lay_out_here(self._after, self._store, hardware)
+        self._check(old, new, hardware)
+        known = [self._answers_of(config) for config in old.replicas]
+        # What a server that does not serve is held against.
+        reference = next((answers for answers in known if answers is not None), None)
         rolled: list[Rolled] = []
-        for place, (former, following) in enumerate(zip(old.replicas, new.replicas, strict=True)):
+        for former, following, answers in zip(old.replicas, new.replicas, known, strict=True):
             try:
-                rolled.append(Rolled(following.name, self._replace(former, following)))
+                found = self._replace(former, following, answers or reference)
             except BaseException as error:
-                self._go_back(old.replicas[: place + 1], error)
+                self._go_back(error)
                 if isinstance(error, LauncherError):
                     raise _stopped(following.name, error) from error
                 raise
+            rolled.append(Rolled(following.name, found))
         self._store.write(settled(self._after, new))
         return rolled
 
-    def _check(self, old: Layout, new: Layout) -> None:
+    def _check(self, old: Layout, new: Layout, hardware: Hardware) -> None:
         """Refuse what can be known before anything is touched."""
         if (self._after.name, self._after.replicas) != (self._before.name, self._before.replicas):
             raise InvalidValueError(
@@ -105,10 +115,17 @@ class Roll:
                 f"file says {self._after.replicas} of {self._after.name!r}.",
                 action="A roll changes what the servers are; `fleet scale N` changes how many.",
             )
-        if (new.gateway, new.remotes) != (old.gateway, old.remotes):
+        changed = [
+            field
+            for field in type(old.gateway).model_fields
+            if field not in _OF_SERVERS
+            and getattr(old.gateway, field) != getattr(new.gateway, field)
+        ]
+        if changed or new.remotes != old.remotes:
+            what = ", ".join([*changed, *(["remotes"] if new.remotes != old.remotes else [])])
             raise InvalidValueError(
-                "The file changes the gateway, the name of the model or the remotes, which a roll "
-                "leaves as they are.",
+                f"The file changes what the gateway is told: {what}. A roll replaces the servers "
+                "alone.",
                 action="`fleet down`, then `fleet up` with the new file.",
             )
         if len(old.replicas) + len(old.remotes) < 2:
@@ -116,66 +133,82 @@ class Roll:
                 "The fleet has one server: there is none to serve while that is replaced.",
                 action="`python -m launcher fleet scale 2`, roll, and scale back.",
             )
-        for config in old.replicas:
-            record = RunStore(config.name).read()
-            state = "STOPPED" if record is None else record.live_state
-            if state != "READY":
-                raise FleetError(
-                    f"The server {config.name!r} is {state}; a roll begins with all servers READY.",
-                    action=f"`python -m launcher fleet up` with the file that it runs by; "
-                    f"`python -m launcher logs --name {config.name}` shows its output.",
-                )
         for config in new.replicas:
-            facts = ServingFacts(config, self._hardware)
+            facts = ServingFacts(config, hardware)
             secrets_file = RunStore(config.name).secrets_file
-            prepare.plan_command(config, self._hardware, secrets_file=secrets_file)
+            prepare.plan_command(config, hardware, secrets_file=secrets_file)
+            read_keys(config, os.environ)
             if not config.is_repository:
                 checks.check_files(config)
             elif facts.target_here is None:
                 # Minutes of a download are no time to be one server short.
                 prepare.fetch_models(config, self._report)
 
-    def _replace(self, former: ServerConfig, following: ServerConfig) -> Grade:
+    def _answers_of(self, config: ServerConfig) -> tuple[Completion, ...] | None:
+        """What a server answers now; None of one that does not serve.
+
+        Raises:
+            FleetError: it serves, and does not answer: with the fleet's key, or at all.
+        """
+        record = RunStore(config.name).read()
+        if record is None or record.live_state not in {"READY", "ORPHANED"}:
+            return None
+        return _answers(config)
+
+    def _replace(
+        self, former: ServerConfig, following: ServerConfig, before: tuple[Completion, ...] | None
+    ) -> Grade | None:
         """Put a server in another one's place, once it was found as good."""
-        before = _answers(former)
-        self._hold(former)
+        record = RunStore(former.name).read()
+        # As it runs, which a roll that was broken off may have changed.
+        self._touched.append(former if record is None else record.read_config())
+        self._hold(former, following)
         stop_server(RunStore(former.name))
-        member = prepare_member(following, self._hardware, self._report)
+        member = prepare_member(following, self._probe(), self._report)
         start_all([member], self._tell)
-        found = grade(before, _answers(following))
-        worse = found.why_worse(same_model=self._same_model)
-        if worse is not None:
-            raise RollError(worse, action="Look at what differs: the model, its revision, flags.")
-        self._release(following)
+        found = None
+        if before is not None:
+            found = grade(before, _answers(following))
+            worse = found.why_worse(same_model=self._same_model)
+            if worse is not None:
+                raise RollError(
+                    worse, action="Look at what differs: the model, its revision, flags."
+                )
+        self._release(former, following)
         return found
 
-    def _go_back(self, configs: Sequence[ServerConfig], error: BaseException) -> None:
+    def _go_back(self, error: BaseException) -> None:
         """Serve by the former configurations again, the last one that was touched first.
 
         Raises:
-            FleetError: one does not come back.
+            FleetError: one does not come back; the others did.
         """
-        for config in reversed(configs):
+        failed: list[tuple[str, LauncherError]] = []
+        for config in reversed(self._touched):
             try:
                 self._hold(config)
                 stop_server(RunStore(config.name))
-                start_all([prepare_member(config, self._hardware)], self._tell)
+                start_all([prepare_member(config, self._probe())], self._tell)
                 self._release(config)
             except LauncherError as second:
-                raise FleetError(
-                    f"The roll failed ({error}), and {config.name!r} does not come back as it was: "
-                    f"{second.problem}",
-                    action=f"{second.action} The other servers serve.",
-                    evidence=second.evidence,
-                ) from second
+                failed.append((config.name, second))
+        if failed:
+            name, first = failed[0]
+            raise FleetError(
+                f"The roll failed ({error}), and {', '.join(one for one, _ in failed)} did not "
+                f"come back as before. {name}: {first.problem}",
+                action=f"{first.action} Then `fleet roll` again, with either file.",
+                evidence=first.evidence,
+            ) from first
 
-    def _hold(self, config: ServerConfig) -> None:
-        change_listed(self._store.discovery_file, hold=(config.base_url,))
+    def _hold(self, *configs: ServerConfig) -> None:
+        urls = {config.base_url for config in configs}
+        change_listed(self._store.discovery_file, hold=urls)
 
-    def _release(self, config: ServerConfig) -> None:
-        change_listed(
-            self._store.discovery_file, release=(config.base_url,), add=(config.base_url,)
-        )
+    def _release(self, *configs: ServerConfig) -> None:
+        urls = {config.base_url for config in configs}
+        serving = (configs[-1].base_url,)
+        change_listed(self._store.discovery_file, release=urls, add=serving)
 
 
 def _answers(config: ServerConfig) -> tuple[Completion, ...]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from launcher.config.keys import read_kept_admin_key
 from launcher.engines.smg.discovery import read_listed
@@ -29,7 +28,7 @@ class MemberView:
         gateway_status: what the gateway itself says of it; "-" where that cannot be asked.
         requests: that it has through the gateway now; None where unknown.
         restarts: of its supervisor.
-        note: the last failure, or what could not be read.
+        note: the last failure, or what could not be read or asked.
     """
 
     name: str
@@ -46,9 +45,8 @@ class MemberView:
     def is_well(self) -> bool:
         """Whether it does what it is there for."""
         if self.role == "gateway":
-            return self.state == "READY"
-        known = self.gateway_status in {"ready", "-"}
-        return self.listed and known and self.state in {"READY", "-"}
+            return self.state == "READY" and not self.note
+        return self.listed and self.gateway_status == "ready" and self.state in {"READY", "-"}
 
 
 def view(store: FleetStore) -> list[MemberView]:
@@ -61,8 +59,10 @@ def view(store: FleetStore) -> list[MemberView]:
     fleet = store.require()
     gateway = RunStore(gateway_name(fleet.name)).read()
     listed = set(read_listed(store.discovery_file).servers)
-    known = _ask(gateway)
-    members = [_local(RunStore(gateway_name(fleet.name)), "gateway", listed, {})]
+    known, unasked = _ask(gateway)
+    first = _local(RunStore(gateway_name(fleet.name)), "gateway", listed, {})
+    # A restart that is over is no ill; that it cannot be asked is.
+    members = [replace(first, note=unasked if first.state == "READY" else first.note)]
     members += [
         _local(RunStore(replica_name(fleet.name, number)), "replica", listed, known)
         for number in range(fleet.replicas)
@@ -70,15 +70,16 @@ def view(store: FleetStore) -> list[MemberView]:
     return [*members, *_remotes(fleet, listed, known)]
 
 
-def _ask(gateway: RunRecord | None) -> dict[str, KnownServer]:
-    """What the gateway says of each address; nothing where it does not answer."""
+def _ask(gateway: RunRecord | None) -> tuple[dict[str, KnownServer], str]:
+    """What the gateway says of each address, and why it says nothing."""
     if gateway is None or not gateway.is_running:
-        return {}
+        return {}, "it does not run"
     key = read_kept_admin_key(gateway.admin_key_file)
-    with contextlib.suppress(OSError):
+    try:
         servers = GatewayProber(gateway.base_url, key).servers()
-        return {server.url: server for server in servers}
-    return {}
+    except OSError as error:
+        return {}, f"it does not tell of its servers: {error.strerror or error}"
+    return {server.url: server for server in servers}, ""
 
 
 def _local(

@@ -141,7 +141,10 @@ def clear_up(store: RunStore) -> bool:
         if record.is_supervised:
             raise already_running(record, store.name)
         # Before anything ends: what a gateway still sends would be lost.
-        Listing.of_record(record).follow(ServerState.STOPPED)
+        listing = Listing.of_record(record)
+        listing.follow(ServerState.STOPPED)
+        if record.is_orphaned and record.state is ServerState.READY:
+            time.sleep(listing.leave_seconds)
         store.remove_partials()
         # What stood by for its next run, whatever the record says of it.
         others = _end_runs(store, but=record.run_id)

@@ -138,7 +138,8 @@ def run(policies: Sequence[str], *, requests: int, at_once: int, console: Consol
                 console.print(asdict(found))
         finally:
             with store.lock():
-                take_down(store)
+                if store.read() is not None:
+                    take_down(store)
     return results
 
 

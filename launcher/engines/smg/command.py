@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from types import MappingProxyType
 from typing import Final
 
 from launcher.config.gateway_config import GatewayConfig
 from launcher.engines.launch import Command, CommandTarget
-from launcher.errors import ConfigError
+from launcher.errors import ConfigError, SecretInArgumentsError
 
 MODULE: Final = "launcher.engines.smg.start"
 SECRETS_FLAG: Final = "--secrets-file"
@@ -35,6 +36,8 @@ _OWN: Final = frozenset(
         *("--api-key", "--control-plane-api-keys", "--tenant-api-key"),
     }
 )
+# smg reads these from its environment as well, where no list of processes shows them.
+_SECRET: Final = frozenset({"--oracle-password", "--postgres-db-url", "--redis-url"})
 
 
 def build_command(config: GatewayConfig, target: CommandTarget) -> Command:
@@ -74,15 +77,29 @@ def build_command(config: GatewayConfig, target: CommandTarget) -> Command:
 
 
 def check_arguments(config: GatewayConfig) -> None:
-    """Refuse arguments of the user's that repeat what the launcher sets.
+    """Refuse arguments of the user's that repeat what the launcher sets, or hold a secret.
+
+    smg's parser takes the beginning of a name for the name, so that counts as well.
 
     Raises:
-        ConfigError: they do.
+        ConfigError: they repeat something.
+        SecretInArgumentsError: every user of the machine could read it.
     """
     words = (argument.partition("=")[0] for argument in config.extra_args)
-    repeated = [word for word in words if word in _OWN]
-    if repeated:
+    flags = [word for word in words if word.startswith("--") and word != "--"]
+    if secret := _meant(flags, _SECRET):
+        raise SecretInArgumentsError(
+            f"The gateway's arguments hold {', '.join(secret)}, and its value would stand in the "
+            "list of processes.",
+            action="`smg launch --help` names the variable of each; export that before `fleet up`.",
+        )
+    if repeated := _meant(flags, _OWN):
         raise ConfigError(
             f"The gateway's arguments hold {', '.join(repeated)}, which the launcher sets.",
             action="Say it by the fields of the fleet file: host, port, policy, api_key_file.",
         )
+
+
+def _meant(flags: Iterable[str], names: Collection[str]) -> list[str]:
+    """The flags that are, or begin, one of these names."""
+    return [flag for flag in flags if any(name.startswith(flag) for name in names)]

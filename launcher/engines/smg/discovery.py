@@ -48,11 +48,12 @@ def read_listed(file: Path) -> Listed:
     """
     workers = _read(file).get("workers", [])
     held = _read(_beside(file, "held")).get("held", [])
-    if not isinstance(workers, list) or not isinstance(held, list):
+    listed = workers if isinstance(workers, list) else [None]
+    urls = [one.get("url") if isinstance(one, dict) else None for one in listed]
+    if not all(isinstance(url, str) for url in urls):
         raise _broken(file)
-    urls = [one.get("url") if isinstance(one, dict) else None for one in workers]
-    if not all(isinstance(url, str) for url in (*urls, *held)):
-        raise _broken(file)
+    if not isinstance(held, list) or not all(isinstance(url, str) for url in held):
+        raise _broken(_beside(file, "held"))
     return Listed(tuple(map(str, urls)), tuple(held))
 
 
@@ -131,5 +132,6 @@ def _write(file: Path, content: dict[str, Any]) -> None:
 def _broken(file: Path) -> StateError:
     return StateError(
         f"{file} is no list of a gateway's servers.",
-        action="Remove it: the servers' supervisors write it again within seconds.",
+        action="Remove it: the servers' supervisors write it again within seconds, and `fleet up` "
+        "those elsewhere.",
     )

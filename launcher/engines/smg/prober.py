@@ -44,6 +44,10 @@ class GatewayProber:
     last_refusal: str | None = None
 
     def is_up(self) -> bool:
+        """`GET /liveness`, since it is well without servers, too; see `routes`."""
+        return self._status("/liveness", STATUS_TIMEOUT_SECONDS) == http.client.OK
+
+    def routes(self) -> bool:
         """`GET /readiness`: 200 as soon as it has a server that answers."""
         return self._status("/readiness", STATUS_TIMEOUT_SECONDS) == http.client.OK
 

@@ -61,6 +61,8 @@ def test_everything_that_a_fleet_has(tmp_path: Path) -> None:
         ("remotes: [localhost:8000]\n", InvalidValueError, "number 1 is not http://HOST:PORT"),
         ("remotes: ['http://a/v1']\n", InvalidValueError, "number 1"),
         ("remotes: ['http://a', 'http://a/']\n", InvalidValueError, "twice"),
+        ("remotes: ['http://a:99999']\n", InvalidValueError, "number 1"),
+        ("remotes: ['http://a:x']\n", InvalidValueError, "number 1"),
         ("- replicas\n", ConfigFileError, "no mapping"),
         ("", ConfigFileError, "no mapping"),
         ("a: [\n", ConfigFileError, "not YAML"),
@@ -77,9 +79,10 @@ def test_what_makes_no_sense_is_refused(
         read_fleet_file(write(tmp_path, text))
 
 
-def test_a_password_in_an_address_is_not_shown(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["me:hunter2", ":hunter2", "hunter2"])
+def test_a_password_in_an_address_is_refused_and_not_shown(tmp_path: Path, before: str) -> None:
     with pytest.raises(InvalidValueError) as caught:
-        read_fleet_file(write(tmp_path, "remotes: ['http://me:hunter2@host:8000']\n"))
+        read_fleet_file(write(tmp_path, f"remotes: ['http://{before}@host:8000']\n"))
     assert "hunter2" not in str(caught.value)
 
 

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -17,13 +18,14 @@ from launcher.errors import (
     EngineMissingError,
     FleetError,
     InvalidValueError,
+    NoGpuError,
     PortInUseError,
     RemoteServerError,
     StateError,
 )
 from launcher.fleet.fleet_file import FleetConfig
 from launcher.fleet.layout import lay_out
-from launcher.fleet.lifecycle import bring_up, scale, take_down
+from launcher.fleet.lifecycle import bring_up, lay_out_here, scale, settled, take_down
 from launcher.fleet.store import FleetStore, list_fleets
 from launcher.fleet.view import view
 from launcher.serving import free_port
@@ -31,6 +33,7 @@ from launcher.state.states import ServerState
 from launcher.state.store import RunStore
 from launcher.system.hardware import Hardware, probe_hardware
 from tests.unit.launcher.examples import SECRET, make_record
+from tests.unit.launcher.fleet.cards import machine
 
 
 def fleet(**fields: Any) -> FleetConfig:
@@ -173,6 +176,42 @@ def test_a_remote_that_cannot_be_routed_to_is_refused(
 def test_a_remote_that_is_not_there_is_refused(store: FleetStore, hardware: Hardware) -> None:
     with pytest.raises(RemoteServerError, match="does not answer"):
         up(fleet(replicas=0, remotes=[f"http://127.0.0.1:{free_port()}"]), store, hardware)
+
+
+def test_a_remote_that_was_there_and_is_away_stops_nobody(
+    store: FleetStore, hardware: Hardware
+) -> None:
+    away = f"http://127.0.0.1:{free_port()}"
+    with store.lock():
+        store.write(fleet(replicas=0, remotes=[away]))
+    taken = fleet(replicas=1, remotes=[away])
+    port = ThreadingHTTPServer(("127.0.0.1", taken.gateway.port), BaseHTTPRequestHandler)
+    # Past the remote: the next check is the gateway's.
+    with port, pytest.raises(PortInUseError):
+        up(taken, store, hardware)
+
+
+def test_what_the_machine_chose_stays_chosen(store: FleetStore) -> None:
+    described = FleetConfig.model_validate({"server": {}})
+    first = lay_out_here(described, store, machine(4))
+    assert first.server.preset == "glm-4.5-air-fp8"
+    with store.lock():
+        store.write(settled(described, first))
+    # Full of the fleet's own servers, it would be the nano model on the CPU.
+    with pytest.raises(NoGpuError):
+        lay_out_here(described, store, machine(4, busy=(0, 1, 2, 3)))
+
+
+def test_paths_mean_the_same_in_any_folder(
+    store: FleetStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    server = {"preset": "nano", "api_key_file": "k.key", "admin_key_file": "a.key"}
+    for replicas in (0, 2):
+        described = FleetConfig.model_validate({"server": server, "replicas": replicas})
+        kept = settled(described, lay_out_here(described, store, machine(0))).server
+        assert kept["api_key_file"] == str(tmp_path / "k.key")
+        assert kept["admin_key_file"] == str(tmp_path / "a.key")
 
 
 def test_two_commands_at_once_are_one_too_many(store: FleetStore, hardware: Hardware) -> None:

@@ -65,6 +65,14 @@ def test_another_file_in_its_place_is_refused(file: Path, text: str) -> None:
     assert file.read_text() == text
 
 
+def test_a_broken_list_of_those_held_is_named(file: Path) -> None:
+    file.parent.mkdir()
+    held = file.with_name("discovery.json.held")
+    held.write_text('{"held": "all"}')
+    with pytest.raises(StateError, match=r"json\.held is no list"):
+        change_listed(file, add=(A,))
+
+
 def _come_and_go(file: Path, url: str) -> None:
     for _ in range(20):
         change_listed(file, add=(url,))

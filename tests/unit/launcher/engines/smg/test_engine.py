@@ -20,7 +20,7 @@ from launcher.engines.sglang.engine import SGLANG
 from launcher.engines.smg.causes import CAUSES
 from launcher.engines.smg.engine import SMG
 from launcher.engines.smg.prober import GatewayProber, KnownServer
-from launcher.errors import ConfigError
+from launcher.errors import ConfigError, SecretInArgumentsError
 from tests.unit.launcher.examples import SECRET, make_config
 
 
@@ -65,13 +65,22 @@ def test_a_user_may_ask_for_slower_detection() -> None:
     assert command.argv[-2:] == ("--cb-failure-threshold", "9")
 
 
-@pytest.mark.parametrize("word", ["--api-key", "--port=1", "--worker-urls", "--discovery-file"])
+@pytest.mark.parametrize("word", ["--api-key", "--api-ke", "--port=1", "--hos", "--worker-urls",
+                                  "--discovery-f"])  # fmt: skip
 def test_what_the_launcher_sets_is_refused_in_the_arguments(word: str) -> None:
     config = gateway(extra_args=(word, SECRET))
     command = SMG.make_command(config, CommandTarget("python", (0,)))
     with pytest.raises(ConfigError) as caught:
         SMG.check_command(command, config, SMG.verified_version)
     assert word.partition("=")[0] in caught.value.problem
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["--oracle-password", "--redis-u", "--postgres-db-url=x"])
+def test_what_only_holds_a_secret_is_refused_without_its_value(word: str) -> None:
+    config = gateway(extra_args=(word, SECRET))
+    with pytest.raises(SecretInArgumentsError) as caught:
+        SMG.check_command(SMG.make_command(config, CommandTarget("python", (0,))), config, "1")
     assert SECRET not in str(caught.value)
 
 
@@ -117,10 +126,11 @@ def url() -> Iterator[str]:
         server.shutdown()
 
 
-def test_a_gateway_without_servers_lives_and_is_not_up(url: str) -> None:
+def test_a_gateway_without_servers_is_well_and_routes_nothing(url: str) -> None:
     prober = GatewayProber(url)
+    assert prober.is_up()
     assert prober.generate(8, timeout_seconds=5)
-    assert not prober.is_up()
+    assert not prober.routes()
     assert prober.last_refusal == 'status 503: {"status":"not ready"}'
 
 
