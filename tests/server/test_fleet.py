@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.selfcheck.fleet.faults import kill_gateway, kill_scheduler
 from benchmarks.selfcheck.fleet.load import Asked, load
+from benchmarks.selfcheck.fleet.run import fleet_port
 from clients import AuthenticationError, ChatClient, RetryPolicy
 from launcher.errors import FleetError, RollError
 from launcher.fleet.fleet_file import read_fleet_file
@@ -26,7 +27,6 @@ from launcher.fleet.layout import gateway_name, replica_name
 from launcher.fleet.store import FleetStore
 from launcher.fleet.view import MemberView, view
 from launcher.nano.folder import model_path
-from launcher.serving import free_port
 from launcher.state.store import RunStore
 from tests.server.conftest import assert_nothing_is_left, record_of, run_cli
 
@@ -54,7 +54,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key_file = folder / "key"
     key_file.write_text(KEY)
     key_file.chmod(0o600)
-    return fleet_file(folder, free_port(), key_file)
+    return fleet_file(folder, fleet_port(), key_file)
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,10 @@ answer had begun (`RetryPolicy(repeat_lost=True)`). Nothing else should run on t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import random
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,13 +26,14 @@ from rich.table import Table
 
 from benchmarks.selfcheck.fleet.faults import FAULTS
 from benchmarks.selfcheck.fleet.load import Asked, load
-from launcher.errors import StateError
+from launcher.errors import PortInUseError, StateError
 from launcher.fleet.fleet_file import FleetConfig
+from launcher.fleet.layout import METRICS_OFFSET
 from launcher.fleet.lifecycle import bring_up, take_down
 from launcher.fleet.store import FleetStore
 from launcher.fleet.view import view
-from launcher.serving import free_port
 from launcher.system.hardware import probe_hardware
+from launcher.system.ports import check_port_is_free
 
 NAME: Final = "chaos"
 # Of the requests; by then all servers are at work.
@@ -119,7 +122,7 @@ def run(policies: Sequence[str], *, requests: int, at_once: int, console: Consol
     results = []
     hardware = probe_hardware()
     for policy in policies:
-        port = free_port()
+        port = fleet_port()
         fleet = FleetConfig.model_validate(
             {
                 "name": NAME,
@@ -141,6 +144,21 @@ def run(policies: Sequence[str], *, requests: int, at_once: int, console: Consol
                 if store.read() is not None:
                     take_down(store)
     return results
+
+
+def fleet_port(replicas: int = 2) -> int:
+    """A port for a gateway, with room above it for its servers and its metrics.
+
+    Below those that the kernel gives to connections, one of which may take a port at any time.
+    """
+    chance = random.Random()  # noqa: S311 - no secret
+    while True:
+        port = chance.randrange(20_000, 30_000)
+        wanted = (port, *range(port + 1, port + 1 + replicas), port + METRICS_OFFSET)
+        with contextlib.suppress(PortInUseError):
+            for one in wanted:
+                check_port_is_free("127.0.0.1", one)
+            return port
 
 
 def show(results: Sequence[Result]) -> Table:

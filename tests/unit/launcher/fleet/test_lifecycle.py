@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from benchmarks.selfcheck.fleet.run import fleet_port
 from launcher.errors import (
     AlreadyRunningError,
     ConfigError,
@@ -38,7 +39,7 @@ from tests.unit.launcher.fleet.cards import machine
 
 def fleet(**fields: Any) -> FleetConfig:
     return FleetConfig.model_validate(
-        {"server": {"preset": "nano"}, "gateway": {"port": free_port()}} | fields
+        {"server": {"preset": "nano"}, "gateway": {"port": fleet_port()}} | fields
     )
 
 
