@@ -14,8 +14,8 @@ def chosen_gpus(config: ServerConfig, hardware: Hardware) -> tuple[Gpu, ...]:
     Where the configuration names them, these, as far as they are here. Else, where the preset's
     needs are known, those with room are taken: the first ones may be busy with another server.
     """
-    if config.device == "cuda" and config.gpus is not None:
-        return named_gpus(config.gpus, hardware)
+    if config.device == "cuda" and config.gpu_ids is not None:
+        return named_gpus(config.gpu_ids, hardware)
     preset = PRESETS.get(config.preset)
     if config.device != "cuda" or preset is None or not needs_known(config, preset):
         return ()

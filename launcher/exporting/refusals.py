@@ -42,7 +42,7 @@ def refuse_places(config: ServerConfig, *, restarts_always: bool) -> None:
                 "repository of the hub.",
                 action=f"Give --{field.replace('_', '-')} OWNER/NAME.",
             )
-    for field in ("gpus", "discovery_file"):
+    for field in ("gpu_ids", "discovery_file"):
         if getattr(config, field) is not None:
             raise UnexportableError(
                 f"{field} is set, which names something of this machine alone.",

@@ -102,7 +102,7 @@ def lay_out(
             "name": names[number],
             "port": port + 1 + number,
             "discovery_file": discovery_file,
-            **({"gpus": share} if share else {}),
+            **({"gpu_ids": share} if share else {}),
         }
         for number, share in enumerate(shares)
     ]
@@ -143,7 +143,7 @@ def _configure(fields: dict[str, Any], hardware: Hardware) -> ServerConfig:
 def _shares(
     server: ServerConfig, names: Sequence[str], hardware: Hardware, held: Mapping[str, str]
 ) -> list[str]:
-    """The GPUs of each server, as `gpus` has them; "" on a CPU."""
+    """The GPUs of each server, as `gpu_ids` has them; "" on a CPU."""
     if server.device == "cpu":
         return [""] * len(names)
     taken = {uuid for name in names for uuid in held.get(name, "").split(",")}
@@ -166,13 +166,13 @@ def _shares(
 
 def _pool(server: ServerConfig, hardware: Hardware) -> tuple[Gpu, ...]:
     """The GPUs that the fleet may use: those that its file names, or those with room."""
-    if server.gpus is None:
+    if server.gpu_ids is None:
         return _roomy(server, hardware)
-    pool = named_gpus(server.gpus, hardware)
-    named = server.gpus.split(",")
+    pool = named_gpus(server.gpu_ids, hardware)
+    named = server.gpu_ids.split(",")
     if len(pool) < len(named):
         raise NoGpuError(
-            f"server.gpus names {len(named)} GPUs; {len(pool)} different ones of them are "
+            f"server.gpu_ids names {len(named)} GPUs; {len(pool)} different ones of them are "
             f"here: {describe_gpus(hardware)}.",
             action="Name each once, and only those that `nvidia-smi -L` lists.",
         )

@@ -83,8 +83,8 @@ def held_gpus(names: Iterable[str]) -> dict[str, str]:
     for name in names:
         with contextlib.suppress(StateError):
             record = RunStore(name).read()
-            if record is not None and record.is_running and record.config.get("gpus"):
-                held[name] = str(record.config["gpus"])
+            if record is not None and record.is_running and record.config.get("gpu_ids"):
+                held[name] = str(record.config["gpu_ids"])
     return held
 
 

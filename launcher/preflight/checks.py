@@ -124,9 +124,9 @@ def check_gpus(facts: ServingFacts) -> None:
     """
     ranks, hardware = ranks_of(facts.config), facts.hardware
     needed = max(ranks.gpu_ids) + 1
-    if (named := facts.config.gpus) is not None and len(facts.gpus) < needed:
+    if (named := facts.config.gpu_ids) is not None and len(facts.gpus) < needed:
         raise NoGpuError(
-            f"{ranks.describe()} needs {needed} NVIDIA GPUs, and --gpus {named} names "
+            f"{ranks.describe()} needs {needed} NVIDIA GPUs, and --gpu-ids {named} names "
             f"{len(facts.gpus)} that are here: {describe_gpus(hardware)}.",
             action="Name as many as it needs, each once: `nvidia-smi -L` lists them.",
         )

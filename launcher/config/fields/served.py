@@ -71,7 +71,7 @@ class ServedFields(BaseModel):
     )
 
     device: Device = Field(default="cuda", description="Where the model runs.")
-    gpus: str | None = Field(
+    gpu_ids: str | None = Field(
         default=None,
         pattern=r"^(?:\d{1,3}|GPU-[0-9a-fA-F-]{1,64})(?:,(?:\d{1,3}|GPU-[0-9a-fA-F-]{1,64}))*$",
         description="GPUs to serve on, by number or UUID, parted by commas; unset: those with "

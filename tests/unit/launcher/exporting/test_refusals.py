@@ -37,7 +37,7 @@ from tests.unit.launcher.exporting.scenes import (
         ((*PINNED, "--", "--chat-template=../chat.jinja"), "--chat-template names"),
         ((*PINNED, "--", "--lora-paths", "a=/data/a"), "--lora-paths names"),
         ((*PINNED, "--environment", "TRITON_CACHE_DIR=/data/t"), "The variable TRITON_CACHE_DIR"),
-        ((*PINNED, "--gpus", "0,1"), "gpus is set"),
+        ((*PINNED, "--gpu-ids", "0,1"), "gpu_ids is set"),
         ((*PINNED, "--discovery-file", "/run/fleet.json"), "discovery_file is set"),
         (
             ("--model-path", "org/Unknown", "--revision", COMMIT, "--tp-size", "2"),

@@ -42,17 +42,17 @@ def test_a_gateways_configuration_reads_back_as_one() -> None:
 
 def test_two_cards_each() -> None:
     made = layout(machine(4), server=AIR)
-    assert [config.gpus for config in made.replicas] == ["GPU-00,GPU-01", "GPU-02,GPU-03"]
+    assert [config.gpu_ids for config in made.replicas] == ["GPU-00,GPU-01", "GPU-02,GPU-03"]
 
 
 def test_cards_without_room_are_passed_over() -> None:
     made = layout(machine(6, busy=(0, 3)), server=AIR)
-    assert [config.gpus for config in made.replicas] == ["GPU-01,GPU-02", "GPU-04,GPU-05"]
+    assert [config.gpu_ids for config in made.replicas] == ["GPU-01,GPU-02", "GPU-04,GPU-05"]
 
 
 def test_the_file_may_name_the_cards() -> None:
-    made = layout(machine(8), server={**AIR, "gpus": "7,GPU-02,0,1"})
-    assert [config.gpus for config in made.replicas] == ["GPU-07,GPU-02", "GPU-00,GPU-01"]
+    made = layout(machine(8), server={**AIR, "gpu_ids": "7,GPU-02,0,1"})
+    assert [config.gpu_ids for config in made.replicas] == ["GPU-07,GPU-02", "GPU-00,GPU-01"]
 
 
 def test_too_few_cards_say_how_many_servers_there_could_be() -> None:
@@ -65,13 +65,13 @@ def test_too_few_cards_say_how_many_servers_there_could_be() -> None:
 @pytest.mark.parametrize("names", ["0,0,1,2", "0,GPU-00,1,2", "0,1,2,9"])
 def test_a_card_is_named_once_and_is_here(names: str) -> None:
     with pytest.raises(NoGpuError, match="names 4 GPUs; 3 different"):
-        layout(machine(4), server={**AIR, "gpus": names})
+        layout(machine(4), server={**AIR, "gpu_ids": names})
 
 
 def test_a_server_that_runs_keeps_its_cards() -> None:
     running = {"fleet-0": "GPU-02,GPU-03"}
     made = layout(machine(4, busy=(2, 3)), running, server=AIR)
-    assert [config.gpus for config in made.replicas] == ["GPU-02,GPU-03", "GPU-00,GPU-01"]
+    assert [config.gpu_ids for config in made.replicas] == ["GPU-02,GPU-03", "GPU-00,GPU-01"]
 
 
 def test_it_has_room_for_no_more_than_there_are() -> None:
