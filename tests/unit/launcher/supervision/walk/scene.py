@@ -273,13 +273,13 @@ class WalkScene:
         if record is not None and record.live_state in AT_WORK | {"ORPHANED", "DEAD"}:
             raise WalkError(f"after {after} status says {record.live_state}")
         deadline = time.monotonic() + 5.0
-        while self._is_locked():
+        while self.is_locked():
             # Another `down`, which asked for the stop, clears up too, and holds it for a moment.
             if time.monotonic() > deadline:
                 raise WalkError(f"after {after} the lock is held")
             time.sleep(POLL_SECONDS)
 
-    def _is_locked(self) -> bool:
+    def is_locked(self) -> bool:
         with (self.store.folder / "lock").open("a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

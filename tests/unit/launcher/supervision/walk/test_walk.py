@@ -254,8 +254,15 @@ def strike_watcher(reach: Reach, number: signal.Signals) -> Callable[[WalkScene]
     return act
 
 
+def following(scene: WalkScene) -> Task:
+    """Until the start has begun: a `down` before that finds nothing to stop, and it goes on."""
+    task = scene.do("follow")
+    scene.until(scene.is_locked, "the start")
+    return task
+
+
 WATCHED = {
-    "following, before the server": (lambda scene: scene.do("follow"), {}),
+    "following, before the server": (following, {}),
     **{
         f"following, before {step}": (held_at(step, "follow"), {})
         for step in ("import", "cache", "token")
