@@ -39,10 +39,6 @@ _log = logging.getLogger("specserve.client")
 # SGLang's own limit for a health check is 20 s. Whoever gives up sooner and asks again piles up
 # checks on a server that is only busy.
 HEALTH_TIMEOUT_SECONDS = 25.0
-_NO_ABORT = (
-    "A gateway passes no abort on: close the stream, by which the server learns to stop, or ask "
-    "the server itself."
-)
 
 
 @dataclass(slots=True)
@@ -93,25 +89,14 @@ class Asking:
     def abort(self, request_id: str) -> Flow[None]:
         """Ask the server to end a request."""
         limits = self.timeouts.of_request(stream=True, remaining_seconds=HEALTH_TIMEOUT_SECONDS)
-        try:
-            yield Send(
-                "POST",
-                "/abort_request",
-                *limits,
-                body={"rid": request_id},
-                key=self.admin_key(),
-                is_admin=True,
-            )
-        except NotFoundError as error:
-            raise NotFoundError(
-                error.problem,
-                action=_NO_ABORT,
-                url=error.url,
-                status=error.status,
-                server_message=error.server_message,
-                request_id=error.request_id,
-                body=error.body,
-            ) from error
+        yield Send(
+            "POST",
+            "/abort_request",
+            *limits,
+            body={"rid": request_id},
+            key=self.admin_key(),
+            is_admin=True,
+        )
 
     def _get_either(
         self, path: str, of_gateway: str, read: Callable[[httpx.Response], A]

@@ -51,11 +51,16 @@ _STATUS_ERRORS: dict[int, type[StatusError]] = {
     503: ServiceUnavailableError,
 }
 _FIRST_SERVER_ERROR = 500
-_KEY_STATUSES = frozenset({401, 403})
 _ADMIN_ACTION = (
     "This route wants the admin key, not the API key: pass admin_key, or set SPECSERVE_ADMIN_KEY. "
     "The user who started the server needs neither: ChatClient(server=NAME) finds it."
 )
+# What a gateway has no route for. The one such route that a client asks is that of an abort.
+_NO_ABORT = (
+    "A gateway passes no abort on: close the stream, by which the server learns to stop, or ask "
+    "the server itself."
+)
+_ADMIN_ACTIONS = {401: _ADMIN_ACTION, 403: _ADMIN_ACTION, 404: _NO_ABORT}
 _TIMEOUT_KINDS: dict[type[object], TimeoutKind] = {
     httpx.ConnectTimeout: "connect",
     httpx.WriteTimeout: "write",
@@ -99,7 +104,7 @@ def request_failure(
             url=url,
             request_id=error.request_id,
             retry_after_seconds=retry_after_seconds(error.response.headers, now=now),
-            action=_ADMIN_ACTION if is_admin and error.status_code in _KEY_STATUSES else None,
+            action=_ADMIN_ACTIONS.get(error.status_code) if is_admin else None,
         )
     cause = error.__cause__
     if isinstance(error, openai.APITimeoutError):
