@@ -10,28 +10,20 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import resolve
-from launcher.engines.launch import Command, Launch
+from launcher.engines.launch import Command
 from launcher.errors import StateError
 from launcher.models.download.request import OnPullEvent, ignore
 from launcher.preflight import prepare
-from launcher.state.events import Event, EventReader
+from launcher.state.events import Event
 from launcher.state.record import RunRecord
 from launcher.state.running import already_running
 from launcher.state.store import RunStore
-from launcher.supervision.detached import (
-    Patience,
-    cancel_start,
-    follow_start,
-    start_detached,
-    supervisor_died,
-    wait_until_ready,
-)
+from launcher.supervision.detached import DetachedStart
 from launcher.supervision.stop import clear_up, stop_server
 from launcher.system.hardware import Hardware, probe_hardware
 
@@ -108,69 +100,8 @@ def serving(
         started.cancel()
         raise
     stop_server(store)
-    started.reap()
-
-
-class DetachedStart:
-    """A start by a supervisor of its own, begun here and followed from here.
-
-    Args:
-        launch: what to run; every check has passed.
-        store: where its state goes.
-        adopt: take over the server of the record instead of starting one.
-    """
-
-    def __init__(self, launch: Launch, store: RunStore, *, adopt: bool = False) -> None:
-        self._launch = launch
-        self._store = store
-        self._adopt = adopt
-        self._reader: EventReader | None = None
-        self._supervisor: subprocess.Popen[bytes] | None = None
-
-    def begin(self) -> None:
-        """Start the supervisor.
-
-        Raises:
-            AlreadyRunningError: somebody else starts or supervises a server of that name.
-            StateError, SpawnError: see `start_detached`.
-        """
-        self._store.create()
-        self._reader = EventReader(self._store.events_file)
-        with self._store.lock() as lock:
-            self._supervisor = start_detached(self._launch, self._store, lock, adopt=self._adopt)
-
-    def wait_until_ready(self, tell: Callable[[Event], None]) -> None:
-        """Follow the start to its end; `tell` is given each event.
-
-        Raises:
-            LauncherError: it failed, or somebody stopped it.
-        """
-        reader, supervisor = self._reader, self._supervisor
-        assert reader is not None  # noqa: S101  # it was begun
-        assert supervisor is not None  # noqa: S101
-        events = follow_start(
-            reader,
-            self._store,
-            Patience(supervisor.pid, self._launch.config),
-            lambda: supervisor.poll() is None,
-            is_current=lambda record: record.supervisor.pid == supervisor.pid,
-            dead=lambda: supervisor_died(self._store, supervisor),
-        )
-        wait_until_ready(events, tell)
-
-    def cancel(self) -> None:
-        """Stop it, where it was begun.
-
-        Raises:
-            StopError: something is left.
-        """
-        if self._supervisor is not None:
-            cancel_start(self._supervisor, self._store, self._launch.config)
-
-    def reap(self) -> None:
-        """Take note that the supervisor has ended; whoever has started it has to."""
-        if self._supervisor is not None:
-            self._supervisor.wait()
+    # It has ended; whoever has started it still has to take note.
+    started.cancel()
 
 
 def _record(store: RunStore) -> RunRecord:

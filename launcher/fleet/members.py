@@ -14,12 +14,12 @@ from launcher.engines.launch import Launch
 from launcher.errors import AlreadyRunningError, NotRunningError, StateError
 from launcher.models.download.request import OnPullEvent, ignore
 from launcher.preflight import prepare
-from launcher.serving import DetachedStart
 from launcher.state.events import POLL_SECONDS, Event
 from launcher.state.record import RunRecord
 from launcher.state.running import already_running
 from launcher.state.states import ServerState
 from launcher.state.store import RunStore
+from launcher.supervision.detached import DetachedStart
 from launcher.supervision.stop import clear_up
 from launcher.system.hardware import Hardware
 

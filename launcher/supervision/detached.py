@@ -95,6 +95,72 @@ def start_detached(
     return supervisor
 
 
+class DetachedStart:
+    """A start by a supervisor of its own, begun here and followed from here.
+
+    Args:
+        launch: what to run; every check has passed.
+        store: where its state goes.
+        adopt: take over the server of the record instead of starting one.
+    """
+
+    def __init__(self, launch: Launch, store: RunStore, *, adopt: bool = False) -> None:
+        self._launch = launch
+        self._store = store
+        self._adopt = adopt
+        self._supervisor: subprocess.Popen[bytes] | None = None
+
+    def begin(self, check: Callable[[], None] = lambda: None) -> None:
+        """Start the supervisor; `check` looks once more, where nobody else starts one.
+
+        Raises:
+            AlreadyRunningError: somebody else starts or supervises a server of that name.
+            StateError, SpawnError: see `start_detached`.
+        """
+        self._store.create()
+        self._reader = EventReader(self._store.events_file)
+        with self._store.lock() as lock:
+            check()
+            self._supervisor = start_detached(self._launch, self._store, lock, adopt=self._adopt)
+
+    def wait_until_ready(self, tell: Callable[[Event], None]) -> None:
+        """Follow the start to its end; `tell` is given each event.
+
+        Raises:
+            LauncherError: it failed, or somebody stopped it.
+        """
+        supervisor = self._supervisor
+        assert supervisor is not None  # noqa: S101  # it was begun
+        events = follow_start(
+            self._reader,
+            self._store,
+            Patience(supervisor.pid, self._launch.config),
+            lambda: supervisor.poll() is None,
+            is_current=lambda record: record.supervisor.pid == supervisor.pid,
+            dead=lambda: supervisor_died(self._store, supervisor),
+        )
+        wait_until_ready(events, tell)
+
+    def cancel(self) -> None:
+        """Stop it, where it was begun; a second Ctrl-C ends it at once, as in the foreground.
+
+        Raises:
+            StopError: something is left.
+        """
+        supervisor = self._supervisor
+        patience_seconds = self._launch.config.stop_seconds + SUPERVISOR_MARGIN_SECONDS
+        while supervisor is not None and supervisor.poll() is None:
+            supervisor.send_signal(signal.SIGINT)
+            try:
+                supervisor.wait(patience_seconds)
+            except KeyboardInterrupt:
+                continue
+            except subprocess.TimeoutExpired:
+                supervisor.kill()
+                supervisor.wait()
+                clear_up(self._store)
+
+
 class Patience:
     """How long a supervisor in another process may tell of nothing while it starts a server.
 
@@ -267,29 +333,6 @@ def wait_until_ready(events: Iterator[Event], feed: Callable[[Event], None]) -> 
             )
         if isinstance(event, ServerReady):
             return
-
-
-def cancel_start(
-    supervisor: subprocess.Popen[bytes], store: RunStore, config: ServerConfig
-) -> None:
-    """Stop a detached start; a second Ctrl-C ends it at once, as in the foreground.
-
-    A supervisor that does not end is killed, and what it leaves is ended.
-
-    Raises:
-        StopError: something is left.
-    """
-    patience_seconds = config.stop_seconds + SUPERVISOR_MARGIN_SECONDS
-    while supervisor.poll() is None:
-        supervisor.send_signal(signal.SIGINT)
-        try:
-            supervisor.wait(patience_seconds)
-        except KeyboardInterrupt:
-            continue
-        except subprocess.TimeoutExpired:
-            supervisor.kill()
-            supervisor.wait()
-            clear_up(store)
 
 
 def supervisor_died(

@@ -25,10 +25,9 @@ from launcher.state.events import Event, EventReader, ServerFailed, ServerReady,
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
 from launcher.supervision.detached import (
+    DetachedStart,
     Patience,
-    cancel_start,
     follow_start,
-    start_detached,
     supervisor_died,
     wait_until_ready,
 )
@@ -138,27 +137,13 @@ def run_detached(
     shown = _Shown(config, store, options, hint=_stop_hint(store))
     with shown.showing():
         launch = shown.check(check)
-        store.create()
-        reader = EventReader(store.events_file)
-        supervisor = None
+        start = DetachedStart(launch, store, adopt=options.adopted is not None)
         try:
-            with store.lock() as lock:
-                _check_adoption(store, options, shown)
-                supervisor = start_detached(launch, store, lock, adopt=options.adopted is not None)
-            shown.wait_until_ready(
-                follow_start(
-                    reader,
-                    store,
-                    Patience(supervisor.pid, config),
-                    lambda: supervisor.poll() is None,
-                    is_current=lambda record: record.supervisor.pid == supervisor.pid,
-                    dead=lambda: supervisor_died(store, supervisor),
-                )
-            )
+            start.begin(lambda: _check_adoption(store, options, shown))
+            start.wait_until_ready(shown.feed)
         except KeyboardInterrupt:
             # Whoever cancels the wait does not want the server either.
-            if supervisor is not None:
-                cancel_start(supervisor, store, config)
+            start.cancel()
             raise
     shown.raise_refused()
 
@@ -198,9 +183,8 @@ def restart_supervised(
         dead=lambda: supervisor_died(store),
     )
     with shown.showing():
-        shown.wait_until_ready(
-            event for event in events if event.run_id != record.run_id or _is_the_end(event)
-        )
+        later = (one for one in events if one.run_id != record.run_id or _is_the_end(one))
+        wait_until_ready(later, shown.feed)
     shown.raise_refused()
 
 
@@ -308,11 +292,3 @@ class _Shown:
         self._print_line(event.to_json())
         if not self._options.as_json:
             self._display.feed_download(event)
-
-    def wait_until_ready(self, events: Iterator[Event]) -> None:
-        """Show a start that another process supervises, to its end, good or bad.
-
-        Raises:
-            LauncherError: it failed, or somebody stopped it.
-        """
-        wait_until_ready(events, self.feed)
