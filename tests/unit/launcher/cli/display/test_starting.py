@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ from launcher.supervision.detached import (
     supervisor_died,
 )
 from launcher.supervision.stop import stop_server
+from launcher.system.locks import is_locked
 from launcher.system.process import wait_until_gone
 from tests.unit.launcher.examples import make_config
 from tests.unit.launcher.scenes import make_launch
@@ -331,6 +333,11 @@ def test_a_dead_supervisor_and_a_dead_server_are_dead(
     for process in (record.supervisor, record.server):
         process.send_signal(signal.SIGKILL)
         assert wait_until_gone(process, timeout_seconds=PATIENCE_SECONDS)
+    # The last of the supervisor's threads has the lock for a moment more.
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while is_locked(store.lock_file):
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.02)
     assert run_cli("status", "--name", "default") == NotRunningError.exit_code
     assert "DEAD" in capsys.readouterr().out
 
