@@ -5,9 +5,9 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterable
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
+from launcher.engines.asking import ask
 from launcher.errors import RemoteServerError
 
 TIMEOUT_SECONDS: Final = 5.0
@@ -43,7 +43,12 @@ def models_of(url: str, api_key: str | None) -> tuple[str, ...]:
         RemoteServerError: it does not answer, refuses the key, or is no server of a model.
     """
     try:
-        status, body = _get(f"{url}/v1/models", api_key)
+        status, body = ask(
+            f"{url}/v1/models",
+            timeout_seconds=TIMEOUT_SECONDS,
+            key=api_key,
+            most_bytes=LARGEST_ANSWER_BYTES,
+        )
     except (OSError, http.client.HTTPException, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise RemoteServerError(
@@ -65,16 +70,3 @@ def models_of(url: str, api_key: str | None) -> tuple[str, ...]:
         f"What answers at {url} is no server of a model: {problem} for /v1/models.",
         action="Give the address of an SGLang server, without a path.",
     )
-
-
-def _get(url: str, api_key: str | None) -> tuple[int, bytes]:
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection: Any = kind(parts.hostname or "", parts.port, timeout=TIMEOUT_SECONDS)
-    try:
-        headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
-        connection.request("GET", parts.path, headers=headers)
-        response = connection.getresponse()
-        return response.status, response.read(LARGEST_ANSWER_BYTES)
-    finally:
-        connection.close()

@@ -8,10 +8,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
+from launcher.engines.asking import ask
 from launcher.engines.prober import Completion
 from launcher.memory.report import ReportedMemory
 from launcher.names import LAST_OUTPUT_ROUTE
@@ -124,20 +124,13 @@ class HttpProber:
         *,
         admin: bool = False,
     ) -> tuple[int, bytes]:
-        parts = urlsplit(self.base_url)
-        # Named separately: the connection's time-out covers connect and each read.
-        connection = http.client.HTTPConnection(
-            parts.hostname or "", parts.port, timeout=timeout_seconds
+        return ask(
+            f"{self.base_url}{path}",
+            timeout_seconds=timeout_seconds,
+            method=method,
+            body=body,
+            key=self.admin_key if admin else self.api_key,
         )
-        headers = {"Content-Type": "application/json"}
-        if key := self.admin_key if admin else self.api_key:
-            headers["Authorization"] = f"Bearer {key}"
-        try:
-            connection.request(method, path, json.dumps(body) if body else None, headers)
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
 
 
 def _greedy(prompt: str, tokens: int) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
+from launcher.engines.asking import ask
 from launcher.memory.report import ReportedMemory
 
 STATUS_TIMEOUT_SECONDS: Final = 2.0
@@ -78,7 +78,11 @@ class GatewayProber:
             OSError: it does not answer, or with something else.
         """
         try:
-            status, body = self._get("/workers", STATUS_TIMEOUT_SECONDS)
+            status, body = ask(
+                f"{self.base_url}/workers",
+                timeout_seconds=STATUS_TIMEOUT_SECONDS,
+                key=self.admin_key,
+            )
             if status != http.client.OK:
                 raise OSError(None, f"status {status}")
             return tuple(map(_read_server, json.loads(body)["workers"]))
@@ -87,26 +91,15 @@ class GatewayProber:
 
     def _status(self, path: str, timeout_seconds: float) -> int:
         try:
-            status, body = self._get(path, timeout_seconds)
+            status, body = ask(
+                f"{self.base_url}{path}", timeout_seconds=timeout_seconds, key=self.admin_key
+            )
         except (OSError, http.client.HTTPException) as error:
             self.last_refusal = f"{type(error).__name__}: {error}"
             return 0
         if status != http.client.OK:
             self.last_refusal = f"status {status}: {body[:200].decode('utf-8', 'replace')}"
         return status
-
-    def _get(self, path: str, timeout_seconds: float) -> tuple[int, bytes]:
-        parts = urlsplit(self.base_url)
-        connection = http.client.HTTPConnection(
-            parts.hostname or "", parts.port, timeout=timeout_seconds
-        )
-        headers = {"Authorization": f"Bearer {self.admin_key}"} if self.admin_key else {}
-        try:
-            connection.request("GET", path, headers=headers)
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
 
 
 def _read_server(worker: Mapping[str, Any]) -> KnownServer:
