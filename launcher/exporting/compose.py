@@ -178,9 +178,7 @@ def _server(export: Export, downloads: dict[str, Dependency], place: int | None)
         restart=_restart(export),
         depends_on=downloads,
         environment={name: literal(value) for name, value in given.items()},
-        secrets=[SecretUse(source=_KEYS, target=export.engine.keys_name)]
-        if export.has_keys
-        else None,
+        secrets=_secrets(export),
         ports=None if place is not None else [_published(export)],
         volumes=[f"{_STORAGE}:{_DATA}"],
         shm_size=_SHARED_MEMORY,
@@ -195,6 +193,13 @@ def _server(export: Export, downloads: dict[str, Dependency], place: int | None)
             start_period=f"{export.start_seconds}s",
         ),
     )
+
+
+def _secrets(export: Export) -> list[SecretUse] | None:
+    """The file of keys, where there are any."""
+    if not export.has_keys:
+        return None
+    return [SecretUse(source=_KEYS, target=export.engine.keys_name)]
 
 
 def _asks(url: str, timeout_seconds: int) -> list[str]:
@@ -232,7 +237,7 @@ def _gateway(export: Export, servers: list[str]) -> ServiceNode:
         *gateway.gateway_arguments(export),
         *("--worker-urls", *(f"http://{name}:{port}" for name in servers)),
     ]
-    entrypoint, command, environment = words[:1], words[1:], None
+    entrypoint, command = words[:1], words[1:]
     if export.has_keys:
         # Only an argument takes the key. The file that the servers read has it, too, and a variable
         # of this file would show it in `docker inspect`.
@@ -248,10 +253,7 @@ def _gateway(export: Export, servers: list[str]) -> ServiceNode:
         command=[literal(one) for one in command],
         restart="always" if export.config.restart == "always" else "on-failure",
         depends_on={name: Dependency(condition=_HEALTHY) for name in servers},
-        environment=environment,
-        secrets=[SecretUse(source=_KEYS, target=export.engine.keys_name)]
-        if export.has_keys
-        else None,
+        secrets=_secrets(export),
         ports=[_published(export)],
         stop_grace_period=f"{timing.drain + gateway.STOP_MARGIN_SECONDS}s",
         healthcheck=HealthCheck(

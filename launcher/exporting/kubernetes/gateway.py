@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from launcher.exporting import gateway
 from launcher.exporting.document import Node
 from launcher.exporting.keys import KEY_VARIABLE
+from launcher.exporting.kubernetes.around import service
 from launcher.exporting.kubernetes.objects import (
     Deployment,
     DeploymentSpec,
@@ -15,10 +16,7 @@ from launcher.exporting.kubernetes.objects import (
     RoleReference,
     Rule,
     Selector,
-    Service,
     ServiceAccount,
-    ServicePort,
-    ServiceSpec,
     Subject,
 )
 from launcher.exporting.kubernetes.pods import (
@@ -71,12 +69,8 @@ def gateway_objects(export: Export, workers: Part) -> Iterator[Node]:
     yield RoleBinding(
         metadata=metadata, role_ref=RoleReference(name=name), subjects=[Subject(name=name)]
     )
-    port = ServicePort(name=PORT_NAME, port=export.config.port, target_port=PORT_NAME)
     # Clients keep the name that one server alone would have.
-    yield Service(
-        metadata=Metadata(name=export.name, labels=labels),
-        spec=ServiceSpec(selector=labels, ports=[port]),
-    )
+    yield service(export, "gateway", export.name)
     yield Deployment(
         metadata=metadata,
         spec=DeploymentSpec(

@@ -12,8 +12,8 @@ from typing import Final, Literal
 
 from launcher.engines.containers import MachineGroup
 from launcher.exporting.document import CamelNode, Node
+from launcher.exporting.kubernetes.around import claim_template, service
 from launcher.exporting.kubernetes.gateway import gateway_objects
-from launcher.exporting.kubernetes.manifest import claim_spec, service
 from launcher.exporting.kubernetes.objects import (
     ClaimTemplate,
     Ingress,
@@ -26,7 +26,6 @@ from launcher.exporting.kubernetes.objects import (
 from launcher.exporting.kubernetes.pods import Labels, Metadata, PodTemplate
 from launcher.exporting.kubernetes.server import (
     PORT_NAME,
-    STORAGE,
     labels_of,
     server_template,
 )
@@ -117,9 +116,7 @@ def _template(export: Export) -> LeaderWorkerTemplate:
         size=export.choices.nodes,
         leader_template=server_template(export, "leader", group=group),
         worker_template=server_template(export, "worker", group=group),
-        volume_claim_templates=[
-            ClaimTemplate(metadata=Metadata(name=STORAGE), spec=claim_spec(export))
-        ],
+        volume_claim_templates=[claim_template(export)],
     )
 
 

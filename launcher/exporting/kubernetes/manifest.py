@@ -10,26 +10,20 @@ from collections.abc import Iterator
 from typing import Final
 
 from launcher.exporting.document import Node
+from launcher.exporting.kubernetes.around import claim_spec, claim_template, service
 from launcher.exporting.kubernetes.gateway import gateway_objects
 from launcher.exporting.kubernetes.objects import (
     Claim,
-    ClaimSpec,
-    ClaimTemplate,
     Deployment,
     DeploymentSpec,
     Recreate,
     Selector,
-    Service,
-    ServicePort,
-    ServiceSpec,
     StatefulSet,
     StatefulSetSpec,
 )
-from launcher.exporting.kubernetes.pods import Metadata, Resources
+from launcher.exporting.kubernetes.pods import Metadata
 from launcher.exporting.kubernetes.server import (
-    PORT_NAME,
     STORAGE,
-    Part,
     labels_of,
     server_template,
 )
@@ -42,33 +36,6 @@ _DOWNLOAD_SECONDS: Final = 3600
 def kubernetes_documents(export: Export) -> list[Node]:
     """All objects, in an order in which they can be made."""
     return list(_one(export) if export.choices.replicas == 1 else _several(export))
-
-
-def claim_spec(export: Export) -> ClaimSpec:
-    """The volume of one pod."""
-    return ClaimSpec(
-        storage_class_name=export.choices.storage_class,
-        resources=Resources(requests={"storage": f"{export.storage_gib}Gi"}),
-    )
-
-
-def service(export: Export, part: Part, name: str, *, headless: bool = False) -> Service:
-    """The way to the pods of a part.
-
-    Args:
-        export: what is served.
-        part: which pods.
-        name: by which clients find them.
-        headless: it gives each pod a name, and no address of its own.
-    """
-    return Service(
-        metadata=Metadata(name=name, labels=labels_of(export, part)),
-        spec=ServiceSpec(
-            cluster_ip="None" if headless else None,
-            selector=labels_of(export, part),
-            ports=[ServicePort(name=PORT_NAME, port=export.config.port, target_port=PORT_NAME)],
-        ),
-    )
 
 
 def _one(export: Export) -> Iterator[Node]:
@@ -101,9 +68,7 @@ def _several(export: Export) -> Iterator[Node]:
             replicas=export.choices.replicas,
             selector=Selector(match_labels=labels),
             template=server_template(export, "server"),
-            volume_claim_templates=[
-                ClaimTemplate(metadata=Metadata(name=STORAGE), spec=claim_spec(export))
-            ],
+            volume_claim_templates=[claim_template(export)],
         ),
     )
     yield from gateway_objects(export, "server")

@@ -134,6 +134,7 @@ def _server(export: Export, part: Part, group: MachineGroup | None) -> Container
     # What a group adds holds variables, which the cluster is to fill in.
     added = launch.arguments[len(alone.arguments) :]
     follows = part == "worker"
+    probes = export.engine.probes
     processors = export.ranks + _OTHER_PROCESSORS
     return Container(
         name="worker" if follows else "server",
@@ -147,7 +148,7 @@ def _server(export: Export, part: Part, group: MachineGroup | None) -> Container
         ),
         volume_mounts=list(_mounts(export)),
         startup_probe=None if follows else _starting(export),
-        readiness_probe=_joined(export) if follows else _generating(export),
+        readiness_probe=_asked(export, probes.joined if follows else probes.generates),
         # A follower answers 200 whatever happens; it ends when its leader does.
         liveness_probe=None if follows else _alive(export),
         lifecycle=Lifecycle(
@@ -166,20 +167,11 @@ def _starting(export: Export) -> Probe:
     )
 
 
-def _generating(export: Export) -> Probe:
+def _asked(export: Export, path: str) -> Probe:
+    """A probe whose answer decides whether it gets requests."""
     timing = timing_of(export)
     return Probe(
-        http_get=HttpGet(path=export.engine.probes.generates, port=PORT_NAME),
-        period_seconds=timing.period,
-        timeout_seconds=timing.timeout,
-        failure_threshold=timing.failures,
-    )
-
-
-def _joined(export: Export) -> Probe:
-    timing = timing_of(export)
-    return Probe(
-        http_get=HttpGet(path=export.engine.probes.joined, port=PORT_NAME),
+        http_get=HttpGet(path=path, port=PORT_NAME),
         period_seconds=timing.period,
         timeout_seconds=timing.timeout,
         failure_threshold=timing.failures,
