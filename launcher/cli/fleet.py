@@ -132,7 +132,7 @@ def scale(*, replicas: int, name: str, as_json: bool) -> None:
     store = FleetStore(name)
     store.require()
     with store.lock():
-        up_now, stopped = lifecycle.scale(
+        started, stopped = lifecycle.scale(
             replicas, store, probe_hardware(), teller(as_json=as_json)
         )
     if as_json:
@@ -140,7 +140,7 @@ def scale(*, replicas: int, name: str, as_json: bool) -> None:
             "event": "fleet.scaled",
             "name": name,
             "replicas": replicas,
-            "started": list(up_now.started),
+            "started": list(started),
             "stopped": [report.name for report in stopped],
         }
         print_line(json.dumps(scaled))

@@ -26,10 +26,10 @@ LARGEST_FILE_BYTES: Final = 1024**2
 DEEPEST_LEVELS: Final = 16
 MOST_NODES: Final = 10_000
 # YAML 1.1 reads 010 as eight and 1:30 as ninety.
-_MISREAD_NUMBER: Final = re.compile(r"[-+]?0[0-9_]+|.*:.*")
+MISREAD_NUMBER: Final = re.compile(r"[-+]?0[0-9_]+|.*:.*")
 _TEXT_TAG: Final = "tag:yaml.org,2002:str"
-_NUMBER_TAGS: Final = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
-_WRITTEN_TAGS: Final = _NUMBER_TAGS | {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"}
+NUMBER_TAGS: Final = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
+_WRITTEN_TAGS: Final = NUMBER_TAGS | {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"}
 
 
 class TooMuchError(yaml.MarkedYAMLError):
@@ -149,7 +149,7 @@ def _yaml_value(path: Path, text: str, node: yaml.Node) -> Any:
         node = _as_text(path, node)
     loader = yaml.SafeLoader("")
     for number in _numbers_in(node):
-        if _MISREAD_NUMBER.fullmatch(number.value):
+        if MISREAD_NUMBER.fullmatch(number.value):
             raise ConfigFileError(
                 f"The config file {path}, {_place(number.start_mark)}, has a number with a leading "
                 "zero or a colon, which YAML reads as octal or as minutes and seconds.",
@@ -196,7 +196,7 @@ def _plain_text(node: yaml.Node) -> yaml.Node:
 def _numbers_in(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
     """The numbers of a value, or of a list of them."""
     for inner in node.value if isinstance(node, yaml.SequenceNode) else (node,):
-        if isinstance(inner, yaml.ScalarNode) and inner.tag in _NUMBER_TAGS:
+        if isinstance(inner, yaml.ScalarNode) and inner.tag in NUMBER_TAGS:
             yield inner
 
 

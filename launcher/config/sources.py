@@ -35,6 +35,9 @@ from launcher.errors import ConfigError, InvalidValueError
 from launcher.names import REDACT_VARIABLE, RUN_ID_VARIABLE
 from launcher.system.hardware import HardwareProbe, probe_hardware
 
+MODEL_PATH_FIELDS: Final = ("model_path", "speculative_draft_model_path")
+KEY_FILE_FIELDS: Final = ("api_key_file", "admin_key_file")
+_FILE_FIELDS: Final = (*KEY_FILE_FIELDS, "discovery_file")
 ENVIRONMENT_PREFIX: Final = "SPECSERVE_"
 # Variables with our prefix that are not fields: they are read elsewhere.
 OTHER_VARIABLES: Final = frozenset(
@@ -187,13 +190,9 @@ def _drop_preset_of_another(
                 sources[field] = "default"
 
 
-_MODEL_PATHS: Final = ("model_path", "speculative_draft_model_path")
-_FILES: Final = ("api_key_file", "admin_key_file", "discovery_file")
-
-
 def _settle_paths(values: dict[str, Any]) -> None:
     """Make paths absolute: the server runs in another folder. A repository id stays as it is."""
-    for field in (*_MODEL_PATHS, *_FILES):
+    for field in (*MODEL_PATH_FIELDS, *_FILE_FIELDS):
         given = values.get(field)
         if not given or not isinstance(given, str | Path) or "://" in str(given):
             continue
@@ -206,7 +205,7 @@ def _settle_paths(values: dict[str, Any]) -> None:
                 f"{field} is a path that cannot be looked at: {why}.",
                 action="Check the path and its permissions.",
             ) from error
-        if field in _FILES or exists or not re.fullmatch(REPOSITORY_PATTERN, str(given)):
+        if field in _FILE_FIELDS or exists or not re.fullmatch(REPOSITORY_PATTERN, str(given)):
             values[field] = str(path.absolute())
 
 

@@ -264,9 +264,14 @@ def quote_error(error: PythonError) -> tuple[str, ...]:
     return tuple(line[:LONGEST_EVIDENCE_CHARACTERS] for line in quoted)
 
 
+_NEVER: Final = re.compile(r"(?!)")
+
+
 @dataclass(frozen=True, slots=True)
 class OutputSigns:
     """What lines of one engine's output say of its life. Patterns, searched in each line.
+
+    An engine that prints no such line leaves the pattern out: it fits nothing then.
 
     Args:
         deadly: before a traceback, that the engine does not survive it.
@@ -285,14 +290,14 @@ class OutputSigns:
     deadly: re.Pattern[str]
     alive: re.Pattern[str]
     harmless: re.Pattern[str]
-    begins: re.Pattern[str]
-    arguments: re.Pattern[str]
-    ends: re.Pattern[str]
-    gone: re.Pattern[str]
-    asked: re.Pattern[str]
-    unhealthy: re.Pattern[str]
-    boilerplate: re.Pattern[str]
-    stages: tuple[tuple[re.Pattern[str], str], ...]
+    begins: re.Pattern[str] = _NEVER
+    arguments: re.Pattern[str] = _NEVER
+    ends: re.Pattern[str] = _NEVER
+    gone: re.Pattern[str] = _NEVER
+    asked: re.Pattern[str] = _NEVER
+    unhealthy: re.Pattern[str] = _NEVER
+    boilerplate: re.Pattern[str] = _NEVER
+    stages: tuple[tuple[re.Pattern[str], str], ...] = ()
 
     def stage_of(self, error: PythonError) -> str:
         """What the engine was doing when it raised an exception, by its innermost frame."""

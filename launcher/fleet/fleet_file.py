@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
@@ -10,7 +9,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from launcher.config.config_file import BoundedLoader
+from launcher.config.config_file import MISREAD_NUMBER, NUMBER_TAGS, BoundedLoader
 from launcher.config.fields.outside import shown
 from launcher.config.gateway_config import Policy
 from launcher.errors import ConfigFileError, InvalidValueError, UnknownKeyError
@@ -21,9 +20,6 @@ LARGEST_FILE_BYTES: Final = 1024**2
 MOST_REPLICAS: Final = 64
 # Longer ones leave no room for the names of the members, which are its own with an ending.
 NAME_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}"
-# YAML 1.1 reads 010 as eight and 1:30 as ninety.
-_MISREAD_NUMBER: Final = re.compile(r"[-+]?0[0-9_]+|.*:.*")
-_INT_TAG: Final = "tag:yaml.org,2002:int"
 
 
 class GatewayPart(BaseModel):
@@ -154,7 +150,7 @@ def _check_nodes(path: Path, node: yaml.Node) -> None:
                 )
             seen.add(key.value)
             _check_nodes(path, value)
-    elif node.tag == _INT_TAG and _MISREAD_NUMBER.fullmatch(node.value):
+    elif node.tag in NUMBER_TAGS and MISREAD_NUMBER.fullmatch(node.value):
         raise ConfigFileError(
             f"The fleet file {path}, line {node.start_mark.line + 1}, has a number with a leading "
             "zero or a colon, which YAML reads as octal or as minutes and seconds.",

@@ -50,6 +50,11 @@ def replica_name(fleet: str, number: int) -> str:
     return f"{fleet}-{number}"
 
 
+def replica_names(fleet: FleetConfig) -> list[str]:
+    """What all of its servers are called."""
+    return [replica_name(fleet.name, number) for number in range(fleet.replicas)]
+
+
 def gateway_name(fleet: str) -> str:
     """What a fleet's gateway is called."""
     return f"{fleet}-gateway"
@@ -81,7 +86,7 @@ def lay_out(
                 action="Leave it out.",
             )
     server = _configure(fleet.server, hardware)
-    names = [replica_name(fleet.name, number) for number in range(fleet.replicas)]
+    names = replica_names(fleet)
     shares = _shares(server, names, hardware, held)
     port = fleet.gateway.port
     metrics_port = fleet.gateway.metrics_port or port + METRICS_OFFSET

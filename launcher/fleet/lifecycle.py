@@ -11,6 +11,7 @@ from typing import Final
 from launcher.config.gateway_config import GatewayConfig
 from launcher.config.keys import read_keys
 from launcher.config.server_config import ServerConfig
+from launcher.config.sources import KEY_FILE_FIELDS, MODEL_PATH_FIELDS
 from launcher.engines.smg.discovery import change_listed, read_listed
 from launcher.engines.smg.prober import GatewayProber
 from launcher.errors import (
@@ -21,12 +22,13 @@ from launcher.errors import (
     RemoteServerError,
 )
 from launcher.fleet.fleet_file import MOST_REPLICAS, FleetConfig
-from launcher.fleet.layout import Layout, gateway_name, lay_out, replica_name
+from launcher.fleet.layout import Layout, gateway_name, lay_out, replica_name, replica_names
 from launcher.fleet.members import (
     Prepared,
     cancel_all,
     held_gpus,
     prepare_member,
+    serves,
     start_all,
 )
 from launcher.fleet.remotes import check_remotes, models_of
@@ -43,7 +45,6 @@ from launcher.text import human_bytes
 Tell = Callable[[str, Event], None]
 # From its start; measured: half a second with 20 servers.
 ROUTE_SECONDS: Final = 60.0
-_PATHS: Final = ("model_path", "speculative_draft_model_path", "api_key_file", "admin_key_file")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def scale(
     hardware: Hardware,
     tell: Tell,
     report: OnPullEvent = ignore,
-) -> tuple[FleetUp, list[StopReport]]:
+) -> tuple[tuple[str, ...], list[StopReport]]:
     """Change how many servers a fleet has: new ones are started, the last ones are stopped.
 
     Args:
@@ -148,7 +149,7 @@ def scale(
         report: is told of a download.
 
     Returns:
-        The fleet as it is now, and what was stopped.
+        The names of the servers that were started, and what was stopped.
 
     Raises:
         FleetError: no such fleet is known.
@@ -168,8 +169,8 @@ def scale(
         # What is stopped is no member any more, even where the next one does not stop.
         store.write(before.model_copy(update={"replicas": number}))
     if replicas < before.replicas:
-        return FleetUp(lay_out_here(after, store, hardware), ()), stopped
-    return bring_up(after, store, hardware, tell, report), stopped
+        return (), stopped
+    return bring_up(after, store, hardware, tell, report).started, stopped
 
 
 def lay_out_here(fleet: FleetConfig, store: FleetStore, hardware: Hardware) -> Layout:
@@ -185,15 +186,15 @@ def lay_out_here(fleet: FleetConfig, store: FleetStore, hardware: Hardware) -> L
     if before is not None and not {"preset", "model_path", "model-path"} & set(fleet.server):
         chosen = {key: before.server[key] for key in ("preset", "device") if key in before.server}
         fleet = fleet.model_copy(update={"server": {**chosen, **fleet.server}})
-    names = (replica_name(fleet.name, number) for number in range(fleet.replicas))
-    return lay_out(fleet, hardware, store.discovery_file, held_gpus(names))
+    held = held_gpus(replica_names(fleet))
+    return lay_out(fleet, hardware, store.discovery_file, held)
 
 
 def settled(fleet: FleetConfig, layout: Layout) -> FleetConfig:
     """A fleet that means the same in any folder and at any time, to be kept."""
     paths = {
         field: str(value)
-        for field in _PATHS
+        for field in (*MODEL_PATH_FIELDS, *KEY_FILE_FIELDS)
         if field in fleet.server and (value := getattr(layout.server, field)) is not None
     }
     chosen = {"preset": layout.server.preset, "device": layout.server.device}
@@ -202,8 +203,7 @@ def settled(fleet: FleetConfig, layout: Layout) -> FleetConfig:
 
 def members_of(fleet: FleetConfig) -> list[str]:
     """The names of a fleet's members on this machine, in the order in which they are stopped."""
-    numbers = range(fleet.replicas)
-    return [gateway_name(fleet.name), *(replica_name(fleet.name, number) for number in numbers)]
+    return [gateway_name(fleet.name), *replica_names(fleet)]
 
 
 def _check_some(fleet: FleetConfig) -> None:
@@ -250,8 +250,7 @@ def _check_key(layout: Layout, key: str | None) -> None:
         InvalidValueError: one has another key.
     """
     for config in layout.replicas:
-        record = RunStore(config.name).read()
-        if record is None or record.live_state not in {"READY", "ORPHANED"}:
+        if not serves(config.name):
             continue
         try:
             models_of(config.base_url, key)

@@ -88,6 +88,12 @@ def held_gpus(names: Iterable[str]) -> dict[str, str]:
     return held
 
 
+def serves(name: str) -> bool:
+    """Whether a server answers requests now, supervised or not."""
+    record = RunStore(name).read()
+    return record is not None and record.live_state in {"READY", "ORPHANED"}
+
+
 def start_all(members: list[Prepared], tell: Callable[[str, Event], None]) -> list[DetachedStart]:
     """Start members at once, and wait until all are ready.
 

@@ -19,7 +19,7 @@ from launcher.errors import FleetError, InvalidValueError, LauncherError, RollEr
 from launcher.fleet.fleet_file import FleetConfig
 from launcher.fleet.layout import Layout
 from launcher.fleet.lifecycle import Tell, lay_out_here, settled
-from launcher.fleet.members import prepare_member, start_all
+from launcher.fleet.members import prepare_member, serves, start_all
 from launcher.fleet.questions import Grade, ask, grade
 from launcher.fleet.store import FleetStore
 from launcher.models.download.request import OnPullEvent, ignore
@@ -91,7 +91,7 @@ class Roll:
         old = lay_out_here(self._before, self._store, hardware)
         new = lay_out_here(self._after, self._store, hardware)
         self._check(old, new, hardware)
-        known = [self._answers_of(config) for config in old.replicas]
+        known = [_answers(one) if serves(one.name) else None for one in old.replicas]
         # What a server that does not serve is held against.
         reference = next((answers for answers in known if answers is not None), None)
         rolled: list[Rolled] = []
@@ -143,17 +143,6 @@ class Roll:
             elif facts.target_here is None:
                 # Minutes of a download are no time to be one server short.
                 prepare.fetch_models(config, self._report)
-
-    def _answers_of(self, config: ServerConfig) -> tuple[Completion, ...] | None:
-        """What a server answers now; None of one that does not serve.
-
-        Raises:
-            FleetError: it serves, and does not answer: with the fleet's key, or at all.
-        """
-        record = RunStore(config.name).read()
-        if record is None or record.live_state not in {"READY", "ORPHANED"}:
-            return None
-        return _answers(config)
 
     def _replace(
         self, former: ServerConfig, following: ServerConfig, before: tuple[Completion, ...] | None

@@ -9,7 +9,7 @@ from launcher.engines.smg.discovery import read_listed
 from launcher.engines.smg.prober import GatewayProber, KnownServer
 from launcher.errors import StateError
 from launcher.fleet.fleet_file import FleetConfig
-from launcher.fleet.layout import gateway_name, replica_name
+from launcher.fleet.layout import gateway_name, replica_names
 from launcher.fleet.store import FleetStore
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
@@ -57,16 +57,13 @@ def view(store: FleetStore) -> list[MemberView]:
         StateError: what is known of it cannot be read.
     """
     fleet = store.require()
-    gateway = RunStore(gateway_name(fleet.name)).read()
+    gateway = RunStore(gateway_name(fleet.name))
     listed = set(read_listed(store.discovery_file).servers)
-    known, unasked = _ask(gateway)
-    first = _local(RunStore(gateway_name(fleet.name)), "gateway", listed, {})
+    known, unasked = _ask(gateway.read())
+    first = _local(gateway, "gateway", listed, {})
     # A restart that is over is no ill; that it cannot be asked is.
     members = [replace(first, note=unasked if first.state == "READY" else first.note)]
-    members += [
-        _local(RunStore(replica_name(fleet.name, number)), "replica", listed, known)
-        for number in range(fleet.replicas)
-    ]
+    members += [_local(RunStore(name), "replica", listed, known) for name in replica_names(fleet)]
     return [*members, *_remotes(fleet, listed, known)]
 
 

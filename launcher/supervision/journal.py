@@ -68,6 +68,11 @@ class Journal:
         """Time since the run began, or was adopted."""
         return self._clock() - self._began
 
+    @property
+    def leave_seconds(self) -> float:
+        """How long the server still takes requests once it is known that it will stop."""
+        return self._listing.leave_seconds
+
     def begin(self, record: RunRecord, *, must_be_written: bool) -> None:
         """Take up a run.
 

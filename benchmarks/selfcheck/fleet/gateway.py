@@ -41,9 +41,9 @@ from launcher.engines.smg.command import build_command
 from launcher.engines.smg.discovery import change_listed
 from launcher.engines.smg.prober import GatewayProber
 from launcher.serving import free_port
+from launcher.system.hardware import MIB
 
 READY_SECONDS: Final = 120.0
-MIB: Final = 1024**2
 SEED: Final = 20261130
 
 

@@ -19,7 +19,13 @@ from launcher.cli.service.unit import Service, unit_text
 from launcher.config.config_file import read_config_file
 from launcher.config.presets import CUSTOM
 from launcher.config.server_config import ServerConfig
-from launcher.config.sources import ENVIRONMENT_PREFIX, ResolvedConfig, read_environment
+from launcher.config.sources import (
+    ENVIRONMENT_PREFIX,
+    KEY_FILE_FIELDS,
+    MODEL_PATH_FIELDS,
+    ResolvedConfig,
+    read_environment,
+)
 from launcher.engines.select import engine_of, version_of
 from launcher.errors import ConfigError, InvalidValueError, StateError
 from launcher.names import API_KEY_VARIABLE
@@ -29,8 +35,7 @@ from launcher.supervision.stop import SUPERVISOR_MARGIN_SECONDS
 from launcher.system.files import write_atomically
 from launcher.system.hardware import probe_hardware
 
-KEY_FIELDS: Final = ("api_key_file", "admin_key_file")
-PATH_FIELDS: Final = ("model_path", "speculative_draft_model_path", *KEY_FIELDS)
+PATH_FIELDS: Final = (*MODEL_PATH_FIELDS, *KEY_FILE_FIELDS)
 # Where things lie. systemd's environment is not the shell's, so the unit repeats these.
 PLACES: Final = ("HF_HOME", "HF_HUB_CACHE", "CUDA_HOME")
 # A unit of the system has its own.
@@ -140,7 +145,9 @@ def _refuse_moving_paths(resolved: ResolvedConfig, config_file: Path | None) -> 
     for field in PATH_FIELDS:
         if not resolved.sources[field].startswith("file") or not given.get(field):
             continue
-        is_path = Path(str(getattr(resolved.config, field))).is_absolute() or field in KEY_FIELDS
+        is_path = (
+            Path(str(getattr(resolved.config, field))).is_absolute() or field in KEY_FILE_FIELDS
+        )
         if is_path and not Path(str(given[field])).is_absolute():
             raise ConfigError(
                 f"{field} in {config_file} is relative to this folder or this account's home, and "
@@ -181,7 +188,7 @@ def _service(resolved: ResolvedConfig, options: Mapping[str, Any], account: str 
 
 def _credentials(config: ServerConfig) -> Iterator[tuple[str, Path]]:
     """Name for systemd and file of each key."""
-    for field in KEY_FIELDS:
+    for field in KEY_FILE_FIELDS:
         if (file := getattr(config, field)) is not None:
             yield field.removesuffix("_file").replace("_", "-"), _absolute(file)
 
@@ -212,7 +219,7 @@ def _arguments(
         elif isinstance(value, tuple):
             # An option that may be given several times.
             yield from (f"--{flag}={one}" for one in value)
-        elif value and field in KEY_FIELDS:
+        elif value and field in KEY_FILE_FIELDS:
             yield f"--{flag}={_absolute(value)}"
         elif value and field in PATH_FIELDS:
             # A folder, with its whole path by now, or the id of a repository.

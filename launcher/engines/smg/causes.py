@@ -7,8 +7,6 @@ from typing import Final
 
 from launcher.engines.causes import CauseTable, LogCause, OutputSigns, Retry, SilentCause
 
-_NEVER: Final = re.compile(r"(?!)")
-
 CAUSES: Final = CauseTable(
     errors={
         "gateway-port-in-use": LogCause(
@@ -61,13 +59,5 @@ CAUSES: Final = CauseTable(
         deadly=re.compile(r"Error starting router|panicked at"),
         alive=re.compile(r"Router ready"),
         harmless=re.compile(r"\b(?:INFO|WARN|DEBUG)\b"),
-        begins=_NEVER,
-        arguments=_NEVER,
-        ends=_NEVER,
-        gone=_NEVER,
-        asked=_NEVER,
-        unhealthy=_NEVER,
-        boilerplate=_NEVER,
-        stages=(),
     ),
 )

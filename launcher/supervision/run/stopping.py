@@ -9,7 +9,6 @@ from typing import Final
 
 from launcher.diagnosis.conclusion import EndReason
 from launcher.state.states import ServerState
-from launcher.supervision.listing import Listing
 from launcher.supervision.mailbox import Request, Timer
 from launcher.supervision.run.context import RunContext
 from launcher.supervision.run.members import Members
@@ -44,7 +43,7 @@ def stop(
         return EndReason.KILLED
     context.mailbox.clear()
     # A server that has never been READY stands in no gateway's file.
-    leave_seconds = 0.0 if context.ready_at is None else Listing.of(context.config).leave_seconds
+    leave_seconds = 0.0 if context.ready_at is None else context.journal.leave_seconds
     if leave_seconds == 0.0:
         drain(context, leader)
     else:
