@@ -25,7 +25,9 @@ LauncherError
 │   ├── IndivisibleModelError   31  SGLang cannot divide the model among so many ranks
 │   ├── UnservedModelError      32  this model does not run on this device
 │   ├── ResourceLimitError      33  a limit of the shell, service or container is too low
-│   └── RemoteServerError       34  a server elsewhere is none that can be routed to
+│   ├── RemoteServerError       34  a server elsewhere is none that can be routed to
+│   ├── NodesDisagreeError      36  machines that are to serve together differ
+│   └── NodeMissingError        37  a machine that is to serve with others did not come
 ├── UnfitMachineError           39  `doctor` found something red
 ├── ServerError                 40
 │   ├── AlreadyRunningError     41
@@ -199,6 +201,14 @@ class ResourceLimitError(PreflightError, exit_code=33):
 
 class RemoteServerError(PreflightError, exit_code=34):
     """A server on another machine does not answer, is no SGLang, or serves another model."""
+
+
+class NodesDisagreeError(PreflightError, exit_code=36):
+    """Machines that are to serve one model together differ in what has to be the same."""
+
+
+class NodeMissingError(PreflightError, exit_code=37):
+    """A machine that is to serve one model together with others did not come in time."""
 
 
 class UnfitMachineError(LauncherError, exit_code=39):

@@ -20,7 +20,7 @@ def chosen_gpus(config: ServerConfig, hardware: Hardware) -> tuple[Gpu, ...]:
     if config.device != "cuda" or preset is None or not needs_known(config, preset):
         return ()
     fraction = config.mem_fraction_static or preset.fields["mem_fraction_static"]
-    return roomy_gpus(hardware, preset, fraction)[: ranks_of(config).count]
+    return roomy_gpus(hardware, preset, fraction)[: ranks_of(config).count_here]
 
 
 def named_gpus(names: str, hardware: Hardware) -> tuple[Gpu, ...]:

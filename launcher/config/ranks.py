@@ -42,6 +42,8 @@ class Ranks:
         expert_groups: parts of the tensor parallel ranks with whole experts.
         first_gpu: `--base-gpu-id`.
         gpu_step: `--gpu-id-step`.
+        nodes: machines that they are divided among.
+        node_rank: the number of this machine.
     """
 
     tensor: int = 1
@@ -51,6 +53,8 @@ class Ranks:
     expert_groups: int = 1
     first_gpu: int = 0
     gpu_step: int = 1
+    nodes: int = 1
+    node_rank: int = 0
 
     @property
     def count(self) -> int:
@@ -62,19 +66,38 @@ class Ranks:
         return self.replicas * self.pipeline * self.tensor
 
     @property
+    def count_here(self) -> int:
+        """Those on this machine."""
+        return self.count // self.nodes
+
+    @property
+    def first_tensor_here(self) -> int:
+        """The first of the tensor parallel ranks on this machine.
+
+        Source: sglang 0.5.23, srt/entrypoints/engine.py, `_calculate_rank_ranges`.
+        """
+        nodes_of_a_stage = max(self.nodes // self.pipeline, 1)
+        return self._tensor_here * (self.node_rank % nodes_of_a_stage)
+
+    @property
+    def _tensor_here(self) -> int:
+        return self.tensor // max(self.nodes // self.pipeline, 1)
+
+    @property
     def children(self) -> int:
         """Processes that a server's first one starts itself.
 
-        Formula: a scheduler for each rank, and the detokenizer; with several groups the controller
-        of data parallelism, which starts the ranks of copies in their stead.
+        Formula: a scheduler for each rank on this machine, and the detokenizer on machine 0; with
+        several groups the controller of data parallelism, which starts the ranks in their stead.
         Source: sglang 0.5.23, srt/entrypoints/engine.py, `_launch_scheduler_processes`.
         """
         controller = int(self.replicas * self.attention_groups > 1)
-        return (self.count if self.replicas == 1 else 0) + controller + 1
+        schedulers = self.count_here if self.replicas == 1 else 0
+        return schedulers + controller + int(self.node_rank == 0)
 
     @property
     def gpu_ids(self) -> tuple[int, ...]:
-        """The GPU of each, by its place among those that CUDA shows; one may stand twice.
+        """The GPU of each rank here, by its place among those that CUDA shows; one may stand twice.
 
         Formula: base + replica x tensor x stages x step + stage x tensor + rank x step. The stage
         is not multiplied by the step.
@@ -84,11 +107,11 @@ class Ranks:
         return tuple(
             self.first_gpu
             + replica * self.tensor * self.pipeline * self.gpu_step
-            + stage * self.tensor
+            + stage * self._tensor_here
             + rank * self.gpu_step
             for replica in range(self.replicas)
-            for stage in range(self.pipeline)
-            for rank in range(self.tensor)
+            for stage in range(max(self.pipeline // self.nodes, 1))
+            for rank in range(self._tensor_here)
         )
 
     @property
@@ -108,7 +131,8 @@ class Ranks:
             placed.append(f"--base-gpu-id {self.first_gpu}")
         if self.gpu_step > 1:
             placed.append(f"--gpu-id-step {self.gpu_step}")
-        return " x ".join(sizes) + (f" with {' and '.join(placed)}" if placed else "")
+        among = f" on {self.nodes} machines" if self.nodes > 1 else ""
+        return " x ".join(sizes) + among + (f" with {' and '.join(placed)}" if placed else "")
 
 
 def engine_options(config: ServerConfig) -> tuple[tuple[str, str], ...]:
@@ -145,6 +169,8 @@ def ranks_of(config: ServerConfig) -> Ranks:
         expert_groups=_size(given, "--ep-size") if transport == "none" else config.tp_size,
         first_gpu=_number(given, "--base-gpu-id", 0),
         gpu_step=max(1, _number(given, "--gpu-id-step", 1)),
+        nodes=config.nnodes,
+        node_rank=config.node_rank,
     )
 
 

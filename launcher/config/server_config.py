@@ -15,7 +15,11 @@ from typing import Final, Literal, Self
 from pydantic import Field, model_validator
 
 from launcher.config.fields.served import ServedFields
-from launcher.config.fields.together import flaw_of_groups, flaw_of_speculation
+from launcher.config.fields.together import (
+    flaw_of_groups,
+    flaw_of_nodes,
+    flaw_of_speculation,
+)
 from launcher.config.fields.variables import flaw_of_variables, variables_of
 
 RestartPolicy = Literal["never", "on-failure", "always"]
@@ -114,6 +118,13 @@ class ServerConfig(ServedFields):
             "stand_by needs shared_imports" if self.stand_by and not self.shares_imports else None,
             flaw_of_variables(self.environment, on_cpu=self.device == "cpu"),
             flaw_of_groups(self.tp_size, self.dp_size or 1) if self.enable_dp_attention else None,
+            flaw_of_nodes(
+                self.nnodes,
+                self.node_rank,
+                tensor=self.tp_size,
+                pipeline=self.pp_size or 1,
+                replicas=1 if self.enable_dp_attention else self.dp_size or 1,
+            ),
             flaw_of_speculation(
                 self.speculative_algorithm,
                 self.speculative_draft_model_path,
@@ -140,6 +151,16 @@ class ServerConfig(ServedFields):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def is_follower(self) -> bool:
+        """Whether it computes for another machine, which clients ask."""
+        return self.node_rank > 0
+
+    @property
+    def join_seconds(self) -> float:
+        """How long a start may wait for other machines."""
+        return float(self.dist_timeout_seconds) if self.nnodes > 1 else 0.0
 
     @property
     def stop_seconds(self) -> float:

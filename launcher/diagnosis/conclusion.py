@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from launcher.config.server_config import ServerConfig
-from launcher.diagnosis import failures
+from launcher.diagnosis import failures, nodes
 from launcher.diagnosis.search import find_cause
 from launcher.diagnosis.unexplained import engines_words
 from launcher.engines.causes import CauseTable, Retry, ServerEnd
@@ -29,6 +29,7 @@ class EndReason(Enum):
     HUNG = auto()
     PROCESS_LOST = auto()
     PORT_TAKEN = auto()  # by somebody else, before the server listened there
+    NODE_ENDED = auto()  # the server of another machine that it serves with
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Failed:
     """How a run ended that nobody asked to. Nothing of it is left, unless `error` is a StopError.
 
     `clean` says that the server ended itself as after a request to stop: exit code 0 or SIGTERM.
+    `elsewhere` says that another machine failed, which counts it.
     """
 
     error: LauncherError
@@ -52,6 +54,7 @@ class Failed:
     cause: str | None = None
     clean: bool = False
     served_seconds: float = 0.0
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +104,7 @@ def conclude(reason: EndReason, seen: FinalState, causes: CauseTable) -> Failed:
         config=seen.config,
     )
     cause = find_cause(end, causes)
-    facts = failures.Facts(
-        name=seen.name,
-        how=describe_end(seen.returncode),
-        phase=seen.phase,
-        served=served,
-        seconds=seen.seconds,
-        evidence=seen.lines[-failures.EVIDENCE_LINES :],
-        last_words=seen.last_words,
-        variables=seen.variables,
-    )
+    facts = _facts(seen)
     match reason:
         case EndReason.TIMED_OUT:
             error: LauncherError = failures.timed_out(
@@ -136,6 +130,37 @@ def conclude(reason: EndReason, seen: FinalState, causes: CauseTable) -> Failed:
         cause.name if cause else None,
         clean=served and seen.returncode in {0, -signal.SIGTERM},
         served_seconds=served_seconds,
+    )
+
+
+def conclude_with(node: int, problem: str, seen: FinalState) -> Failed:
+    """The failure of a run that was ended with another machine's.
+
+    Args:
+        node: the number of that machine.
+        problem: why its server ended, in its words.
+        seen: here.
+    """
+    served = seen.served_seconds is not None
+    return Failed(
+        nodes.ended(_facts(seen), node, problem),
+        Retry.ALWAYS if served else Retry.ONCE_SERVED,
+        "node-ended",
+        served_seconds=seen.served_seconds or 0.0,
+        elsewhere=seen.config.is_follower,
+    )
+
+
+def _facts(seen: FinalState) -> failures.Facts:
+    return failures.Facts(
+        name=seen.name,
+        how=describe_end(seen.returncode),
+        phase=seen.phase,
+        served=seen.served_seconds is not None,
+        seconds=seen.seconds,
+        evidence=seen.lines[-failures.EVIDENCE_LINES :],
+        last_words=seen.last_words,
+        variables=seen.variables,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from launcher.config.server_config import ServerConfig
 from launcher.diagnosis.prefixes import own_lines
 from launcher.diagnosis.search import deadly_errors, find_cause
 from launcher.diagnosis.secrets import remove_secrets
@@ -62,14 +63,15 @@ def diagnose_output(
     signs = engine.causes.signs
     # Of the lines that are left anything may be quoted, and of no others.
     own = remove_secrets(_bounded(last_start(own_lines(lines), signs), signs))
-    phase, served = _progress(own, engine)
+    config = engine.read_config(own)
+    phase, served = _progress(own, engine, config)
     end = ServerEnd(
         returncode=None if exit_code is None else as_returncode(exit_code),
         phase=phase,
         served=served,
         lines=own,
         oom_kills=int(oom_killed),
-        config=engine.read_config(own),
+        config=config,
     )
     cause = find_cause(end, engine.causes)
     if not _has_failed(end, signs, cause):
@@ -129,9 +131,9 @@ def _bounded(lines: tuple[str, ...], signs: OutputSigns) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def _progress(lines: Sequence[str], engine: Engine) -> tuple[Phase, bool]:
+def _progress(lines: Sequence[str], engine: Engine, config: ServerConfig) -> tuple[Phase, bool]:
     """The last phase of the start, and whether it has served."""
-    log = engine.start_log()
+    log = engine.start_log(config)
     for line in lines:
         log.feed(line)
     served = log.fired_up or any(engine.shows_progress(line) for line in lines)

@@ -92,7 +92,7 @@ def _gpus(target: ServingTarget, readers: Readers) -> Row:
             amber=driver.values[0].problem not in ("", _NO_DRIVER),
             action="Mend the driver: `nvidia-smi` says more.",
         )
-    ranks = ranks_of(target.config).count
+    ranks = ranks_of(target.config).count_here
     wanted = f"{ranks} NVIDIA GPU{'s' if ranks > 1 else ''}"
     if target.preset is not None and target.preset.gpus:
         wanted = needs_gpus(target.preset).removeprefix("needs ")
@@ -290,7 +290,7 @@ def _shared_memory(target: ServingTarget, gpu: Gpu) -> Row:
     source="NVML's peer-to-peer status",
 )
 def _nvlink(target: ServingTarget, readers: Readers) -> Iterator[Row]:
-    size = ranks_of(target.config).count
+    size = ranks_of(target.config).count_here
     used = target.gpus or used_gpus(target.config, target.hardware.gpus)
     if not target.on_gpu or size < 2 or len(used) < 2:
         return

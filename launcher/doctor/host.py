@@ -91,7 +91,7 @@ def _cpu(target: ServingTarget, readers: Readers) -> Row:
 def _cores(target: ServingTarget, readers: Readers) -> Row:
     usable, quota = len(target.hardware.cpus), readers.quota()
     measured = f"{usable} of {os.cpu_count() or usable} usable"
-    ranks = ranks_of(target.config).count
+    ranks = ranks_of(target.config).count_here
     wanted = f"{ranks} or more, one a rank" if ranks > 1 else "1 or more"
     if quota is not None:
         measured += f", quota of {quota:g}"

@@ -133,7 +133,7 @@ class Engine(Protocol):
 
     # While it starts and serves
 
-    def start_log(self) -> StartLog:
+    def start_log(self, config: ServerConfig) -> StartLog:
         """A reader for the output of a start."""
 
     def make_prober(self, config: ServerConfig, keys: Mapping[str, str]) -> Prober:

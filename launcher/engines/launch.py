@@ -13,6 +13,8 @@ from typing import Any
 from launcher.config.gateway_config import parse_config
 from launcher.config.server_config import ServerConfig
 from launcher.memory.report import PlannedMemory
+from launcher.nodes.facts import NodeFacts
+from launcher.nodes.network import NodeNetwork
 from launcher.system.hardware import Gpu
 
 
@@ -53,6 +55,7 @@ class CommandTarget:
         python_path: the caller's PYTHONPATH.
         no_proxy: the hosts that go round the caller's proxies, parted by commas; None where there
             are no proxies.
+        network: to the other machines that serve with this one; None for one alone.
     """
 
     python: str
@@ -61,6 +64,7 @@ class CommandTarget:
     secrets_file: Path | None = None
     python_path: str = ""
     no_proxy: str | None = None
+    network: NodeNetwork | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,8 @@ class Launch:
     `keys` are what the engine reads from the secrets file: `admin-api-key`, and `api-key` where
     clients need one. `history_key` says which earlier starts took about as long; `model_commit` is
     the commit of the repository that is served, where it is one. `planned` is None where the
-    model's memory cannot be planned. `stand_by`: a process waits for the next run.
+    model's memory cannot be planned. `stand_by`: a process waits for the next run. `nodes`: what
+    has to be the same on the machines that serve together; None where it serves alone.
     """
 
     config: ServerConfig
@@ -82,6 +87,7 @@ class Launch:
     model_commit: str | None = None
     planned: PlannedMemory | None = None
     stand_by: bool = False
+    nodes: NodeFacts | None = None
 
     @property
     def dies_with_launcher(self) -> bool:
@@ -102,6 +108,7 @@ class Launch:
                 "model_commit": self.model_commit,
                 "planned": self.planned.model_dump() if self.planned else None,
                 "stand_by": self.stand_by,
+                "nodes": self.nodes.model_dump() if self.nodes else None,
             }
         )
 
@@ -109,7 +116,7 @@ class Launch:
     def from_json(cls, text: str) -> Launch:
         """Read back what `to_json` wrote; whoever reads it is detached."""
         fields: dict[str, Any] = json.loads(text)
-        planned = fields["planned"]
+        planned, nodes = fields["planned"], fields["nodes"]
         return cls(
             config=parse_config(fields["config"]),
             command=Command(tuple(fields["argv"]), fields["environment"]),
@@ -120,6 +127,7 @@ class Launch:
             model_commit=fields["model_commit"],
             planned=PlannedMemory.model_validate(planned) if planned else None,
             stand_by=fields["stand_by"],
+            nodes=NodeFacts.model_validate(nodes, strict=False) if nodes else None,
         )
 
 

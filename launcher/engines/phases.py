@@ -11,6 +11,7 @@ class Phase(StrEnum):
     """What a start is doing, in order. The value is what people read."""
 
     CHECKING = "checking"
+    JOINING = "joining machines"
     IMPORTING = "importing the engine"
     WEIGHTS = "loading weights"
     DRAFT_WEIGHTS = "loading draft weights"

@@ -75,7 +75,7 @@ def notes(export: Export, made: Format) -> Iterator[str]:
 def _summary(export: Export, made: Format) -> str:
     config, choices = export.config, export.choices
     what = f"{config.model_path}{f' at {config.revision}' if config.revision else ''}"
-    machines = f" on each of {choices.nodes} machines" if choices.nodes > 1 else ""
+    machines = f" on each of {export.config.nnodes} machines" if export.config.nnodes > 1 else ""
     replicas = f"{choices.replicas} replicas of " if choices.replicas > 1 else ""
     program = export.engine.requirement if made == "skypilot" else export.image
     return (

@@ -42,7 +42,7 @@ def refuse_places(config: ServerConfig, *, restarts_always: bool) -> None:
                 "repository of the hub.",
                 action=f"Give --{field.replace('_', '-')} OWNER/NAME.",
             )
-    for field in ("gpu_ids", "discovery_file"):
+    for field in ("gpu_ids", "discovery_file", "dist_init_addr", "network_interface"):
         if getattr(config, field) is not None:
             raise UnexportableError(
                 f"{field} is set, which names something of this machine alone.",
@@ -78,27 +78,36 @@ def _is_path(value: str) -> bool:
     return "://" not in value and _PATH.fullmatch(value) is not None
 
 
-def refuse_ranks(ranks: Ranks, *, nodes: int) -> None:
-    """Refuse ranks that do not divide among the machines.
+def refuse_machines(config: ServerConfig, *, of_groups: bool) -> None:
+    """Refuse another number of machines than a manifest is for.
 
     Raises:
-        UnexportableError: they do not.
+        UnexportableError: it is for one and several are asked for, or the other way round.
     """
-    if nodes == 1:
-        return
-    if ranks.replicas > 1:
+    if of_groups and config.nnodes == 1:
         raise UnexportableError(
-            f"dp_size {ranks.replicas} makes whole copies of the model, and those do not go over "
-            f"{nodes} machines.",
-            action="Leave --dp-size out, and give --replicas for as many groups of machines.",
+            "nnodes is 1, and a LeaderWorkerSet is for two machines or more.",
+            action="Give --nnodes NUMBER, or export kubernetes.",
         )
-    if ranks.count % nodes:
+    if not of_groups and config.nnodes > 1:
         raise UnexportableError(
-            f"{ranks.describe()}: ranks in all {ranks.count}, which do not divide among {nodes} "
-            "machines.",
-            action=f"Choose a --tp-size that is a multiple of {nodes}.",
+            f"nnodes is {config.nnodes}, and this manifest is for servers of one machine each.",
+            action="Leave --nnodes out; or use `export leaderworkerset`, which is for several.",
         )
-    if ranks.first_gpu or ranks.gpu_step > 1:
+    if config.is_follower:
+        raise UnexportableError(
+            f"node_rank is {config.node_rank}, and a manifest is for all machines.",
+            action="Leave --node-rank out.",
+        )
+
+
+def refuse_ranks(ranks: Ranks) -> None:
+    """Refuse GPUs that a machine of a group has not.
+
+    Raises:
+        UnexportableError: some are named.
+    """
+    if ranks.nodes > 1 and (ranks.first_gpu or ranks.gpu_step > 1):
         raise UnexportableError(
             f"{ranks.describe()}: a machine of a group has just the GPUs that it uses.",
             action="Leave --base-gpu-id and --gpu-id-step out.",

@@ -17,7 +17,12 @@ from launcher.engines.engine import ModelEngine
 from launcher.engines.launch import Command
 from launcher.engines.select import model_engine_of
 from launcher.errors import UnexportableError
-from launcher.exporting.refusals import refuse_commits, refuse_places, refuse_ranks
+from launcher.exporting.refusals import (
+    refuse_commits,
+    refuse_machines,
+    refuse_places,
+    refuse_ranks,
+)
 from launcher.models.files import COMMIT
 from launcher.system.hardware import GIB
 
@@ -35,7 +40,6 @@ class Choices:
 
     Attributes:
         replicas: servers, or groups of machines, each with the whole model.
-        nodes: machines that serve one copy together.
         image: of the engine; None: the one of the verified version.
         gateway_image: of the gateway before several replicas.
         policy: how the gateway chooses a replica.
@@ -47,7 +51,6 @@ class Choices:
     """
 
     replicas: int = 1
-    nodes: int = 1
     image: str | None = None
     gateway_image: str = ""
     policy: str = ""
@@ -121,6 +124,7 @@ def make_export(
     commits: Mapping[str, str],
     sizes_bytes: Mapping[str, int],
     restarts_always: bool,
+    of_groups: bool,
 ) -> Export:
     """Check a request, and count what it takes.
 
@@ -130,31 +134,32 @@ def make_export(
         commits: of repositories whose main branch is known here, for those without a revision.
         sizes_bytes: of the weights of repositories, where they are known.
         restarts_always: the place restarts whatever ends, and knows nothing else.
+        of_groups: the manifest is one for several machines that serve a copy together.
 
     Raises:
         UnexportableError: the manifest could not say it.
         SecretInArgumentsError, UnknownFlagError, ConfigError: `up` would refuse the arguments.
     """
+    refuse_machines(config, of_groups=of_groups)
     refuse_places(config, restarts_always=restarts_always)
     engine = model_engine_of(config)
     config = _pinned(engine, config, commits)
     _check_arguments(engine, config)
     ranks = ranks_of(config)
-    refuse_ranks(ranks, nodes=choices.nodes)
+    refuse_ranks(ranks)
     weights = _weights_of(engine, config)
     refuse_commits(
         [one.repository for one in weights if not one.is_pinned],
         replicas=choices.replicas,
-        nodes=choices.nodes,
+        nodes=config.nnodes,
     )
-    # With --base-gpu-id the first ones are there, too, and not used.
-    gpus = (max(ranks.gpu_ids) + 1) if choices.nodes == 1 else ranks.count // choices.nodes
     return Export(
         name=dns_label(config.name),
         config=config,
         choices=choices,
-        gpus=gpus,
-        ranks=ranks.count // choices.nodes,
+        # With --base-gpu-id the first ones are there, too, and not used.
+        gpus=max(ranks.gpu_ids) + 1,
+        ranks=ranks.count_here,
         storage_gib=choices.storage_gib or _storage_gib(weights, sizes_bytes),
         weights=weights,
     )

@@ -18,11 +18,12 @@ from launcher.errors import InvalidValueError, NoGpuError
 from launcher.fleet.fleet_file import FleetConfig
 from launcher.system.hardware import Gpu, Hardware
 
-# What a fleet gives each of its members, so that its file may not.
+# What a fleet gives each of its members, or its members are not, so that its file may not.
 _GIVEN: Final = {
-    "name": "it is the fleet's, with a number",
+    "name": "each server has the fleet's, with a number",
     "port": "the first server has the gateway's port + 1, the next one more",
     "discovery_file": "the fleet has its own",
+    "nnodes": "a fleet's servers are on one machine each",
 }
 METRICS_OFFSET: Final = 100
 LARGEST_PORT: Final = 65535
@@ -82,7 +83,7 @@ def lay_out(
     for field, why in _GIVEN.items():
         if field in fleet.server:
             raise InvalidValueError(
-                f"server.{field}: a fleet gives each server its own; {why}.",
+                f"server.{field} is not for a fleet file: {why}.",
                 action="Leave it out.",
             )
     server = _configure(fleet.server, hardware)

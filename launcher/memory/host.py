@@ -13,7 +13,7 @@ from launcher.system.hardware import GIB
 REQUESTS_BYTES: Final = int(0.47 * GIB)
 
 
-def engine_host_bytes(tp_size: int = 1) -> int:
+def engine_host_bytes(ranks: int = 1) -> int:
     """All processes without weights and KV cache, after some requests, in bytes, at most.
 
     Where they share one import they take less, and up to this where their pages part in time.
@@ -22,8 +22,8 @@ def engine_host_bytes(tp_size: int = 1) -> int:
     """
     return (
         CPU_ENGINE_BYTES
-        + (tp_size - 1) * CPU_FURTHER_RANK_BYTES
-        + tp_size * CPU_DRIFT_BYTES
+        + (ranks - 1) * CPU_FURTHER_RANK_BYTES
+        + ranks * CPU_DRIFT_BYTES
         + REQUESTS_BYTES
     )
 
@@ -35,17 +35,17 @@ def planned_host_bytes(plan: MemoryPlan) -> int:
     Without `max_total_tokens` the KV cache takes what is left, so that nothing is asked for.
     """
     tokens = plan.settings.max_total_tokens or 0
-    ranks = plan.settings.tp_size
+    ranks = plan.settings.ranks_here
     of_a_rank = plan.weights_bytes + plan.draft_bytes + tokens * plan.bytes_per_token
     return engine_host_bytes(ranks) + ranks * of_a_rank
 
 
-def unplanned_host_bytes(tp_size: int, files_bytes: int, *, wide: bool) -> int:
+def unplanned_host_bytes(ranks: int, files_bytes: int, *, wide: bool) -> int:
     """What a server takes whose model cannot be planned, by its files; without its KV cache.
 
     Args:
-        tp_size: how many ranks.
+        ranks: of this machine.
         files_bytes: of the weights, in 16 bits as files have them.
         wide: they are served in 32 bits.
     """
-    return engine_host_bytes(tp_size) + files_bytes * (2 if wide else 1)
+    return engine_host_bytes(ranks) + files_bytes * (2 if wide else 1)

@@ -80,11 +80,13 @@ class Settings:
 
     `draft_layers` is 0 for plain decoding. `draft` is the draft model where that is one of its own;
     None with `draft_layers` means the target's own NextN layers. `shared_imports` matters on a CPU.
-    A plan is that of one rank of one copy of the model; `replicas` says how many copies there are.
+    A plan is that of one rank of one copy of the model; `replicas` says how many copies there are,
+    and `nodes` among how many machines the ranks are divided.
     """
 
     tp_size: int = 1
     replicas: int = 1
+    nodes: int = 1
     mem_fraction_static: float | None = None
     weight_type: Literal["float32", "bfloat16", "float16"] | None = None
     kv_type: KvType | None = None
@@ -95,6 +97,11 @@ class Settings:
     max_total_tokens: int | None = None
     chunked_prefill_tokens: int | None = None
     shared_imports: bool = False
+
+    @property
+    def ranks_here(self) -> int:
+        """Of one copy, those on this machine."""
+        return max(1, self.tp_size // self.nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,21 +243,21 @@ def shared_memory_lines(device: Device, settings: Settings, weights_bytes: int) 
     """
     if device.kind != "cpu":
         return ()
-    tp_size = settings.tp_size
+    ranks = settings.ranks_here
     drift_bytes = CPU_SHARED_DRIFT_BYTES if settings.shared_imports else CPU_DRIFT_BYTES
     others = Line(
         "weights of the other ranks",
-        weights_bytes * (tp_size - 1),
-        f"{tp_size - 1} x the same, in the same memory",
+        weights_bytes * (ranks - 1),
+        f"{ranks - 1} x the same, in the same memory",
         "bootstrap.py",
     )
     imports = Line(
         "imports during the load",
-        drift_bytes * tp_size,
+        drift_bytes * ranks,
         f"{drift_bytes / GIB:.2f} GiB for each rank",
         "measured, launcher/engines/sglang/plugins/cpu/README.md",
     )
-    return (others, imports) if tp_size > 1 else (imports,)
+    return (others, imports) if ranks > 1 else (imports,)
 
 
 def main_lines(

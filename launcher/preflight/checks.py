@@ -135,13 +135,13 @@ def check_gpus(facts: ServingFacts) -> None:
             f"{ranks.describe()} needs {needed} NVIDIA GPUs; here: {describe_gpus(hardware)}.",
             action="Use `--preset nano` to run on the CPU, or a machine with enough GPUs.",
         )
-    if len(set(ranks.gpu_ids)) < ranks.count:
+    if len(set(ranks.gpu_ids)) < ranks.count_here:
         raise NoGpuError(
             f"{ranks.describe()} puts two ranks on one GPU: SGLang counts the stages without the "
             "step.",
             action="Leave out --gpu-id-step, and name the GPUs with CUDA_VISIBLE_DEVICES.",
         )
-    if facts.preset is not None and len(facts.gpus) < ranks.count:
+    if facts.preset is not None and len(facts.gpus) < ranks.count_here:
         raise NoGpuError(
             f"Preset {facts.preset.name} {needs_gpus(facts.preset)}; "
             f"here: {describe_gpus(hardware)}.",
@@ -169,7 +169,7 @@ def host_bytes_needed(facts: ServingFacts, files_bytes: int) -> int:
     if facts.plan is not None:
         return planned_host_bytes(facts.plan)
     wide = facts.config.dtype in {"float32", "float"}
-    return unplanned_host_bytes(facts.config.tp_size, files_bytes, wide=wide)
+    return unplanned_host_bytes(ranks_of(facts.config).count_here, files_bytes, wide=wide)
 
 
 def _check_shared_memory(config: ServerConfig) -> None:

@@ -20,6 +20,7 @@ from launcher.errors import (
     UnsupportedSystemError,
 )
 from launcher.models.folder import check_model_folder
+from launcher.nodes.network import find_network
 from launcher.preflight.facts import ServedModels, ServingFacts
 from launcher.system.hardware import Gpu
 
@@ -41,6 +42,7 @@ def make_command(
     Raises:
         UnknownFlagError, SecretInArgumentsError, ConfigError: see `Engine.check_command` and
             `check_ranks_on_cpu`.
+        InvalidValueError: several machines are to serve together, and there is no way to them.
         EngineBrokenError: the installed version is not the verified one, and cannot be asked.
     """
     engine, config = facts.engine, facts.config
@@ -53,6 +55,7 @@ def make_command(
         secrets_file=secrets_file,
         python_path=os.environ.get("PYTHONPATH", ""),
         no_proxy=_no_proxy(variables),
+        network=find_network(config) if config.nnodes > 1 else None,
     )
     command = engine.make_command(models.put_into(config), target)
     engine.check_command(command, config, version_of(engine))

@@ -270,7 +270,7 @@ def _device(config: ServerConfig, hardware: Hardware, gpus: tuple[Gpu, ...]) -> 
         free = hardware.available_memory_bytes
         return Device("cpu", "CPU", free, free)
     ranks, used = ranks_of(config), used_gpus(config, gpus)
-    if len(used) < ranks.count:
+    if len(used) < ranks.count_here:
         raise NoGpuError(
             f"{ranks.describe()} needs {max(ranks.gpu_ids) + 1} GPUs, and there are {len(gpus)} to "
             f"plan with: {describe_gpus(hardware)}.",
@@ -285,6 +285,7 @@ def _settings(config: ServerConfig, found: FoundShape) -> Settings:
     return Settings(
         tp_size=config.tp_size,
         replicas=ranks_of(config).replicas,
+        nodes=config.nnodes,
         mem_fraction_static=config.mem_fraction_static,
         weight_type=_WEIGHT_TYPES.get(config.dtype),
         kv_type=_KV_TYPES.get(config.kv_cache_dtype or "auto"),

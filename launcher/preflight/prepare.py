@@ -17,6 +17,7 @@ from launcher.models.store import LocalModel, find_in_cache
 from launcher.preflight import checks
 from launcher.preflight.command import check_engine, make_command
 from launcher.preflight.facts import ServedModels, ServingFacts
+from launcher.preflight.nodes import check_nodes, node_facts
 from launcher.state.record import RunRecord
 from launcher.system.hardware import Gpu, Hardware, read_cpu_model
 
@@ -75,6 +76,7 @@ def prepare(
     keys = read_keys(config, os.environ)
     # Twice: a wrong argument is found before anything is downloaded.
     make_command(facts, facts.models_here, secrets_file)
+    check_nodes(config)
     checks.check_machine(facts)
     checks.check_model_here(facts)
     models = fetch_models(config, report, commit)
@@ -91,6 +93,7 @@ def prepare(
         models.commit,
         planned,
         stands_by(config, hardware),
+        node_facts(facts, models, command),
     )
 
 
@@ -147,20 +150,28 @@ def prepare_adoption(
     # It has the key that was made at its start.
     if (kept := read_kept_admin_key(record.admin_key_file)) is not None:
         keys["admin-api-key"] = kept
+    models = _models_of(record, facts)
+    command = make_command(facts, models, secrets_file, _gpus_of(record, hardware))
     return Launch(
         config,
-        make_command(facts, _models_of(record, facts), secrets_file, _gpus_of(record, hardware)),
+        command,
         keys,
         record.versions,
         detached,
         history_key=_history_key(facts, version),
         model_commit=record.model_commit,
         stand_by=stands_by(config, hardware),
+        nodes=node_facts(facts, models, command),
     )
 
 
 def stands_by(config: ServerConfig, hardware: Hardware) -> bool:
-    """Whether a process waits for the next run: docs/start.md says what it costs."""
+    """Whether a process waits for the next run: docs/start.md says what it costs.
+
+    None where several machines serve together: the slowest of them decides when they start.
+    """
+    if config.nnodes > 1:
+        return False
     if config.stand_by is not None:
         return config.stand_by
     roomy = hardware.available_memory_bytes >= STAND_BY_MEMORY_BYTES

@@ -30,7 +30,8 @@ TRANSITIONS: dict[ServerState, frozenset[ServerState]] = {
     ServerState.UNHEALTHY: _ENDS_OF_SERVICE | {ServerState.READY},
     ServerState.STOPPING: frozenset({ServerState.STOPPED, ServerState.STARTING, ServerState.FATAL}),
     ServerState.STOPPED: frozenset(),
-    ServerState.BACKOFF: frozenset({ServerState.STARTING, ServerState.STOPPED}),
+    # Machine 0 may give up for those that serve with it.
+    ServerState.BACKOFF: frozenset({ServerState.STARTING, ServerState.STOPPED, ServerState.FATAL}),
     ServerState.EXITED: frozenset(),
     ServerState.FATAL: frozenset(),
 }

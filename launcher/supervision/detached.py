@@ -187,7 +187,8 @@ class Patience:
         self._restarts = restarts
         self._clock = clock
         self._since = clock()
-        begins = config.start_timeout_seconds if restarts is None else config.stop_seconds
+        self._start_seconds = config.join_seconds + config.start_timeout_seconds
+        begins = self._start_seconds if restarts is None else config.stop_seconds
         self._allowed_seconds = begins + SUPERVISOR_MARGIN_SECONDS
 
     def heard(self, event: Event) -> None:
@@ -196,9 +197,7 @@ class Patience:
             return
         self._since = self._clock()
         pause = event.restart_in_seconds if isinstance(event, ServerCrashed) else 0.0
-        self._allowed_seconds = (
-            self._config.start_timeout_seconds + SUPERVISOR_MARGIN_SECONDS + pause
-        )
+        self._allowed_seconds = self._start_seconds + SUPERVISOR_MARGIN_SECONDS + pause
 
     def check(self) -> None:
         """Look at the clock.

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, NoReturn
 
-from launcher.diagnosis import failures
+from launcher.diagnosis import failures, nodes
 from launcher.diagnosis.conclusion import Failed, Stopped
 from launcher.engines.launch import Launch
 from launcher.engines.select import engine_of
 from launcher.errors import LauncherError
+from launcher.nodes.events import LeaderGaveUp
+from launcher.nodes.group import make_group
 from launcher.state.events import Event, ServerCrashed, ServerFailed, ServerStopped, StartPostponed
 from launcher.state.record import RunRecord
 from launcher.state.states import ServerState
@@ -32,6 +34,7 @@ from launcher.supervision.restarts import (
 )
 from launcher.supervision.run.context import Dependencies
 from launcher.supervision.run.loop import Run
+from launcher.supervision.run.messages import NodesHeard, asked_elsewhere
 from launcher.supervision.run.spawn import Failure
 from launcher.supervision.server.stand_by import Holder, Nobody, StandBy
 from launcher.supervision.server.strays import end_runs, remove_stand_by_scratch
@@ -93,6 +96,7 @@ class Supervisor:
         )
         self._budget = RestartBudget(launch.config)
         self._stand_by = self._make_stand_by()
+        self._group = make_group(launch.config, launch.nodes) if launch.nodes else None
         self._has_served = adopted is not None
         self._last_failure: Failure | None = None
         self.stop_was_asked = False
@@ -172,9 +176,15 @@ class Supervisor:
             # What stood by for its next run under the supervisor that was killed.
             end_runs(find_runs(self._store) - {self._adopted.run_id})
             remove_stand_by_scratch(self._adopted)
+        given_up: str | None = None
         try:
             return self._run_until_stopped()
+        except LauncherError as error:
+            given_up = error.problem
+            raise
         finally:
+            if self._group is not None:
+                self._group.close(given_up)
             self._stand_by.end()
 
     def _run_until_stopped(self) -> Outcome:
@@ -188,6 +198,7 @@ class Supervisor:
                 self._dependencies,
                 stand_by=self._stand_by,
                 adopted=self._adopted,
+                group=self._group,
                 restarts=restarts,
                 last_failure=self._last_failure,
             )
@@ -228,7 +239,10 @@ class Supervisor:
             self._give_up(end.error, left_in)
         if end.served_seconds > 0:
             self._postponed_at = None
-        if is_transient(end.error):
+        if end.elsewhere:
+            # Machine 0 decides whether and when all start again.
+            self._back_off(end, 0, 0.0)
+        elif is_transient(end.error):
             self._postpone(end.error)
         else:
             self._postponed_at = None
@@ -240,14 +254,24 @@ class Supervisor:
             item: Item | None = self._mailbox.next()
             restart = item in {Timer.RESTART, Request.RESTART}
             # Timers come first, and somebody may have asked for a stop meanwhile.
-            while restart and item is not None and item is not Request.STOP:
+            while restart and item is not None and not self._is_stop(item):
                 item = self._mailbox.poll()
-            if item is Request.STOP:
+            if item is not None and self._is_stop(item):
                 self._mailbox.clear()
                 self._tell_stopped(Stopped(killed=False, restart=False, served=False))
                 return False
             if restart:
                 return True
+
+    def _is_stop(self, item: Item) -> bool:
+        """Whether somebody asks for a stop, here or on machine 0.
+
+        Raises:
+            LauncherError: machine 0 has given up.
+        """
+        if isinstance(item, NodesHeard) and isinstance(item.event, LeaderGaveUp):
+            self._give_up(nodes.leader_gave_up(item.event.problem))
+        return item is Request.STOP or asked_elsewhere(item) is Request.STOP
 
     def _postpone(self, error: LauncherError) -> None:
         """Wait for what the system refuses: it says nothing of the server.

@@ -47,6 +47,20 @@ class _ImpossibleRecordError(ValueError):
     """A field of a record cannot be true; the text is its name."""
 
 
+class ServedConfig(BaseModel):
+    """What of a server's configuration decides whether clients ask it.
+
+    Attributes:
+        node_rank: its machine's number among those that serve together; clients ask number 0.
+        dist_init_addr: where these meet, an address of machine 0.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    node_rank: int = 0
+    dist_init_addr: str | None = None
+
+
 class RunRecord(BaseModel):
     """What a client needs to know of a running server.
 
@@ -62,6 +76,7 @@ class RunRecord(BaseModel):
         admin_key_file: likewise for the admin key; there while the server runs.
         server: its first process; `None` while it has none.
         supervisor: the process that keeps it up.
+        config: a part of what it serves.
     """
 
     # Times, versions and process ids are the launcher's business and may grow.
@@ -77,6 +92,7 @@ class RunRecord(BaseModel):
     admin_key_file: Path | None = None
     server: Process | None = None
     supervisor: Process | None = None
+    config: ServedConfig = ServedConfig()
 
 
 def run_record_path(name: str = _DEFAULT) -> Path:
@@ -163,7 +179,8 @@ def running_servers() -> tuple[str, ...]:
             continue
         if time.monotonic() > deadline:
             break
-        if record.state == _READY and _lives(record.server) and _listens(record.base_url):
+        asked = record.state == _READY and record.config.node_rank == 0
+        if asked and _lives(record.server) and _listens(record.base_url):
             names.append(path.parent.name)
     return tuple(names)
 
@@ -241,12 +258,20 @@ def find_ready_server(name: str = _DEFAULT) -> RunRecord:
         The record.
 
     Raises:
+        ServerLookupError: it computes for a server on another machine.
         ServerGoneError: it says READY, and neither the server nor its supervisor lives.
         ServerNotReadyError: its state is not READY; `ServerStartingError` and
             `ServerUnhealthyError` are kinds of it. Or it says so, and the server has just ended.
         ClientError: as `read_run_record` does.
     """
     record = read_run_record(name)
+    if record.config.node_rank > 0:
+        place = record.config.dist_init_addr
+        raise ServerLookupError(
+            f"Server {name!r} computes for machine 0, which clients ask; they meet at {place}.",
+            path=run_record_path(name),
+            action="Run the client on machine 0, or give it the URL of the server there.",
+        )
     if record.state != _READY:
         error_class = _STATE_ERRORS.get(record.state, ServerNotReadyError)
         # Of a server on its way, waiting for it is the advice; another one may be meant else.

@@ -59,7 +59,7 @@ def _cell(row: Row) -> Text:
 
 def _subject(target: ServingTarget) -> str:
     config = target.config
-    gpus = ranks_of(config).count
+    gpus = ranks_of(config).count_here
     count = f"{gpus} GPU{'s' if gpus > 1 else ''}"
     where = count if target.on_gpu else "the CPU"
     return f"{config.served_model_name} on {where}, preset {config.preset}: {target.reason}"

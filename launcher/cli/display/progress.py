@@ -224,6 +224,9 @@ def show_ready(
     out: Console, event: ServerReady, *, config: ServerConfig, log_file: Path, hint: str
 ) -> None:
     """The endpoint and how to call it; for a program that reads the output, the URL alone."""
+    if config.is_follower:
+        _show_joined(out, event, config=config, log_file=log_file, hint=hint)
+        return
     url = f"{event.base_url}/v1"
     if not out.is_terminal:
         # An IPv6 address in its brackets would pass for markup.
@@ -252,6 +255,25 @@ def show_ready(
         markup=False,
     )
     out.print(f"\n{hint}", highlight=False, markup=False)
+
+
+def _show_joined(
+    out: Console, event: ServerReady, *, config: ServerConfig, log_file: Path, hint: str
+) -> None:
+    """Of a machine that clients do not ask: with whom it computes."""
+    if not out.is_terminal:
+        out.print(f"machine {config.node_rank} of {config.nnodes} has joined", soft_wrap=True)
+        return
+    out.print(
+        f"\n[bold green]Joined[/] in {human_seconds(event.elapsed_seconds)}: machine "
+        f"{config.node_rank} of {config.nnodes} computes.\n"
+    )
+    out.print(
+        f"Clients ask machine 0; the machines meet at {config.dist_init_addr}.\n"
+        f"log: {short_path(log_file)}\n\n{hint}",
+        highlight=False,
+        markup=False,
+    )
 
 
 def show_error(err: Console, error: SpecserveError) -> None:

@@ -35,7 +35,6 @@ _ARGUMENTS: Final = "launcher.arguments"
 _YAML: Final = frozenset({".yaml", ".yml"})
 _CLUSTERS: Final = frozenset({"kubernetes", "leaderworkerset"})
 _MOST_REPLICAS: Final = 64
-_MOST_NODES: Final = 64
 _WORD: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _IMAGE: Final = r"[a-z0-9][A-Za-z0-9._/:@-]*"
 
@@ -195,13 +194,6 @@ def kubernetes(*, output: Path | None, force: bool, as_json: bool, **options: An
 
 @export.command(cls=ExportCommand)
 @click.option(
-    "--nnodes",
-    "nodes",
-    type=click.IntRange(2, _MOST_NODES),
-    required=True,
-    help="Machines that serve one copy of the model together.",
-)
-@click.option(
     "--interface",
     type=WORD,
     default="eth0",
@@ -212,7 +204,7 @@ def kubernetes(*, output: Path | None, force: bool, as_json: bool, **options: An
 @_container_options
 @_out_options
 def leaderworkerset(*, output: Path | None, force: bool, as_json: bool, **options: Any) -> None:
-    """Print a LeaderWorkerSet: one model over several machines."""
+    """Print a LeaderWorkerSet: one model over several machines, as many as --nnodes says."""
     _export("leaderworkerset", Manner(output, force, as_json), options, leader_worker_set_documents)
 
 
@@ -247,7 +239,7 @@ def _export(
     hardware = _there()
     resolved = resolve_options(options, probe=lambda: hardware)
     _tell_preset(options, resolved, hardware)
-    request = _request(resolved, Choices(**chosen), restarts_always=made in _CLUSTERS)
+    request = _request(resolved, Choices(**chosen), made)
     documents = documents_of(request)
     arguments = click.get_current_context().meta[_ARGUMENTS]
     text = as_yaml(header(request, made, arguments), documents)
@@ -286,7 +278,7 @@ def _tell_preset(options: dict[str, Any], resolved: ResolvedConfig, hardware: Ha
         say(describe_untaken(untaken), err=True)
 
 
-def _request(resolved: ResolvedConfig, choices: Choices, *, restarts_always: bool) -> Export:
+def _request(resolved: ResolvedConfig, choices: Choices, made: Format) -> Export:
     config = resolved.config
     repositories = [config.model_path, *filter(None, [config.draft_repository])]
     commits = {one: known_commit(one) for one in repositories}
@@ -296,7 +288,8 @@ def _request(resolved: ResolvedConfig, choices: Choices, *, restarts_always: boo
         choices,
         commits={one: commit for one, commit in commits.items() if commit is not None},
         sizes_bytes={one: size for one, size in sizes.items() if size is not None},
-        restarts_always=restarts_always,
+        restarts_always=made in _CLUSTERS,
+        of_groups=made == "leaderworkerset",
     )
 
 

@@ -95,6 +95,23 @@ class ServedFields(BaseModel):
     ep_size: int | None = Field(
         default=None, ge=1, le=64, description="Expert parallel size: groups of whole experts."
     )
+    nnodes: int = Field(
+        default=1, ge=1, le=64, description="Machines that serve the model together."
+    )
+    node_rank: int = Field(
+        default=0, ge=0, le=63, description="Number of this machine; clients ask number 0."
+    )
+    dist_init_addr: str | None = Field(
+        default=None, description="HOST:PORT of machine 0, where the others join it."
+    )
+    dist_timeout_seconds: int = Field(
+        default=600, ge=1, description="Time in which all machines have to join."
+    )
+    network_interface: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_.@-]{1,15}$",
+        description="Network interface to the other machines; unset: by the route to machine 0.",
+    )
     dtype: Dtype = Field(default="auto", description="Type of weights and activations.")
     quantization: str | None = Field(
         default=None, description="Quantization of the weights; unset: the checkpoint's own."

@@ -40,6 +40,30 @@ def flaw_of_speculation(
     return None
 
 
+def flaw_of_nodes(
+    nodes: int, node_rank: int, *, tensor: int, pipeline: int, replicas: int
+) -> str | None:
+    """Why the ranks cannot be divided among so many machines, as a clause; None if nothing.
+
+    Source: sglang 0.5.23, srt/arg_groups/validation_hook.py, `check_server_args`.
+    """
+    if node_rank >= nodes:
+        return f"node_rank {node_rank} is none of nnodes {nodes} machines, which count from 0"
+    if nodes == 1:
+        return None
+    if (tensor * pipeline) % nodes or (nodes % pipeline and pipeline % nodes):
+        return (
+            f"tp_size {tensor} and pp_size {pipeline} make {tensor * pipeline} ranks, which do not "
+            f"divide among nnodes {nodes} machines"
+        )
+    if replicas > 1:
+        return (
+            f"dp_size {replicas} makes whole copies of the model, and SGLang puts none of them on "
+            f"nnodes {nodes} machines"
+        )
+    return None
+
+
 def flaw_of_groups(ranks: int, groups: int) -> str | None:
     """Why so many groups cannot share the tensor parallel ranks, as a clause; None if nothing.
 

@@ -38,6 +38,10 @@ VALUE_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
         "pp_size": "--pp-size",
         "dp_size": "--dp-size",
         "ep_size": "--ep-size",
+        "nnodes": "--nnodes",
+        "node_rank": "--node-rank",
+        "dist_init_addr": "--dist-init-addr",
+        "dist_timeout_seconds": "--dist-timeout",
         "dtype": "--dtype",
         "quantization": "--quantization",
         "attention_backend": "--attention-backend",
@@ -69,19 +73,19 @@ SWITCH_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 SECRET_FLAGS: Final = frozenset({"--api-key", "--admin-api-key", "--ssl-keyfile-password"})
+# They say how several machines serve together.
+NODE_FIELDS: Final = frozenset({"nnodes", "node_rank", "dist_init_addr", "dist_timeout_seconds"})
 # With these there is no plain HTTP server that generates text, so nothing could tell when it is
-# ready, or there is more than one machine.
+# ready.
 UNSUPERVISED_FLAGS: Final = frozenset(
     {
         *("--ssl-certfile", "--ssl-keyfile", "--grpc-mode", "--smg-grpc-mode", "--grpc-port"),
-        *("--nnodes", "--node-rank", "--use-ray", "--encoder-only"),
-        *("--is-embedding", "--skip-tokenizer-init", "--enable-ssl-refresh"),
+        *("--use-ray", "--encoder-only", "--is-embedding"),
+        *("--skip-tokenizer-init", "--enable-ssl-refresh"),
         # It waits for a request to another port; it ends itself once it is ready.
         *("--gated-launch-port", "--debug-tensor-dump-input-file"),
     }
 )
-# What they say of one machine is SGLang's default.
-DEFAULTS_OF_ONE_MACHINE: Final = frozenset({("--nnodes", "1"), ("--node-rank", "0")})
 DISAGGREGATION_FLAG: Final = "--disaggregation-mode"
 # They remove what is the user's own, or serve what he has not named.
 HARMFUL_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
@@ -102,6 +106,9 @@ SKIP_WARM_UP_FLAG: Final = "--skip-server-warmup"
 # Source: sglang 0.5.23, srt/environ.py, `ToolStrictLevel.PARAMETER`.
 TOOL_STRICT_VARIABLE: Final = "SGLANG_TOOL_STRICT_LEVEL"
 STRICT_PARAMETERS: Final = "2"
+# The address by which other machines reach this one, and the interface between them.
+HOST_VARIABLE: Final = "SGLANG_HOST_IP"
+INTERFACE_VARIABLES: Final = ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME")
 _CREDENTIALS: Final = re.compile(r"://[^/\s@]*:[^/\s@]+@")
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
@@ -146,12 +153,14 @@ def build_command(
     if target.gpus:
         # By name: CUDA counts in another order than the driver.
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.uuid for gpu in target.gpus)
+    for variable, value in _between_nodes(target).items():
+        environment.setdefault(variable, value)
     if config.device == "cpu":
         given = {word.partition("=")[0] for word in (*arguments, *config.extra_args)}
         arguments += _without(cpu_settings.server_arguments(), given)
         environment |= cpu_settings.server_environment(
             target.cpus,
-            config.tp_size,
+            ranks_of(config).count_here,
             own_kernels=not upstream_cpu_kernels,
             python_path=target.python_path,
         )
@@ -161,6 +170,18 @@ def build_command(
         # Who asks CUDA itself for its devices can fork no process that uses them (torch/cuda).
         environment["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     return Command(tuple(arguments) + config.extra_args, MappingProxyType(environment))
+
+
+def _between_nodes(target: CommandTarget) -> dict[str, str]:
+    """The variables that name the network between machines; none for one alone.
+
+    Gloo and NCCL choose an interface by themselves otherwise, and each may choose another.
+    Source: sglang 0.5.23, srt/utils/network.py, `get_local_ip_auto`.
+    """
+    if target.network is None:
+        return {}
+    interfaces = dict.fromkeys(INTERFACE_VARIABLES, target.network.interface)
+    return {HOST_VARIABLE: target.network.address, **interfaces}
 
 
 def names_repository(word: str) -> bool:
@@ -246,12 +267,10 @@ def _refusal(given: GivenOption, table: FlagTable) -> ConfigError | None:
 
 def _unwatched(flag: str, value: str, table: FlagTable) -> tuple[str, str] | None:
     """What of an option makes a server that cannot be watched, and what to do; None if nothing."""
-    if (flag, value) in DEFAULTS_OF_ONE_MACHINE:
-        return None
     if flag in {table.canonical(one) for one in UNSUPERVISED_FLAGS}:
         problem = (
             f"{flag} makes a server that the launcher cannot watch: it waits for text over "
-            "plain HTTP from one machine."
+            "plain HTTP."
         )
         return problem, "Leave it out; put a proxy before the server for TLS."
     if flag == DISAGGREGATION_FLAG and value != "null":
@@ -282,6 +301,8 @@ def _harmful(flag: str, value: str) -> tuple[str, str] | None:
 
 
 def _applies(config: ServerConfig, field: str) -> bool:
+    if field in NODE_FIELDS:
+        return config.nnodes > 1
     return config.speculative_algorithm is not None or not field.startswith("speculative_")
 
 

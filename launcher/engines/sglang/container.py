@@ -17,6 +17,8 @@ from launcher.engines.containers import ContainerLaunch, MachineGroup, ProbePath
 from launcher.engines.launch import CommandTarget
 from launcher.engines.sglang.command import (
     CONFIG_FLAG,
+    HOST_VARIABLE,
+    INTERFACE_VARIABLES,
     MODULE,
     build_command,
     names_repository,
@@ -39,11 +41,8 @@ PROBES: Final = ProbePaths(
     generates="/health_generate", answers="/health", joined="/health", answer_seconds=20
 )
 _CHEAP_HEALTH: Final = "SGLANG_ENABLE_HEALTH_ENDPOINT_GENERATION"
-# srt/utils/network.py, `get_local_ip_auto`.
-_HOST_VARIABLE: Final = "SGLANG_HOST_IP"
-_INTERFACE_VARIABLES: Final = ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME")
 # Set here for an orchestrator: where the launcher itself watches a server, they mean nothing.
-CONTAINER_VARIABLES: Final = frozenset({_CHEAP_HEALTH, _HOST_VARIABLE})
+CONTAINER_VARIABLES: Final = frozenset({_CHEAP_HEALTH, HOST_VARIABLE})
 
 
 def container_launch(
@@ -57,7 +56,9 @@ def container_launch(
         group: the machines that serve it together; None for one alone.
     """
     target = CommandTarget(_PYTHON, (), secrets_file=None if keys_file is None else Path(keys_file))
-    command = build_command(config.model_copy(update={"host": _EVERYWHERE}), target)
+    # Which machine it is, the orchestrator says.
+    alone = {"host": _EVERYWHERE, "nnodes": 1, "node_rank": 0}
+    command = build_command(config.model_copy(update=alone), target)
     kept = {
         name: value
         for name, value in command.environment.items()
@@ -68,8 +69,8 @@ def container_launch(
         program=(_PYTHON, "-m", MODULE),
         arguments=(*command.server_arguments, *(_group_arguments(group) if group else ())),
         environment=environment,
-        host_variable=_HOST_VARIABLE,
-        interface_variables=_INTERFACE_VARIABLES,
+        host_variable=HOST_VARIABLE,
+        interface_variables=INTERFACE_VARIABLES,
         keys_option=CONFIG_FLAG,
         is_offline=not any(map(names_repository, config.extra_args)),
     )

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from launcher.config.arguments.options import OwnOption, TakenOver
+from launcher.config.ranks import ranks_of
 from launcher.config.server_config import ServerConfig
 from launcher.engines.containers import ContainerLaunch, MachineGroup
 from launcher.engines.launch import Command, CommandTarget
+from launcher.engines.prober import Prober
 from launcher.engines.sglang import container, prerequisites, processes, version
 from launcher.engines.sglang.causes import foreign
 from launcher.engines.sglang.causes.table import CAUSES
@@ -16,7 +18,7 @@ from launcher.engines.sglang.command import build_command, check_arguments
 from launcher.engines.sglang.options.flags import load_flag_table
 from launcher.engines.sglang.phases import SGLangStartLog, shows_progress
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
-from launcher.engines.sglang.prober import HttpProber
+from launcher.engines.sglang.prober import FollowerProber, HttpProber
 from launcher.engines.sglang.takeover.fields import near_options, own_option, take_over
 from launcher.system.activity import EngineChild
 from launcher.system.process import ProcessIdentity
@@ -102,17 +104,19 @@ class SGLangEngine:
         """By a look for its name in the installed sources."""
         return prerequisites.why_unread(variable)
 
-    def start_log(self) -> SGLangStartLog:
+    def start_log(self, config: ServerConfig) -> SGLangStartLog:
         """Follows the lines that the verified version prints."""
-        return SGLangStartLog()
+        return SGLangStartLog(first_rank=ranks_of(config).first_tensor_here)
 
-    def make_prober(self, config: ServerConfig, keys: Mapping[str, str]) -> HttpProber:
+    def make_prober(self, config: ServerConfig, keys: Mapping[str, str]) -> Prober:
         """Asks over HTTP, with the user's key, and the admin key for admin routes."""
-        return HttpProber(config.base_url, keys.get("api-key"), keys.get("admin-api-key"))
+        if config.is_follower:
+            return FollowerProber(config.base_url)
+        return self.make_completer(config, keys)
 
     def make_completer(self, config: ServerConfig, keys: Mapping[str, str]) -> HttpProber:
-        """The same."""
-        return self.make_prober(config, keys)
+        """The same, of a server that generates text."""
+        return HttpProber(config.base_url, keys.get("api-key"), keys.get("admin-api-key"))
 
     def children(self, members: Iterable[ProcessIdentity]) -> tuple[EngineChild, ...]:
         """Those that SGLang gave a title."""

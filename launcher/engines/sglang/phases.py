@@ -15,8 +15,8 @@ from launcher.text import whole_number
 # A bar of tqdm: "Multi-thread loading shards:  50% Completed | 1/2 [", "Loading safetensors
 # checkpoint shards:  50% Completed | 23/46 [", "Capturing batches (bs=8 ...):  40%|####  | 2/5 [".
 _BAR: Final = re.compile(r"^(?P<title>[^:]*):.*?(?P<done>\d+)/(?P<total>\d+) \[")
-# Every rank but the first puts its number behind the time, as in [2026-11-23 15:47:00 TP1].
-_OTHER_RANK: Final = re.compile(r"^\[[^\]]* TP0*[1-9]\d*")
+# Each of several ranks puts its number behind the time, as in [2026-11-23 15:47:00 TP1].
+_RANK: Final = re.compile(r"^\[[^\]]* TP(?P<rank>\d+)")
 _FACT: Final = re.compile(r"\b(?P<name>[a-z_]+)=(?P<value>\d+)")
 
 # First match wins. model_executor/model_runner.py, mem_cache/memory_pool.py,
@@ -43,9 +43,10 @@ def shows_progress(line: str) -> bool:
 class SGLangStartLog:
     """Follows one start. Feed it lines; read what is known.
 
-    With several ranks, the first speaks for all. A phase never goes back.
+    With several ranks, one speaks for all: the first on this machine. A phase never goes back.
     """
 
+    first_rank: int = 0
     progress: Progress = field(default_factory=lambda: Progress(Phase.IMPORTING))
     context_length_tokens: int | None = None
     kv_cache_tokens: int | None = None
@@ -55,7 +56,8 @@ class SGLangStartLog:
 
     def feed(self, line: str) -> Progress | None:
         """Take one line; returns the progress where it changed."""
-        if _OTHER_RANK.match(line):
+        rank = _RANK.match(line)
+        if rank is not None and whole_number(rank["rank"]) != self.first_rank:
             return None
         if FIRED_UP in line:
             self.fired_up = True

@@ -133,6 +133,50 @@ class HttpProber:
         )
 
 
+@dataclass(slots=True)
+class FollowerProber:
+    """Asks over HTTP whether a machine other than the first has joined.
+
+    Its `/health` is there once its schedulers are ready, and says yes from then on, whatever they
+    do: sglang 0.5.23, srt/utils/common.py, `launch_dummy_health_check_server`. So it tells of a
+    start, and of nothing later: what hangs here hangs on machine 0 as well, which notices.
+    """
+
+    base_url: str
+    last_refusal: str | None = None
+
+    def is_up(self) -> bool:
+        """`GET /health`, which wants no key."""
+        try:
+            status, _ = ask(f"{self.base_url}/health", timeout_seconds=STATUS_TIMEOUT_SECONDS)
+        except (OSError, http.client.HTTPException) as error:
+            self.last_refusal = f"{type(error).__name__}: {error}"
+            return False
+        return status == http.client.OK
+
+    def generate(self, tokens: int, *, timeout_seconds: float) -> bool:
+        """It generates nothing; whether it has joined."""
+        del tokens, timeout_seconds
+        return self.is_up()
+
+    def seconds_since_output(self, *, timeout_seconds: float) -> float | None:
+        """It cannot tell."""
+        del timeout_seconds
+        return None
+
+    def memory(self) -> ReportedMemory | None:
+        """It does not say."""
+        return None
+
+    def abort_requests(self) -> bool:
+        """Machine 0 has the requests."""
+        return False
+
+    def settle(self) -> bool:
+        """Nothing to do."""
+        return False
+
+
 def _greedy(prompt: str, tokens: int) -> dict[str, Any]:
     """The body of a request for so many tokens."""
     sampling = {"max_new_tokens": tokens, "temperature": 0, "ignore_eos": True}

@@ -97,7 +97,7 @@ class GatewayEngine:
         """Not looked at."""
         return None
 
-    def start_log(self) -> GatewayLog:
+    def start_log(self, config: ServerConfig) -> GatewayLog:
         """Without phases."""
         return GatewayLog()
 

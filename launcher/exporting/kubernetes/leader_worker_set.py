@@ -107,13 +107,13 @@ def _documents(export: Export) -> Iterator[Node]:
 def _template(export: Export) -> LeaderWorkerTemplate:
     wait = max(SHORTEST_WAIT_SECONDS, math.ceil(export.config.start_timeout_seconds))
     group = MachineGroup(
-        size=export.choices.nodes,
+        size=export.config.nnodes,
         rank=RANK,
         address=f"{LEADER}:{START_PORT}",
         timeout_seconds=wait,
     )
     return LeaderWorkerTemplate(
-        size=export.choices.nodes,
+        size=export.config.nnodes,
         leader_template=server_template(export, "leader", group=group),
         worker_template=server_template(export, "worker", group=group),
         volume_claim_templates=[claim_template(export)],

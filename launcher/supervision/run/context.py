@@ -12,6 +12,7 @@ from launcher.engines.engine import Engine
 from launcher.engines.launch import Launch
 from launcher.engines.prober import Prober
 from launcher.engines.select import engine_of
+from launcher.nodes.group import Group
 from launcher.state.store import RunStore
 from launcher.supervision.journal import Journal
 from launcher.supervision.mailbox import Mailbox, Request
@@ -58,6 +59,8 @@ class RunContext:
         ready_at: when it began to serve, in monotonic seconds; None before.
         stopping: what was asked for, once somebody has asked.
         last_words: what was found before the server was ended, or empty.
+        group: the machines that serve together with this one; None where it serves alone.
+        ended_node: that of them whose server ended, and why.
     """
 
     launch: Launch
@@ -73,6 +76,8 @@ class RunContext:
     ready_at: float | None = None
     stopping: Request | None = None
     last_words: str = ""
+    group: Group | None = None
+    ended_node: tuple[int, str] | None = None
 
     def __post_init__(self) -> None:
         self.engine = engine_of(self.config)

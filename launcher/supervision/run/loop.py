@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import Final
 
 from launcher.diagnosis import failures
 from launcher.diagnosis.conclusion import (
@@ -15,6 +16,7 @@ from launcher.diagnosis.conclusion import (
     FinalState,
     Stopped,
     conclude,
+    conclude_with,
     describe_end,
 )
 from launcher.diagnosis.suspects import suspects
@@ -22,6 +24,8 @@ from launcher.engines.causes import Retry
 from launcher.engines.launch import Launch
 from launcher.errors import LauncherError
 from launcher.logs.output import Output
+from launcher.nodes.events import Moved, NodeEnded, NodesEvent
+from launcher.nodes.group import Group
 from launcher.state.events import LogLost
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
@@ -29,6 +33,7 @@ from launcher.supervision.journal import Journal
 from launcher.supervision.mailbox import Mailbox, Request, RunMessage, Timer
 from launcher.supervision.run import messages
 from launcher.supervision.run.context import Dependencies, RunContext
+from launcher.supervision.run.meeting import meet, post
 from launcher.supervision.run.members import Members
 from launcher.supervision.run.serving import Serving
 from launcher.supervision.run.spawn import (
@@ -45,6 +50,9 @@ from launcher.supervision.server.process import ServerProcess
 from launcher.supervision.server.stand_by import Holder, Nobody
 from launcher.system.oom import oom_kill_count
 
+# How long a server may take to end by itself once another machine's has ended.
+ALONE_SECONDS: Final = 5.0
+
 
 class Run:
     """One start of the server, from STARTING to an end.
@@ -58,6 +66,7 @@ class Run:
         stand_by: holds a process that may become this run's server, and then one for the next.
         adopted: the record of a server that already serves, and whose supervisor was killed.
         ends: only end the adopted server, in whichever state it was left.
+        group: the machines that serve together with this one; None where it serves alone.
         restarts: how often this supervisor has started the server before.
         last_failure: why it did the last time, where nobody asked for it.
     """
@@ -73,12 +82,14 @@ class Run:
         stand_by: Holder | None = None,
         adopted: RunRecord | None = None,
         ends: bool = False,
+        group: Group | None = None,
         restarts: int = 0,
         last_failure: Failure | None = None,
     ) -> None:
         stand_by = Nobody() if stand_by is None else stand_by
         run_id = adopted.run_id if adopted else stand_by.next_run_id()
         self._context = RunContext(launch, store, journal, mailbox, dependencies, run_id, stand_by)
+        self._context.group = group
         self._adopted = adopted
         self._ends = ends
         self._restarts = restarts
@@ -98,6 +109,35 @@ class Run:
         # A full disk keeps no server from coming back, nor one from being ended.
         is_new = self._restarts == 0 and not self._ends
         context.journal.begin(self._first_record(), must_be_written=is_new)
+        if context.group is not None and (early := self._join(context.group)) is not None:
+            return early
+        end: Stopped | Failed | None = None
+        try:
+            end = self._run()
+            return end
+        finally:
+            if context.group is not None:
+                context.group.tell_ended(_last_word(end))
+
+    def _join(self, group: Group) -> Stopped | Failed | None:
+        """Come together with the other machines; None: they are together."""
+        context = self._context
+        if self._adopted is None:
+            return meet(context, group)
+        try:
+            group.resume(lambda event: post(context, event))
+        except OSError as error:
+            # The server serves; who leads it hears nothing of the others.
+            context.last_words = f"no other machine is heard of: {error.strerror}"
+        return None
+
+    def _run(self) -> Stopped | Failed:
+        """From the first process to the last.
+
+        Raises:
+            BaseException: what nobody expected; nothing of the server is left.
+        """
+        context = self._context
         try:
             begin = take_over if self._adopted else launch_server
             process, output = begin(context, self._read)
@@ -151,6 +191,7 @@ class Run:
             self._starting.begin()
         while True:
             item = self._context.mailbox.next()
+            item = messages.asked_elsewhere(item, run_id=self._context.run_id) or item
             if isinstance(item, Request):
                 if self._context.stopping is None:
                     self._stop_watches(members)
@@ -180,12 +221,31 @@ class Run:
             case messages.PortTaken(holder=holder) if self._is_starting:
                 self._context.last_words = holder
                 return EndReason.PORT_TAKEN
+            case messages.NodesHeard(event=event):
+                return self._hear(event, members)
             case messages.ProcessEnded():
                 return EndReason.EXITED
             case messages.MemberEnded():
                 members.lose(message)
             case messages.Probed(result=result):
                 return self._serving.judge(result, members)
+        return None
+
+    def _hear(self, event: NodesEvent, members: Members) -> EndReason | None:
+        """Something happened on another machine."""
+        context = self._context
+        match event:
+            case Moved() if self._is_starting:
+                self._starting.saw_others()
+            case NodeEnded() if members.has_lost:
+                # That one ended since this one did.
+                pass
+            case NodeEnded(rank=rank, problem=problem):
+                if context.stopping is None:
+                    context.ended_node = (rank, problem)
+                    return EndReason.NODE_ENDED
+                # It ends itself by now, or hangs: nothing is in flight any more.
+                context.mailbox.set(Timer.KILL, ALONE_SECONDS)
         return None
 
     @property
@@ -243,21 +303,27 @@ class Run:
                 restart=context.stopping is Request.RESTART,
                 served=served,
             )
-        return conclude(
-            reason,
-            FinalState(
-                name=context.store.name,
-                config=context.config,
-                returncode=returncode,
-                phase=self._starting.phase,
-                seconds=context.journal.elapsed_seconds,
-                served_seconds=context.served_seconds if served else None,
-                lines=output.tail,
-                last_words=context.last_words,
-                oom_kills=max(0, (oom_kill_count() or 0) - self._oom_kills),
-                failures=self._serving.failures,
-                refusal=context.prober.last_refusal,
-                variables=suspects(os.environ, context.launch.command.environment),
-            ),
-            context.engine.causes,
+        seen = FinalState(
+            name=context.store.name,
+            config=context.config,
+            returncode=returncode,
+            phase=self._starting.phase,
+            seconds=context.journal.elapsed_seconds,
+            served_seconds=context.served_seconds if served else None,
+            lines=output.tail,
+            last_words=context.last_words,
+            oom_kills=max(0, (oom_kill_count() or 0) - self._oom_kills),
+            failures=self._serving.failures,
+            refusal=context.prober.last_refusal,
+            variables=suspects(os.environ, context.launch.command.environment),
         )
+        if context.ended_node is not None:
+            return conclude_with(*context.ended_node, seen)
+        return conclude(reason, seen, context.engine.causes)
+
+
+def _last_word(end: Stopped | Failed | None) -> str:
+    """Why a run ended, for the other machines."""
+    if isinstance(end, Failed):
+        return end.error.problem
+    return "it was stopped" if end is not None else "its supervisor failed"

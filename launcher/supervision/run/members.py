@@ -52,6 +52,11 @@ class Members:
         return members
 
     @property
+    def has_lost(self) -> bool:
+        """Whether one of them has ended that the server cannot do without."""
+        return self._lost
+
+    @property
     def essential(self) -> frozenset[ProcessIdentity]:
         """Those without any of which the server is broken, as far as they are known."""
         return frozenset({self._leader, *(identity for identity, _ in self._watched)})

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from launcher.engines.phases import Progress
 from launcher.memory.report import ReportedMemory
-from launcher.supervision.mailbox import RunMessage
+from launcher.nodes.events import NodesEvent, StopAsked
+from launcher.supervision.mailbox import Item, Request, RunMessage
 from launcher.supervision.watches.health import ProbeResult
 from launcher.system.process import ProcessIdentity
 
@@ -60,3 +61,26 @@ class Probed(RunMessage):
     """A health probe came back, or did not."""
 
     result: ProbeResult
+
+
+@dataclass(frozen=True, slots=True)
+class NodesHeard(RunMessage):
+    """Something happened on another machine that serves with this one."""
+
+    event: NodesEvent
+
+
+def asked_elsewhere(item: Item | None, *, run_id: str | None = None) -> Request | None:
+    """What somebody asks for on another machine that serves with this one; None if nothing.
+
+    Args:
+        item: out of the mailbox.
+        run_id: of the run that it has to be for; None: any.
+    """
+    if (
+        isinstance(item, NodesHeard)
+        and isinstance(item.event, StopAsked)
+        and run_id in (None, item.run_id)
+    ):
+        return Request.RESTART if item.event.again else Request.STOP
+    return None

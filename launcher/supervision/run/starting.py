@@ -30,7 +30,7 @@ class Starting:
 
     def __init__(self, context: RunContext) -> None:
         self._context = context
-        self._log = context.engine.start_log()
+        self._log = context.engine.start_log(context.config)
         self._watch = StartWatch(
             context.dependencies.history.usual(context.launch.history_key),
             hang_seconds=context.config.hang_timeout_seconds,
@@ -70,10 +70,15 @@ class Starting:
         if self._log.fired_up:
             self._readiness.hurry()
 
+    def saw_others(self) -> None:
+        """The start goes on, on another machine: what waits for that does not hang."""
+        self._watch.saw_others(time.monotonic())
+
     def show(self, progress: Progress) -> None:
         """Tell of a phase, or of a count in it."""
         if self._context.ready_at is not None:
             return
+        self._tell_others()
         self._watch.enter(progress.phase, time.monotonic())
         self._context.journal.tell(
             PhaseProgress,
@@ -90,6 +95,8 @@ class Starting:
         members.watch(found)
         self._watch.saw_activity(read_activity(found, now=now))
         verdict = self._watch.judge(now)
+        if self._watch.works(now, within_seconds=LOOK_SECONDS):
+            self._tell_others()
         if verdict.kind == "hung":
             self._context.last_words = verdict.evidence
             dump_stacks(found, wait_seconds=STACKS_SECONDS)
@@ -107,6 +114,10 @@ class Starting:
                 work=verdict.evidence,
             )
         return None
+
+    def _tell_others(self) -> None:
+        if self._context.group is not None:
+            self._context.group.tell_moving()
 
     def finish(self, memory: ReportedMemory | None) -> None:
         """The first token was generated: keep how long each phase took, and say READY."""

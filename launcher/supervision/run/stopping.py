@@ -32,6 +32,8 @@ def stop(
         context.journal.say_goodbye()
         context.stand_by.end()
     restarting = request is Request.RESTART
+    if context.group is not None:
+        context.group.tell_stopping(again=restarting)
     if context.journal.record.state is ServerState.STOPPING:
         # Its own supervisor had begun to stop it, and was killed.
         context.journal.update(restarting=restarting)

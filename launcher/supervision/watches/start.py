@@ -39,6 +39,7 @@ UNCERTAIN_PATIENCE: Final = 3
 # users report graphs of 10 to 20 minutes (sglang issues 9917, 15608), which are slow, not hung.
 DEFAULT_DEADLINE_SECONDS: Final[Mapping[Phase, float]] = {
     Phase.CHECKING: 60.0,
+    Phase.JOINING: 60.0,
     Phase.IMPORTING: 90.0,
     Phase.WEIGHTS: 600.0,
     Phase.DRAFT_WEIGHTS: 300.0,
@@ -120,6 +121,8 @@ class StartWatch:
         # The last line or phase; and the last sign of any kind that cannot stand still itself.
         self._spoke_at: float | None = None
         self._worked_at: float | None = None
+        # The same of its own processes, and of nothing that is heard.
+        self._own_work_at: float | None = None
         self._activity: Activity | None = None
         # Sums of what grew: the looks of the last `hang_seconds` and the one before them.
         self._looks: deque[_Work] = deque()
@@ -136,7 +139,11 @@ class StartWatch:
 
     def saw_output(self, now: float) -> None:
         """The server printed a line."""
-        self._output_at = now
+        self._output_at = self._own_work_at = now
+        self._spoke_at = self._worked_at = now
+
+    def saw_others(self, now: float) -> None:
+        """Another machine works at the same start; this one may have to wait for it."""
         self._spoke_at = self._worked_at = now
 
     def saw_activity(self, activity: Activity) -> None:
@@ -147,11 +154,18 @@ class StartWatch:
         if before is None:
             self._looks.append(_Work(now))
             return
-        self._looks.append(self._looks[-1].plus(_between(before, activity)))
+        grown = _between(before, activity)
+        self._looks.append(self._looks[-1].plus(grown))
         while len(self._looks) > 1 and self._looks[1].at_seconds <= now - self._hang_seconds:
             self._looks.popleft()
+        if grown.counts:
+            self._own_work_at = now
         if self._work(now).counts:
             self._worked_at = now
+
+    def works(self, now: float, *, within_seconds: float) -> bool:
+        """Whether its own processes showed a sign of work so shortly ago."""
+        return self._own_work_at is not None and now - self._own_work_at <= within_seconds
 
     def judge(self, now: float) -> StartVerdict:
         """On time, slow or hung. Before the first phase and once it is ready, all is on time."""

@@ -36,22 +36,22 @@ def _internal_port(match: LogMatch) -> str:
 
 
 def _another_internal_port(match: LogMatch) -> str:
-    for flag in ("--nccl-port", "--dist-init-addr"):
-        if sglang_option(match.config, flag) is not None:
-            another = "another" if flag == "--nccl-port" else "another port in"
-            return f"Choose {another} {flag}, or leave it out."
+    if sglang_option(match.config, "--nccl-port") is not None:
+        return "Choose another --nccl-port, or leave it out."
+    if match.config.dist_init_addr is not None:
+        return "Choose another port in --dist-init-addr, on each machine."
     if match["derived"]:
         return "Choose another --port: SGLang counts its own ports from it."
     return "Start again: SGLang looks for a free port each time."
 
 
 def _find_ranks(match: LogMatch) -> str:
-    address = sglang_option(match.config, "--dist-init-addr")
+    address = match.config.dist_init_addr
     if address:
         return (
-            f"See that the server of each machine was started, with the same `-- --dist-init-addr "
-            f"{address}` and its own --node-rank, and that no firewall closes that port; `-- "
-            "--dist-timeout 1800` waits longer."
+            f"See that the server of each machine was started, with the same --dist-init-addr "
+            f"{address} and its own --node-rank, and that no firewall closes that port; "
+            "--dist-timeout-seconds 1800 waits longer."
         )
     return "Look for a rank that ended or hangs further up; `-- --dist-timeout 1800` waits longer."
 

@@ -7,7 +7,6 @@ from typing import Final
 from launcher.config.arguments.foreign_launch import ForeignLaunch
 from launcher.engines.sglang.command import (
     CONFIG_FLAG,
-    DEFAULTS_OF_ONE_MACHINE,
     DISAGGREGATION_FLAG,
     HARMFUL_FLAGS,
     SECRET_FLAGS,
@@ -36,6 +35,8 @@ _FORMER: Final = {
     "--disable-disk-cache": ("", "it was removed"),
     "--expert-parallel-size": ("ep_size", ""),
 }
+# What they say of one machine is SGLang's default.
+_DEFAULTS_OF_ONE_MACHINE: Final = frozenset({("--nnodes", "1")})
 
 
 def read_launch(arguments: list[str], table: FlagTable) -> ForeignLaunch:
@@ -92,7 +93,7 @@ def _take_known(made: ForeignLaunch, given: GivenOption, table: FlagTable) -> No
         file = _KEY_FIELDS.get(option)
         then = f"name a file of mode 0600 with {file}" if file else "no field"
         made.dropped.append(f"{option}: a secret, not written; {then}")
-    elif (option, value) in DEFAULTS_OF_ONE_MACHINE:
+    elif (option, value) in _DEFAULTS_OF_ONE_MACHINE:
         made.dropped.append(f"{option} {value}: the default, left out")
     elif option == CONFIG_FLAG and is_keys_file(value):
         made.dropped.append(
@@ -118,8 +119,6 @@ def _take_known(made: ForeignLaunch, given: GivenOption, table: FlagTable) -> No
 
 def _unservable(option: str, value: str, table: FlagTable) -> str | None:
     """Why the launcher cannot watch a server with this option, or None where it can."""
-    if option in {"--nnodes", "--node-rank"}:
-        return f"{option} {value}: the model is served from several machines together"
     if option == DISAGGREGATION_FLAG and value != "null":
         return f"{option} {value}: prefill and decode run in servers of their own"
     if option == CONFIG_FLAG:

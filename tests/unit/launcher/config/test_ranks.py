@@ -36,6 +36,12 @@ GPUS = tuple(
         # SGLang adds stages without the step.
         ({"tp_size": 2, "pp_size": 2, "extra_args": ("--gpu-id-step", "2")}, 4, (0, 2, 2, 4)),
         ({"tp_size": 2, "extra_args": ("--base-gpu-id", "-1", "--gpu-id-step", "0")}, 2, (0, 1)),
+        ({"tp_size": 4, "nnodes": 2}, 4, (0, 1)),
+        ({"tp_size": 4, "nnodes": 2, "node_rank": 1}, 4, (0, 1)),
+        ({"tp_size": 4, "nnodes": 2, "extra_args": ("--base-gpu-id", "4")}, 4, (4, 5)),
+        ({"tp_size": 2, "pp_size": 2, "nnodes": 2, "node_rank": 1}, 4, (0, 1)),
+        ({"tp_size": 4, "pp_size": 2, "nnodes": 4, "node_rank": 3}, 8, (0, 1)),
+        ({"tp_size": 1, "pp_size": 4, "nnodes": 2}, 4, (0, 1)),
         ({"extra_args": ("--dp-size",)}, 1, (0,)),
         ({"extra_args": ("--ep-size", "9" * 5000)}, 1, (0,)),
     ],
@@ -47,6 +53,46 @@ def test_each_rank_has_the_gpu_that_sglang_gives_it(
 
     assert ranks_of(config).count == count
     assert ranks_of(config).gpu_ids == ids
+
+
+@pytest.mark.parametrize(
+    ("fields", "here", "first", "children"),
+    [
+        ({"tp_size": 4}, 4, 0, 5),
+        ({"tp_size": 4, "nnodes": 2}, 2, 0, 3),
+        # The others have no detokenizer.
+        ({"tp_size": 4, "nnodes": 2, "node_rank": 1}, 2, 2, 2),
+        ({"tp_size": 4, "pp_size": 2, "nnodes": 2, "node_rank": 1}, 4, 0, 4),
+        ({"tp_size": 4, "pp_size": 2, "nnodes": 4, "node_rank": 3}, 2, 2, 2),
+    ],
+)
+def test_each_machine_has_its_part_of_the_ranks(
+    fields: dict[str, Any], here: int, first: int, children: int
+) -> None:
+    ranks = ranks_of(make_config(**fields))
+    assert (ranks.count_here, ranks.first_tensor_here, ranks.children) == (here, first, children)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"node_rank": 1}, "node_rank 1 is none of nnodes 1"),
+        ({"nnodes": 2, "node_rank": 2, "tp_size": 2}, "node_rank 2 is none of nnodes 2"),
+        ({"nnodes": 2, "tp_size": 3}, "do not divide"),
+        ({"nnodes": 4, "tp_size": 4, "pp_size": 3}, "do not divide"),
+        ({"nnodes": 2, "tp_size": 2, "dp_size": 2}, "whole copies"),
+    ],
+)
+def test_ranks_that_do_not_divide_among_machines_are_refused(
+    fields: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        make_config(**fields)
+
+
+def test_attention_groups_go_over_machines() -> None:
+    config = make_config(tp_size=4, nnodes=2, dp_size=4, enable_dp_attention=True)
+    assert ranks_of(config).count_here == 2
 
 
 def test_the_words_name_the_sizes_that_are_not_one() -> None:

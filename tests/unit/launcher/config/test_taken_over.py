@@ -82,7 +82,7 @@ def test_an_option_that_is_unset_contradicts() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (("--nnodes", "2"), ConfigError),
+        (("--use-ray",), ConfigError),
         (("--disaggregation-mode", "prefill"), ConfigError),
         (("--cuda-graph-max-bs", "8"), UnknownFlagError),
         (("free",), UnknownFlagError),

@@ -15,7 +15,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PINNED = ("--preset", "glm-4.5-air-fp8", "--revision", COMMIT)
 KINDS = ("kubernetes", "leaderworkerset", "compose", "skypilot")
 # What a kind cannot do without.
-NEEDED = {"leaderworkerset": ("--nnodes", "2"), "skypilot": ("--gpu", "H100")}
+NEEDED = {"leaderworkerset": ("--nnodes", "2", "--tp-size", "2"), "skypilot": ("--gpu", "H100")}
 
 
 def run(kind: str, *arguments: str) -> Result:

@@ -94,9 +94,9 @@ def test_what_one_may_not_expect_is_told(arguments: tuple[str, ...], said: str) 
 
 
 def test_an_option_of_another_kind_is_told_where_it_belongs() -> None:
-    done = run("kubernetes", "--nnodes", "2")
+    done = run("kubernetes", "--interface", "eth1")
     assert done.exit_code == 2
-    assert "--nnodes is an option of `export leaderworkerset`" in done.output
+    assert "--interface is an option of `export leaderworkerset`" in done.output
     assert "`export skypilot`" in run("compose", "--gpu=H100").output
 
 

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 
 from launcher.engines.select import default_engine
-from launcher.errors import UnexportableError, UnimportableError
+from launcher.errors import InvalidValueError, UnexportableError, UnimportableError
 from launcher.importing.recognise import launches_of_file
 from tests.unit.launcher.exporting.scenes import (
     PINNED,
@@ -133,14 +133,34 @@ def test_nobody_else_reaches_the_ports_on_which_data_is_unpickled() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--tp-size", "3"), "ranks in all 3, which do not divide among 2"),
+        (("--tp-size", "3"), "make 3 ranks, which do not divide among nnodes 2"),
         (("--tp-size", "2", "--dp-size", "2"), "whole copies"),
-        (("--tp-size", "2", "--", "--base-gpu-id", "1"), "--base-gpu-id"),
     ],
 )
 def test_ranks_that_do_not_divide_are_refused(arguments: tuple[str, ...], said: str) -> None:
+    with pytest.raises(InvalidValueError, match=said):
+        run("leaderworkerset", *PINNED, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--", "--base-gpu-id", "1"), "--base-gpu-id"),
+        (("--nnodes", "1"), "two machines or more"),
+        (("--node-rank", "1"), "for all machines"),
+        (("--dist-init-addr", "10.0.0.1:25000"), "dist_init_addr is set"),
+        (("--network-interface", "eth1"), "network_interface is set"),
+    ],
+)
+def test_what_the_manifest_itself_says_is_refused(arguments: tuple[str, ...], said: str) -> None:
     with pytest.raises(UnexportableError, match=said):
         run("leaderworkerset", *PINNED, *arguments)
+
+
+@pytest.mark.parametrize("kind", ["kubernetes", "compose", "skypilot"])
+def test_several_machines_are_for_a_leader_worker_set(kind: str) -> None:
+    with pytest.raises(UnexportableError, match="servers of one machine each"):
+        run(kind, *PINNED, "--nnodes", "2")
 
 
 def test_weights_that_may_differ_between_machines_are_refused() -> None:

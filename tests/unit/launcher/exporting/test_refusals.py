@@ -60,7 +60,7 @@ def test_what_is_of_this_machine_alone_is_refused(
     [
         (("--", "--api-key", "0123456789abcdef0123"), SecretInArgumentsError),
         (("--", "--nccl-port", "no"), UnknownFlagError),
-        (("--", "--nnodes", "2"), ConfigError),
+        (("--", "--disaggregation-mode", "prefill"), ConfigError),
     ],
 )
 def test_what_a_start_refuses_is_refused_here(

@@ -81,7 +81,7 @@ def test_it_has_room_for_no_more_than_there_are() -> None:
     assert "replicas: 2" in caught.value.action
 
 
-@pytest.mark.parametrize("field", ["name", "port", "discovery_file"])
+@pytest.mark.parametrize("field", ["name", "port", "discovery_file", "nnodes"])
 def test_what_a_fleet_gives_its_servers_is_not_theirs_to_say(field: str) -> None:
     with pytest.raises(InvalidValueError, match=rf"server\.{field}"):
         layout(machine(0), server={"preset": "nano", field: "1"})

@@ -86,7 +86,7 @@ ERRORS: Final = {
         sample="Duplicate GPU detected : rank 1 and rank 0 both on CUDA device 65000",
         summary="Ranks {one} and {other} were given the same GPU.",
         action="Give each rank a GPU of its own: look at CUDA_VISIBLE_DEVICES, `-- --base-gpu-id` "
-        "and, with several machines, `--node-rank`.",
+        "and, with several machines, --node-rank.",
     ),
     "nccl-infiniband": LogCause(
         confidence=Confidence.LIKELY,
@@ -143,7 +143,7 @@ ERRORS: Final = {
         sample="DistNetworkError: The client socket has failed to connect to any network address "
         "of (10.0.0.5, 20000)",
         summary="A rank does not reach the address where the ranks meet, {address}.",
-        action="See that the first machine's server runs, that `-- --dist-init-addr` names it the "
+        action="See that the first machine's server runs, that --dist-init-addr names it the "
         "same everywhere, and that no firewall is in between.",
     ),
     "custom-all-reduce": LogCause(

@@ -17,6 +17,7 @@ from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Command, CommandTarget
 from launcher.engines.sglang.command import (
     MODULE,
+    NODE_FIELDS,
     SECRET_FLAGS,
     SWITCH_FLAGS,
     VALUE_FLAGS,
@@ -28,6 +29,7 @@ from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
 from launcher.engines.sglang.version import VERIFIED_VERSION
 from launcher.errors import ConfigError, LauncherError, SecretInArgumentsError, UnknownFlagError
 from launcher.names import FREEZE_GC_VARIABLE, GLM_PARSERS_VARIABLE, SHARED_IMPORTS_VARIABLE
+from launcher.nodes.network import NodeNetwork
 from tests.unit.launcher.examples import SECRET, configs, make_config
 
 SGLANG = load_flag_table(VERIFIED_VERSION)
@@ -45,6 +47,37 @@ def pairs(arguments: tuple[str, ...]) -> dict[str, str]:
         for flag, value in zip(arguments, [*arguments[1:], ""], strict=True)
         if flag.startswith("--")
     }
+
+
+def test_a_machine_of_several_is_told_where_the_others_are() -> None:
+    config = make_config(
+        device="cpu",
+        tp_size=4,
+        nnodes=2,
+        node_rank=1,
+        dist_init_addr="10.0.0.1:25000",
+        environment=("NCCL_SOCKET_IFNAME=ib0",),
+    )
+    command = build(config, network=NodeNetwork("eth1", "10.0.0.2"))
+    check_arguments(command, (), SGLANG)
+    given = pairs(command.server_arguments)
+    assert given["--nnodes"] == "2"
+    assert given["--node-rank"] == "1"
+    assert given["--dist-init-addr"] == "10.0.0.1:25000"
+    assert given["--dist-timeout"] == "600"
+    # What the user names himself stays.
+    assert command.environment["NCCL_SOCKET_IFNAME"] == "ib0"
+    assert command.environment["GLOO_SOCKET_IFNAME"] == "eth1"
+    assert command.environment["SGLANG_HOST_IP"] == "10.0.0.2"
+    # Two ranks are here, and no detokenizer.
+    assert command.environment["SGLANG_CPU_OMP_THREADS_BIND"] == "0,1|2,3"
+    assert command.environment[SHARED_IMPORTS_VARIABLE] == "2"
+
+
+def test_one_machine_is_told_of_no_others() -> None:
+    command = build(make_config(dist_init_addr="10.0.0.1:25000", network_interface="eth0"))
+    assert not any("dist" in word or "node" in word for word in command.argv)
+    assert "SGLANG_HOST_IP" not in command.environment
 
 
 def test_the_large_preset_becomes_the_command_that_one_would_type() -> None:
@@ -128,6 +161,8 @@ def test_sglang_takes_the_command_of_every_configuration(fields: dict[str, Any])
         value = getattr(config, field)
         if field == "attention_backend" and config.device == "cpu":
             value = value or "intel_amx"
+        if field in NODE_FIELDS and config.nnodes == 1:
+            value = None
         assert given_flags.get(flag) == (None if value is None else str(value))
 
 

@@ -35,7 +35,6 @@ def test_the_last_of_two_values_counts_and_is_told() -> None:
         (("--no-such-thing", "x"), "it does nothing there"),
         (("--api-key", "hidden"), "api_key_file"),
         (("--ssl-keyfile-password", "hidden"), "a secret, not written; no field"),
-        (("--nnodes", "1"), "the default, left out"),
         (("--ssl-certfile", "c"), "a proxy before the server"),
         (("--delete-ckpt-after-loading",), "removes the model's files"),
         (("--tokenizer-worker-num", "4"), "checks no API key"),
@@ -52,7 +51,7 @@ def test_what_is_not_taken_over_is_named(arguments: tuple[str, ...], told: str) 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--nnodes", "2"), ("--node-rank", "1"), ("--disaggregation-mode", "decode"),
+        ("--use-ray",), ("--encoder-only",), ("--disaggregation-mode", "decode"),
         ("--config", "f.yaml"), ("--is-embedding",), ("--grpc-mode",),
     ],
 )  # fmt: skip

@@ -60,6 +60,14 @@ def test_a_start_goes_through_its_phases_in_order() -> None:
     ]
 
 
+def test_the_first_rank_of_this_machine_speaks_for_all() -> None:
+    log = SGLangStartLog(first_rank=2)
+    for rank in (0, 1, 3):
+        assert log.feed(f"[2026-11-23 15:14:18 TP{rank}] Load weight begin. avail mem=1 GB") is None
+    assert log.feed("[2026-11-23 15:14:18 TP2] Load weight begin. avail mem=1 GB") is not None
+    assert log.progress.phase is Phase.WEIGHTS
+
+
 def test_the_facts_of_the_target_model_are_kept() -> None:
     log = SGLangStartLog()
     for line in A_START:

@@ -1,0 +1,55 @@
+"""What is checked, and told to the other machines, before several of them start together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from launcher.config.server_config import ServerConfig
+from launcher.engines.launch import Command
+from launcher.errors import InvalidValueError, PortInUseError
+from launcher.nodes.facts import NodeFacts, common_arguments, model_digest
+from launcher.nodes.network import find_network, meeting_place
+from launcher.preflight.facts import ServedModels, ServingFacts
+from launcher.system.ports import check_port_is_free
+
+
+def check_nodes(config: ServerConfig) -> None:
+    """Look at this machine's way to the others: interface, address, and on machine 0 the ports.
+
+    Raises:
+        InvalidValueError: see `find_network`; or the options do not go with several machines.
+        PortInUseError: somebody listens where the machines are to meet.
+    """
+    if config.nnodes == 1:
+        return
+    if config.discovery_file is not None and config.is_follower:
+        raise InvalidValueError(
+            f"discovery_file is set on machine {config.node_rank}, and clients ask machine 0.",
+            action="Give --discovery-file on machine 0 alone.",
+        )
+    find_network(config)
+    if config.node_rank == 0:
+        place = meeting_place(config)
+        for port in (place.port, place.link_port):
+            try:
+                check_port_is_free(place.host, port)
+            except PortInUseError as error:
+                raise PortInUseError(
+                    error.problem,
+                    action="Stop that process, or choose another port in --dist-init-addr, on "
+                    "each machine.",
+                ) from error
+
+
+def node_facts(facts: ServingFacts, models: ServedModels, command: Command) -> NodeFacts | None:
+    """What has to be the same on all machines; None where one serves alone."""
+    config = facts.config
+    if config.nnodes == 1:
+        return None
+    return NodeFacts(
+        rank=config.node_rank,
+        nodes=config.nnodes,
+        versions=facts.engine.versions(),
+        model=model_digest(models.commit, Path(models.put_into(config).model_path)),
+        arguments=common_arguments(command.server_arguments),
+    )
