@@ -18,8 +18,10 @@ from tests.server.machines import Machine, finish, finish_all, two_machines, why
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 PATIENCE_SECONDS = 240.0
-# Short, so that a test does not wait for what a GPU would need.
+# Longer than the cable is out in a test; and short, for what hangs.
+PATIENT = ("--health-timeout-seconds", "60")
 IMPATIENT = ("--health-interval-seconds", "1", "--health-timeout-seconds", "4")
+CABLE_SECONDS = 20.0
 Pair = tuple[Machine, Machine]
 
 
@@ -32,18 +34,16 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 @pytest.fixture
 def served(pair: Pair) -> Pair:
     """Both serve; what a test before has ended begins again."""
-    leader, follower = pair
     if states(pair) != ("READY", "READY"):
-        for machine in pair:
-            machine.run("launcher", "down", "--all")
-        serve_together(pair)
-    return leader, follower
+        serve_together(pair, *PATIENT)
+    return pair
 
 
-def serve_together(pair: Pair) -> None:
+def serve_together(pair: Pair, *fields: str) -> None:
+    for machine in pair:
+        machine.run("launcher", "down", "--all")
     leader, follower = pair
-    starts = (leader.up(follower, *IMPATIENT), follower.up(leader, *IMPATIENT))
-    for code, output in finish_all(*starts):
+    for code, output in finish_all(leader.up(follower, *fields), follower.up(leader, *fields)):
         assert code == 0, output
 
 
@@ -103,6 +103,21 @@ def test_the_group_comes_back_when_a_machine_loses_its_scheduler(served: Pair, r
         assert machine.status()["last_failure"]
 
 
+def test_a_cable_that_is_out_for_a_while_costs_nothing_but_time(served: Pair) -> None:
+    leader, follower = served
+    before = [machine.pids("sglang::scheduler") for machine in served]
+    follower.link("down")
+    asked = leader.start("clients", "ask", "What is 12 + 30?", "--no-thinking")
+    threading.Event().wait(CABLE_SECONDS)
+    assert asked.poll() is None
+    follower.link("up")
+    code, output = finish(asked)
+    assert (code, "42" in output) == (0, True), output
+    assert [machine.pids("sglang::scheduler") for machine in served] == before
+    assert states(served) == ("READY", "READY")
+
+
+@pytest.mark.costly
 def test_a_restart_on_either_machine_is_one_of_both(served: Pair) -> None:
     before = runs(served)
     code, output = served[1].run("launcher", "restart")
@@ -111,13 +126,14 @@ def test_a_restart_on_either_machine_is_one_of_both(served: Pair) -> None:
     assert_answers(served[0])
 
 
+@pytest.mark.costly
 def test_machine_0_waits_for_one_that_was_stopped(served: Pair) -> None:
     leader, follower = served
     code, output = follower.run("launcher", "down")
     assert code == 0, output
     wait_for(lambda: leader.status()["state"] == "STARTING", served)
     assert not leader.pids("sglang::scheduler")
-    code, output = finish(follower.up(leader, *IMPATIENT))
+    code, output = finish(follower.up(leader, *PATIENT))
     assert code == 0, output
     wait_for(lambda: states(served) == ("READY", "READY"), served)
     assert_answers(leader)
@@ -142,7 +158,14 @@ def test_a_machine_that_does_not_come_is_named(pair: Pair) -> None:
     assert "Machine 0 was not to be reached at 10.77.0.1:25000" in output
 
 
-@pytest.mark.parametrize("what", ["option", "version", "model"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "version",
+        pytest.param("option", marks=pytest.mark.costly),
+        pytest.param("model", marks=pytest.mark.costly),
+    ],
+)
 def test_machines_that_differ_do_not_start(pair: Pair, tmp_path: Path, what: str) -> None:
     leader, follower = pair
     leader.run("launcher", "down")
@@ -172,33 +195,14 @@ def test_machines_that_differ_do_not_start(pair: Pair, tmp_path: Path, what: str
 
 
 @pytest.mark.costly
-def test_a_cable_that_is_out_for_a_while_costs_nothing_but_time(served: Pair) -> None:
-    leader, follower = served
-    for machine in served:
+def test_a_machine_that_stands_still_is_ended_with_the_other(pair: Pair) -> None:
+    serve_together(pair, *IMPATIENT)
+    before = runs(pair)
+    pair[1].signal("sglang::scheduler", signal.SIGSTOP)
+    wait_for_a_restart(pair, before)
+    assert_answers(pair[0])
+    for machine in pair:
         machine.run("launcher", "down", "--all")
-    patient = ("--health-timeout-seconds", "40")
-    for code, output in finish_all(leader.up(follower, *patient), follower.up(leader, *patient)):
-        assert code == 0, output
-    before = [machine.pids("sglang::scheduler") for machine in served]
-    follower.link("down")
-    asked = leader.start("clients", "ask", "What is 12 + 30?", "--no-thinking")
-    threading.Event().wait(20.0)
-    assert asked.poll() is None
-    follower.link("up")
-    code, output = finish(asked)
-    assert (code, "42" in output) == (0, True), output
-    assert [machine.pids("sglang::scheduler") for machine in served] == before
-    assert states(served) == ("READY", "READY")
-    for machine in served:
-        machine.run("launcher", "down", "--all")
-
-
-@pytest.mark.costly
-def test_a_machine_that_stands_still_is_ended_with_the_other(served: Pair) -> None:
-    before = runs(served)
-    served[1].signal("sglang::scheduler", signal.SIGSTOP)
-    wait_for_a_restart(served, before)
-    assert_answers(served[0])
 
 
 @pytest.mark.costly
@@ -207,7 +211,7 @@ def test_a_supervisor_that_is_killed_is_replaced(served: Pair, rank: int) -> Non
     machine, other = served[rank], served[1 - rank]
     before = machine.pids("sglang::scheduler")
     machine.signal("launcher supervise", signal.SIGKILL)
-    code, output = finish(machine.up(other, *IMPATIENT))
+    code, output = finish(machine.up(other, *PATIENT))
     assert code == 0, output
     assert machine.pids("sglang::scheduler") == before
     assert_answers(served[0])
