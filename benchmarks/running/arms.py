@@ -16,10 +16,11 @@ from launcher.config.server_config import ServerConfig
 from launcher.text import nearest
 
 PLAIN: Final = "plain"
+ADAPTIVE: Final = "adaptive"
 _EAGLE: Final = re.compile(r"eagle(?::(\d+)/(\d+)/(\d+))?")
 _FORMS: Final = (
-    "plain; eagle or eagle:STEPS/TOPK/DRAFT_TOKENS; ngram; NAME=URL of a server that runs; "
-    "NAME=FIELD:VALUE,FIELD:VALUE with fields of `python -m launcher config show`"
+    "plain; eagle or eagle:STEPS/TOPK/DRAFT_TOKENS; adaptive; ngram; NAME=URL of a server that "
+    "runs; NAME=FIELD:VALUE,FIELD:VALUE with fields of `python -m launcher config show`"
 )
 
 
@@ -34,6 +35,11 @@ def eagle(steps: int = 3, topk: int = 1, draft_tokens: int = 4) -> Arm:
             "speculative_num_draft_tokens": draft_tokens,
         },
     )
+
+
+def adaptive() -> Arm:
+    """EAGLE whose draft steps SGLang changes, from 3 on."""
+    return Arm(name=ADAPTIVE, fields={**eagle().fields, "speculative_adaptive": True})
 
 
 def parse_arm(text: str) -> Arm:
@@ -53,6 +59,8 @@ def parse_arm(text: str) -> Arm:
             return Arm(name=name, fields=_parse_fields(rest))
         if text == PLAIN:
             return Arm(name=PLAIN, fields={"speculative_algorithm": None})
+        if text == ADAPTIVE:
+            return adaptive()
         if text == "ngram":
             return Arm(name="ngram", fields={"speculative_algorithm": "NGRAM"})
         if found := _EAGLE.fullmatch(text):
@@ -62,7 +70,7 @@ def parse_arm(text: str) -> Arm:
             f"Not an arm: {text!r}: {error.errors()[0]['msg']}.", action=f"Arms are: {_FORMS}."
         ) from error
     raise PlanError(
-        f"Not an arm: {text!r}{nearest(text, (PLAIN, 'eagle', 'ngram'))}.",
+        f"Not an arm: {text!r}{nearest(text, (PLAIN, 'eagle', ADAPTIVE, 'ngram'))}.",
         action=f"Arms are: {_FORMS}.",
     )
 

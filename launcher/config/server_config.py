@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from launcher.config.fields.served import ServedFields
 from launcher.config.fields.together import (
+    flaw_of_adaptive,
     flaw_of_groups,
     flaw_of_nodes,
     flaw_of_speculation,
@@ -125,6 +126,13 @@ class ServerConfig(ServedFields):
                 pipeline=self.pp_size or 1,
                 replicas=1 if self.enable_dp_attention else self.dp_size or 1,
             ),
+            flaw_of_adaptive(
+                self.speculative_algorithm,
+                topk=self.speculative_eagle_topk,
+                has_file=self.speculative_adaptive_config is not None,
+                is_on=self.speculative_adaptive,
+                groups=self.enable_dp_attention,
+            ),
             flaw_of_speculation(
                 self.speculative_algorithm,
                 self.speculative_draft_model_path,
@@ -201,4 +209,5 @@ def describe_speculation(config: ServerConfig) -> str:
         config.speculative_num_draft_tokens,
     )
     shown = "/".join("auto" if number is None else str(number) for number in numbers)
-    return f"{config.speculative_algorithm} {shown}"
+    adaptive = ", adaptive" if config.speculative_adaptive else ""
+    return f"{config.speculative_algorithm} {shown}{adaptive}"

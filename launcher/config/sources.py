@@ -37,7 +37,7 @@ from launcher.system.hardware import HardwareProbe, probe_hardware
 
 MODEL_PATH_FIELDS: Final = ("model_path", "speculative_draft_model_path")
 KEY_FILE_FIELDS: Final = ("api_key_file", "admin_key_file")
-_FILE_FIELDS: Final = (*KEY_FILE_FIELDS, "discovery_file")
+_FILE_FIELDS: Final = (*KEY_FILE_FIELDS, "discovery_file", "speculative_adaptive_config")
 ENVIRONMENT_PREFIX: Final = "SPECSERVE_"
 # Variables with our prefix that are not fields: they are read elsewhere.
 OTHER_VARIABLES: Final = frozenset(

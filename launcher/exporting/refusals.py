@@ -42,7 +42,13 @@ def refuse_places(config: ServerConfig, *, restarts_always: bool) -> None:
                 "repository of the hub.",
                 action=f"Give --{field.replace('_', '-')} OWNER/NAME.",
             )
-    for field in ("gpu_ids", "discovery_file", "dist_init_addr", "network_interface"):
+    for field in (
+        "gpu_ids",
+        "discovery_file",
+        "dist_init_addr",
+        "network_interface",
+        "speculative_adaptive_config",
+    ):
         if getattr(config, field) is not None:
             raise UnexportableError(
                 f"{field} is set, which names something of this machine alone.",

@@ -159,6 +159,17 @@ class ServedFields(BaseModel):
         default=None, ge=1, description="Tokens that one verify checks."
     )
 
+    speculative_adaptive: bool = Field(
+        default=False,
+        description="Let SGLang change the draft steps by what is accepted and how many requests "
+        "run; EAGLE with top-k 1.",
+    )
+    speculative_adaptive_config: Path | None = Field(
+        default=None,
+        description="JSON file of the draft steps to choose from at each number of requests; "
+        "unset: SGLang's own.",
+    )
+
     tool_call_parser: str | None = Field(
         default=None, description="SGLang's parser for tool calls in the model's text."
     )

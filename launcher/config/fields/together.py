@@ -40,6 +40,26 @@ def flaw_of_speculation(
     return None
 
 
+def flaw_of_adaptive(
+    algorithm: str | None, *, topk: int | None, has_file: bool, is_on: bool, groups: bool
+) -> str | None:
+    """Why SGLang would not change its draft steps, as a clause; None if nothing.
+
+    SGLang itself only warns, and speculates as it would without.
+    Source: sglang 0.5.23, srt/speculative/adaptive_spec_params.py, `adaptive_unsupported_reason`.
+    """
+    if not is_on:
+        return "speculative_adaptive_config needs speculative_adaptive" if has_file else None
+    if algorithm is None:
+        # Plain decoding has no steps to change; `--no-speculation` need not unset both.
+        return None
+    if algorithm not in {"EAGLE", "EAGLE3"}:
+        return f"speculative_adaptive is for EAGLE and EAGLE3, and here it is {algorithm}"
+    if topk not in {None, 1}:
+        return f"speculative_adaptive is for speculative_eagle_topk 1, and here it is {topk}"
+    return "speculative_adaptive does not go with enable_dp_attention" if groups else None
+
+
 def flaw_of_nodes(
     nodes: int, node_rank: int, *, tensor: int, pipeline: int, replicas: int
 ) -> str | None:

@@ -56,6 +56,7 @@ VALUE_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
         "speculative_num_steps": "--speculative-num-steps",
         "speculative_eagle_topk": "--speculative-eagle-topk",
         "speculative_num_draft_tokens": "--speculative-num-draft-tokens",
+        "speculative_adaptive_config": "--speculative-adaptive-config",
         "tool_call_parser": "--tool-call-parser",
         "reasoning_parser": "--reasoning-parser",
         "random_seed": "--random-seed",
@@ -67,6 +68,7 @@ SWITCH_FLAGS: Final[Mapping[str, str]] = MappingProxyType(
         # Its successor, --attn-dp-size, is not in the versions before: srt/arg_groups/
         # parallel_hook.py of 0.5.23 makes the one of the other.
         "enable_dp_attention": "--enable-dp-attention",
+        "speculative_adaptive": "--speculative-adaptive",
         "constrained_json_disable_any_whitespace": "--constrained-json-disable-any-whitespace",
         "enable_cache_report": "--enable-cache-report",
         "enable_metrics": "--enable-metrics",
@@ -133,9 +135,11 @@ def build_command(
         value = getattr(config, field)
         if value is not None and _applies(config, field):
             arguments += [flag, str(value)]
-    for field, flag in SWITCH_FLAGS.items():
-        if getattr(config, field):
-            arguments.append(flag)
+    arguments += [
+        flag
+        for field, flag in SWITCH_FLAGS.items()
+        if getattr(config, field) and _applies(config, field)
+    ]
 
     # What the user gives comes first: the launcher's own, which it relies on, are put over it.
     environment = dict(config.variables)
@@ -157,7 +161,9 @@ def build_command(
         environment.setdefault(variable, value)
     if config.device == "cpu":
         given = {word.partition("=")[0] for word in (*arguments, *config.extra_args)}
-        arguments += _without(cpu_settings.server_arguments(), given)
+        arguments += _without(
+            cpu_settings.server_arguments(adaptive=config.speculative_adaptive), given
+        )
         environment |= cpu_settings.server_environment(
             target.cpus,
             ranks_of(config).count_here,

@@ -20,6 +20,7 @@ from launcher.engines.sglang.phases import SGLangStartLog, shows_progress
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
 from launcher.engines.sglang.prober import FollowerProber, HttpProber
 from launcher.engines.sglang.takeover.fields import near_options, own_option, take_over
+from launcher.errors import InvalidValueError
 from launcher.system.activity import EngineChild
 from launcher.system.process import ProcessIdentity
 
@@ -58,8 +59,13 @@ class SGLangEngine:
         return build_command(config, target, upstream_cpu_kernels=upstream)
 
     def check_command(self, command: Command, config: ServerConfig, version: str) -> None:
-        """By the parser of that version, as a table."""
+        """By the parser of that version, as a table; and what is in the file of draft steps."""
         check_arguments(command, config.extra_args, load_flag_table(version))
+        flaw = prerequisites.flaw_of_adaptive_file(config)
+        if flaw is not None:
+            raise InvalidValueError(
+                f"{flaw}.", action="Mend --speculative-adaptive-config, or leave it out."
+            )
 
     def take_over(self, arguments: Sequence[str], version: str) -> TakenOver:
         """By the parser of that version, as a table."""

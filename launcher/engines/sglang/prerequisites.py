@@ -1,4 +1,4 @@
-"""What SGLang needs of its surroundings: packages that it does not bring, and its variables.
+"""What SGLang needs of its surroundings: packages that it does not bring, variables, a file.
 
 Without a package the server fails minutes into its start, at times without naming the option.
 Sources: observability/trace.py, model_loader/, constrained/, disaggregation/, the extras of its
@@ -13,12 +13,18 @@ import importlib.util
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from launcher.config.ranks import engine_options
 from launcher.config.server_config import ServerConfig
 from launcher.engines.sglang.version import installed_sglang_version
+from launcher.system.foreign import parse_json, read_foreign
 
+_LARGEST_ADAPTIVE_BYTES: Final = 64 * 1024
+# More is a slip: each step is a pass through the draft model.
+_MOST_STEPS: Final = 64
 Finder = Callable[[str], bool]
 # Option, its value where that matters -> module, what installs it.
 _NEEDS: Final = (
@@ -174,3 +180,58 @@ def _declared_kinds(file: Path) -> dict[str, str]:
 def _is_installed(module: str) -> bool:
     """Looked up without importing it, which may take seconds or touch a GPU."""
     return importlib.util.find_spec(module) is not None
+
+
+def flaw_of_adaptive_file(config: ServerConfig) -> str | None:
+    """Why SGLang could not read the file of draft steps, or not start with it; None if it can.
+
+    Source: sglang 0.5.23, srt/speculative/adaptive_spec_params.py, `_load_adaptive_config`, and
+    srt/arg_groups/speculative_hook.py, `_init_adaptive_speculative_params`.
+    """
+    file = config.speculative_adaptive_config
+    if file is None or config.speculative_algorithm is None:
+        return None
+    try:
+        steps = _read_steps(file)
+    except OSError as error:
+        return f"{file} cannot be read: {error.strerror}"
+    except ValueError as error:
+        return f"{file} {error}"
+    first = config.speculative_num_steps
+    if first is not None and first not in steps:
+        return f"speculative_num_steps is {first}, and {file} has the steps {sorted(steps)}"
+    return None
+
+
+def _read_steps(file: Path) -> set[int]:
+    """All draft steps of all numbers of requests.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: SGLang would not take it; the text says why.
+    """
+    content = read_foreign(file, most_bytes=_LARGEST_ADAPTIVE_BYTES)
+    try:
+        tiers = parse_json(content)
+    except ValueError:
+        raise ValueError("is not JSON") from None
+    steps: set[int] = set()
+    for size, tier in tiers.items() if isinstance(tiers, dict) else ():
+        if size.isdigit():
+            try:
+                steps |= {*_Tier.model_validate(tier).candidate_steps}
+            except ValidationError:
+                raise ValueError(
+                    f"has no list of whole numbers as candidate_steps for {size} requests"
+                ) from None
+    if not steps:
+        raise ValueError('names no number of requests, as in {"1": {"candidate_steps": [1, 3]}}')
+    return steps
+
+
+class _Tier(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    candidate_steps: Annotated[
+        list[Annotated[int, Field(ge=0, le=_MOST_STEPS)]], Field(min_length=1)
+    ]

@@ -122,14 +122,20 @@ def server_environment(
     }
 
 
-def server_arguments() -> list[str]:
+def server_arguments(*, adaptive: bool = False) -> list[str]:
     """Return the server arguments that the CPU engine needs.
 
     A scheduler without work polls, and keeps a core busy, unless told to sleep. The
     launcher's readiness probe takes the place of the server's own warm-up request, which
     waits a second before it begins.
+
+    Args:
+        adaptive: The draft steps change. SGLang then makes a CUDA graph for each number of them,
+            whatever the device, unless graphs are off; there are none on a CPU anyway
+            (sglang 0.5.23, srt/speculative/eagle_worker_v2.py, `build_adaptive_runtime_state`).
     """
     return [
+        *(["--disable-cuda-graph"] if adaptive else []),
         *("--device", "cpu"),
         *("--attention-backend", "intel_amx"),
         "--sleep-on-idle",
