@@ -63,8 +63,8 @@ def up(*, file: Path, as_json: bool) -> None:
     say(f"  model      {layout.gateway.served_model_name}")
     say(f"  servers    {len(layout.replicas)} here, {len(layout.remotes)} elsewhere")
     say(f"  policy     {layout.gateway.policy}")
-    say(f"  `python -m launcher fleet status --name {described.name}` shows them, `fleet down` ")
-    say("  stops them.")
+    say(f"  `python -m launcher fleet status --name {described.name}` shows them,")
+    say(f"  `python -m launcher fleet down --name {described.name}` stops them.")
 
 
 @fleet.command("down")
@@ -145,7 +145,7 @@ def scale(*, replicas: int, name: str, as_json: bool) -> None:
         }
         print_line(json.dumps(scaled))
         return
-    say(f"The fleet {name!r} has {replicas} servers here.")
+    say(f"The fleet {name!r} has {replicas} {'server' if replicas == 1 else 'servers'} here.")
 
 
 @fleet.command("roll")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from launcher.config.keys import read_kept_admin_key
 from launcher.engines.smg.discovery import read_listed
-from launcher.engines.smg.prober import GatewayProber, KnownServer
+from launcher.engines.smg.prober import KnownServer
 from launcher.errors import StateError
 from launcher.fleet.fleet_file import FleetConfig
 from launcher.fleet.layout import gateway_name, replica_names
+from launcher.fleet.routing import known_servers
 from launcher.fleet.store import FleetStore
-from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
 
 
@@ -59,24 +58,12 @@ def view(store: FleetStore) -> list[MemberView]:
     fleet = store.require()
     gateway = RunStore(gateway_name(fleet.name))
     listed = set(read_listed(store.discovery_file).servers)
-    known, unasked = _ask(gateway.read())
+    known, unasked = known_servers(gateway.read())
     first = _local(gateway, "gateway", listed, {})
     # A restart that is over is no ill; that it cannot be asked is.
     members = [replace(first, note=unasked if first.state == "READY" else first.note)]
     members += [_local(RunStore(name), "replica", listed, known) for name in replica_names(fleet)]
     return [*members, *_remotes(fleet, listed, known)]
-
-
-def _ask(gateway: RunRecord | None) -> tuple[dict[str, KnownServer], str]:
-    """What the gateway says of each address, and why it says nothing."""
-    if gateway is None or not gateway.is_running:
-        return {}, "it does not run"
-    key = read_kept_admin_key(gateway.admin_key_file)
-    try:
-        servers = GatewayProber(gateway.base_url, key).servers()
-    except OSError as error:
-        return {}, f"it does not tell of its servers: {error.strerror or error}"
-    return {server.url: server for server in servers}, ""
 
 
 def _local(

@@ -82,7 +82,28 @@ def wait_until_well() -> None:
 
 
 def ask_many(url: str, count: int) -> list[Asked]:
-    return asyncio.run(load(url, requests=count, at_once=4, api_key=KEY))
+    """Requests, none of which is ever sent twice: what hides behind a repetition shows."""
+    once = RetryPolicy(retries=0)
+    return asyncio.run(load(url, requests=count, at_once=4, api_key=KEY, retry=once))
+
+
+@contextlib.contextmanager
+def under_load(url: str) -> Iterator[list[Asked]]:
+    """Requests for as long as the block runs; what became of them is whole after it."""
+    asked: list[Asked] = []
+    ended = threading.Event()
+
+    def keep_asking() -> None:
+        while not ended.is_set():
+            asked.extend(ask_many(url, 20))
+
+    thread = threading.Thread(target=keep_asking)
+    thread.start()
+    try:
+        yield asked
+    finally:
+        ended.set()
+        thread.join()
 
 
 def test_one_address_serves_what_both_do(url: str) -> None:
@@ -140,25 +161,33 @@ def test_what_had_no_token_yet_is_answered_by_somebody(url: str, strike: Any) ->
 @pytest.mark.costly
 def test_a_roll_under_load_loses_nothing(url: str, file: Path) -> None:
     before = [record_of(name).run_id for name in MEMBERS]
-    asked: list[Asked] = []
-    ended = threading.Event()
-
-    def keep_asking() -> None:
-        while not ended.is_set():
-            asked.extend(ask_many(url, 20))
-
-    thread = threading.Thread(target=keep_asking)
-    thread.start()
-    try:
+    with under_load(url) as asked:
         assert run_cli("fleet", "roll", str(file)) == 0
-    finally:
-        ended.set()
-        thread.join()
     assert {one.outcome for one in asked} == {"answered"}
     after = [record_of(name).run_id for name in MEMBERS]
     assert after[0] == before[0]
     assert not set(after[1:]) & set(before[1:])
     wait_until_well()
+
+
+@pytest.mark.costly
+def test_a_server_more_and_two_less_lose_no_request(
+    url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    added = replica_name(NAME, 2)
+    for count, started, stopped in ((3, [added], []), (1, [], [added, MEMBERS[2]])):
+        capfd.readouterr()
+        with under_load(url) as asked:
+            assert run_cli("fleet", "scale", str(count), "--name", NAME, "--json") == 0
+        done = json.loads(capfd.readouterr().out.splitlines()[-1])
+        assert (done["started"], done["stopped"]) == (started, stopped)
+        assert {one.outcome for one in asked} == {"answered"}
+        # The gateway has taken up the new one by the end of the command.
+        assert run_cli("fleet", "status", "--name", NAME) == 0
+        assert len(members()) == 1 + count
+    assert_nothing_is_left(added)
+    assert run_cli("fleet", "scale", "2", "--name", NAME) == 0
+    assert run_cli("fleet", "status", "--name", NAME) == 0
 
 
 @pytest.mark.costly
