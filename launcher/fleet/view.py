@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
+from launcher.engines.prober import ServingFigures
 from launcher.engines.smg.discovery import read_listed
 from launcher.engines.smg.prober import KnownServer
 from launcher.errors import StateError
+from launcher.fleet.figures import ask_all
 from launcher.fleet.fleet_file import FleetConfig
 from launcher.fleet.layout import gateway_name, replica_names
 from launcher.fleet.routing import known_servers
 from launcher.fleet.store import FleetStore
 from launcher.state.store import RunStore
+
+NOTHING_TOLD: Final = ServingFigures()
+# In any other state nothing is said, and another program may listen there.
+_ASKED: Final = frozenset({"READY", "UNHEALTHY", "STOPPING", "ORPHANED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,7 @@ class MemberView:
         listed: whether the gateway is told to send it requests.
         gateway_status: what the gateway itself says of it; "-" where that cannot be asked.
         requests: that it has through the gateway now; None where unknown.
+        figures: what it says itself of its work, once it was asked; see `with_figures`.
         restarts: of its supervisor.
         note: the last failure, or what could not be read or asked.
     """
@@ -39,6 +48,7 @@ class MemberView:
     requests: int | None
     restarts: int
     note: str
+    figures: ServingFigures = NOTHING_TOLD
 
     @property
     def is_well(self) -> bool:
@@ -64,6 +74,17 @@ def view(store: FleetStore) -> list[MemberView]:
     members = [replace(first, note=unasked if first.state == "READY" else first.note)]
     members += [_local(RunStore(name), "replica", listed, known) for name in replica_names(fleet)]
     return [*members, *_remotes(fleet, listed, known)]
+
+
+def with_figures(members: Iterable[MemberView]) -> list[MemberView]:
+    """The same, with what each server says of its work; it takes `ANSWER_SECONDS` at the most."""
+    known = list(members)
+    told = ask_all({one.url for one in known if one.role == "remote" or _may_tell(one)})
+    return [replace(one, figures=told.get(one.url, NOTHING_TOLD)) for one in known]
+
+
+def _may_tell(member: MemberView) -> bool:
+    return member.role == "replica" and member.state in _ASKED
 
 
 def _local(

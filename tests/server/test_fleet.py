@@ -117,6 +117,19 @@ def test_one_address_serves_what_both_do(url: str) -> None:
     assert run_cli("fleet", "status", "--name", NAME) == 0
 
 
+def test_each_server_tells_of_its_own_work(url: str, capfd: pytest.CaptureFixture[str]) -> None:
+    ask_many(url, 8)
+    capfd.readouterr()
+    assert run_cli("fleet", "status", "--name", NAME, "--json") == 0
+    gateway, *servers = json.loads(capfd.readouterr().out)["members"]
+    assert set(gateway["figures"].values()) == {None}
+    for server in servers:
+        assert server["figures"]["running_requests"] == 0
+        assert server["figures"]["waiting_requests"] == 0
+        # 3 draft steps: no more than 4 tokens for each verify step.
+        assert 1.0 <= server["figures"]["acceptance_length"] <= 4.0
+
+
 def test_without_the_key_there_is_no_answer(url: str) -> None:
     client = ChatClient(url, api_key="another", retry=RetryPolicy(retries=0))
     with client, pytest.raises(AuthenticationError):

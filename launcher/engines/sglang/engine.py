@@ -9,6 +9,7 @@ from launcher.config.arguments.options import OwnOption, TakenOver
 from launcher.config.server_config import ServerConfig
 from launcher.engines.containers import ContainerLaunch, MachineGroup
 from launcher.engines.launch import Command, CommandTarget
+from launcher.engines.prober import ServingFigures
 from launcher.engines.sglang import container, prerequisites, processes, version
 from launcher.engines.sglang.causes import foreign
 from launcher.engines.sglang.causes.table import CAUSES
@@ -16,7 +17,7 @@ from launcher.engines.sglang.command import build_command, check_arguments
 from launcher.engines.sglang.options.flags import load_flag_table
 from launcher.engines.sglang.phases import SGLangStartLog, shows_progress
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
-from launcher.engines.sglang.prober import HttpProber
+from launcher.engines.sglang.prober import HttpProber, ask_figures
 from launcher.engines.sglang.takeover.fields import near_options, own_option, take_over
 from launcher.system.activity import EngineChild
 from launcher.system.process import ProcessIdentity
@@ -113,6 +114,10 @@ class SGLangEngine:
     def make_completer(self, config: ServerConfig, keys: Mapping[str, str]) -> HttpProber:
         """The same."""
         return self.make_prober(config, keys)
+
+    def ask_figures(self, base_url: str, *, timeout_seconds: float) -> ServingFigures | None:
+        """By `/metrics`, which wants no key."""
+        return ask_figures(base_url, timeout_seconds=timeout_seconds)
 
     def children(self, members: Iterable[ProcessIdentity]) -> tuple[EngineChild, ...]:
         """Those that SGLang gave a title."""

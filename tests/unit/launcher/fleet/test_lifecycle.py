@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from click.testing import CliRunner
 
 from benchmarks.selfcheck.fleet.run import fleet_port
+from launcher.cli.fleet import status
 from launcher.errors import (
     AlreadyRunningError,
     ConfigError,
@@ -240,6 +242,20 @@ def test_a_fleet_of_which_nothing_runs_is_shown_so_and_forgotten(store: FleetSto
         assert not any(member.is_well for member in members)
         take_down(store)
     assert list_fleets() == ()
+
+
+def test_what_is_not_known_of_a_member_is_a_dash(store: FleetStore) -> None:
+    with store.lock():
+        store.write(fleet(replicas=1, remotes=["http://127.0.0.1:9"]))
+    done = CliRunner().invoke(status, [])
+    assert done.exit_code == FleetError.exit_code
+    head, *rows = [line.split() for line in done.output.splitlines()[:4]]
+    assert head == ["NAME", "STATE", "ROUTED", "GATEWAY", "RUN", "WAIT", "ACCEPTED", "RESTARTS"]
+    assert rows == [
+        ["fleet-gateway", *"-" * 6, "0"],
+        ["fleet-0", "-", "no", *"-" * 4, "0"],
+        ["http://127.0.0.1:9", "-", "no", *"-" * 4, "0"],
+    ]
 
 
 def test_a_fleet_name_is_no_path() -> None:
