@@ -20,7 +20,14 @@ from safetensors.torch import load_file, save_file
 from benchmarks.selfcheck.fleet.faults import kill_gateway, kill_scheduler
 from benchmarks.selfcheck.fleet.load import Asked, load
 from benchmarks.selfcheck.fleet.run import fleet_port
-from clients import AuthenticationError, ChatClient, RetryPolicy
+from clients import (
+    AuthenticationError,
+    ChatClient,
+    ChatReply,
+    Restarted,
+    RetryPolicy,
+    StreamEvent,
+)
 from launcher.errors import FleetError, RollError
 from launcher.fleet.fleet_file import read_fleet_file
 from launcher.fleet.layout import gateway_name, replica_name
@@ -168,6 +175,45 @@ def test_what_had_no_token_yet_is_answered_by_somebody(url: str, strike: Any) ->
     asked = asyncio.run(load(url, requests=24, at_once=4, api_key=KEY, done=once))
     assert len(asked) == 24
     assert [one for one in asked if one.outcome == "lost"] == []
+    wait_until_well()
+
+
+def test_a_stream_that_its_server_cuts_begins_anew_on_another(url: str) -> None:
+    wait_until_well()
+    under_way = threading.Barrier(3, timeout=PATIENCE_SECONDS)
+    seen: list[list[StreamEvent]] = []
+    replies: list[ChatReply] = []
+
+    def read() -> None:
+        events: list[StreamEvent] = []
+        retry = RetryPolicy(retries=4, repeat_cut=True)
+        # Under way for as long as it takes to kill a process: the model does not end it itself.
+        with (
+            ChatClient(url, api_key=KEY, model="nano", retry=retry) as client,
+            client.stream(
+                "Count from 1.", max_tokens=1500, temperature=0, extra={"ignore_eos": True}
+            ) as stream,
+        ):
+            for event in stream:
+                events.append(event)
+                if len(events) == 3:
+                    under_way.wait()
+            replies.append(stream.reply())
+        seen.append(events)
+
+    # By turns, so that one of two is on the server that fails.
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    under_way.wait()
+    kill_scheduler(NAME)
+    for reader in readers:
+        reader.join()
+    restarts = [[event for event in events if isinstance(event, Restarted)] for events in seen]
+    assert sorted(map(len, restarts)) == [0, 1]
+    for reply in replies:
+        assert reply.usage is not None
+        assert (reply.finish_reason, reply.usage.completion_tokens) == ("length", 1500)
     wait_until_well()
 
 
