@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from clients.flow.effects import RunEvent
     from clients.http.server_side import Health, ServerInfo, ServerMetrics
-    from clients.http.stream import StreamState
+    from clients.http.stream import OpenStream
     from clients.reply import ChatReply
     from clients.request import AskOptions, ChatOptions, EmptyAnswer, Messages, ToolLike
     from clients.tools.calls import ToolRun
@@ -96,7 +96,9 @@ class AsyncChatClient:
         The request is sent when the stream is first used: by `async with`, `async for`, or
         `await`. A stream that nobody uses sends none.
         """
-        return AsyncChatStream(lambda: self._run(self._flows.open_stream(messages, options)))
+        return AsyncChatStream(
+            lambda: self._run(self._flows.open_stream(messages, options)), self._run
+        )
 
     @overload
     async def parse(
@@ -185,7 +187,7 @@ class AsyncChatClient:
             calls = (run_call_async(call, effect.tools) for call in effect.calls)
             return tuple(await asyncio.gather(*calls))
         if isinstance(effect, ReadOn):
-            async with AsyncChatStream(_opened(effect)) as stream:
+            async with AsyncChatStream(_opened(effect), self._run) as stream:
                 async for event in stream:
                     await _tell(event, effect.on_event)
                 return await stream.reply()
@@ -222,9 +224,9 @@ class AsyncChatClient:
         return body.whole()
 
 
-def _opened(effect: ReadOn) -> Callable[[], Awaitable[tuple[httpx.Response, StreamState]]]:
-    async def opened() -> tuple[httpx.Response, StreamState]:
-        return effect.response, effect.state
+def _opened(effect: ReadOn) -> Callable[[], Awaitable[OpenStream]]:
+    async def opened() -> OpenStream:
+        return effect.opened
 
     return opened
 

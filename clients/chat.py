@@ -53,7 +53,7 @@ class ChatClient:
         server: name of the server whose run record to read.
         timeouts: the longest waits, each by name.
         retry: how often, and after which pauses, a request is repeated that the server had not
-            begun: no connection, 429, 503. A stream that has begun is never repeated.
+            begun: no connection, 429, 503; and what else is repeated.
         limits: how much of an answer is taken.
         report_acceptance: ask SGLang how speculation went, a field that other servers may refuse.
         http_client: the transport; the caller closes it. For tests and unusual networks.
@@ -136,7 +136,8 @@ class ChatClient:
             TransportError: no stream came back.
             StatusError: the server said no.
         """
-        return ChatStream(*self._run(self._flows.open_stream(messages, options)))
+        opened = self._run(self._flows.open_stream(messages, options))
+        return ChatStream(opened, self._run)
 
     @overload
     def parse(
@@ -296,7 +297,7 @@ class ChatClient:
         if isinstance(effect, RunCalls):
             return tuple(run_call(call, effect.tools) for call in effect.calls)
         if isinstance(effect, ReadOn):
-            with ChatStream(effect.response, effect.state) as stream:
+            with ChatStream(effect.opened, self._run) as stream:
                 for event in stream:
                     effect.on_event(event)
                 return stream.reply()

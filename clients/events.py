@@ -2,7 +2,8 @@
 
 A stream is `Started`, then deltas and tool calls in any number and order, then `Usage` and
 `Acceptance` where the server tells them, then `Done`. Together they hold everything that a reply
-holds, except the timings.
+holds, except the timings. Where the caller has asked for it, `Restarted` may stand anywhere before
+`Done`, and all of that begins anew.
 """
 
 from __future__ import annotations
@@ -131,8 +132,24 @@ class Done:
     matched_stop: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """The stream was cut, and the answer begins anew: what came so far is void.
+
+    It comes under `RetryPolicy(repeat_cut=True)` alone. Take back what you have shown or kept of
+    the answer; `Started` follows. What was computed from its parts meanwhile, such as a tool that
+    was called early, is yours to undo.
+
+    Attributes:
+        reason: why it was cut; see `BrokenStreamError.reason`.
+    """
+
+    reason: str
+
+
 StreamEvent = (
     Started
+    | Restarted
     | ReasoningDelta
     | ContentDelta
     | ToolCallStarted

@@ -11,6 +11,7 @@ from clients.events import (
     ContentDelta,
     Done,
     ReasoningDelta,
+    Restarted,
     Started,
     StreamEvent,
     ToolArgumentsDelta,
@@ -290,6 +291,9 @@ class ReplyBuilder:
                 self._acceptance = event
             case Started():
                 self._started = event
+            case Restarted():
+                # What came before is void.
+                self.__init__()  # type: ignore[misc]
             case Done():
                 self._finish_reason = event.finish_reason
                 self._matched_stop = event.matched_stop

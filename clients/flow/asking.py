@@ -125,9 +125,11 @@ class Asking:
         *,
         stream: bool,
         reads_only: bool = False,
+        deadline_ns: int | None = None,
     ) -> Flow[tuple[Any, int]]:
         """Send, and send again what may be. Gives what came, and the request's deadline."""
-        deadline_ns = self.clock_ns() + int(self.timeouts.total_seconds * NS_PER_SECOND)
+        if deadline_ns is None:
+            deadline_ns = self.clock_ns() + int(self.timeouts.total_seconds * NS_PER_SECOND)
         attempt = 0
         while True:
             left = max((deadline_ns - self.clock_ns()) / NS_PER_SECOND, 0.001)

@@ -10,7 +10,7 @@ import httpx
 
 from clients.errors import TimeoutKind
 from clients.events import StreamEvent
-from clients.http.stream import StreamState
+from clients.http.stream import OpenStream
 from clients.reply import ToolCall
 from clients.tools.calls import ArgumentsLost, ToolResult
 from clients.tools.tool import Tool
@@ -62,8 +62,7 @@ class Sleep:
 class ReadOn:
     """Read a stream to its end. Answer: the reply."""
 
-    response: httpx.Response
-    state: StreamState
+    opened: OpenStream
     on_event: Callable[[RunEvent], object]
 
 

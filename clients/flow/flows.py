@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
-
-from clients.errors import StructuredOutputError
+from clients.errors import ClientError, StructuredOutputError
 from clients.flow.answers import check_demand, empty_answer
 from clients.flow.asking import NS_PER_SECOND, Asking
-from clients.flow.effects import Flow, ReadOn, RunCalls, RunEvent, SendChat, Tell
+from clients.flow.effects import Flow, ReadOn, RunCalls, RunEvent, SendChat, Sleep, Tell
 from clients.flow.structured import Shape, Value, asked_again
-from clients.http.stream import StreamState
+from clients.http.retry import cut_pause_seconds
+from clients.http.stream import OpenStream
+from clients.http.stream_state import StreamState
 from clients.http.timeouts import limit_reads
 from clients.http.wire import AnswerFold
 from clients.reply import ChatReply, ReplyBuilder
@@ -54,6 +54,15 @@ _RUN_OPTIONS = frozenset({"max_rounds", "stream", "on_event"})
 _PARSE_OPTIONS = ChatOptions.__optional_keys__ - {"response_format"}
 
 
+@dataclass(frozen=True, slots=True)
+class _StreamRequest:
+    """What is asked for by a stream, also when it is begun anew."""
+
+    arguments: dict[str, Any]
+    started_ns: int
+    deadline_ns: int
+
+
 @dataclass(slots=True)
 class Flows(Asking):
     """The flows of one client."""
@@ -76,31 +85,54 @@ class Flows(Asking):
             raise empty_answer(reply, self.endpoint.base_url, tries=tries)
         return reply
 
-    def open_stream(
-        self, messages: Messages, options: Mapping[str, Any]
-    ) -> Flow[tuple[httpx.Response, StreamState]]:
+    def open_stream(self, messages: Messages, options: Mapping[str, Any]) -> Flow[OpenStream]:
         """Ask and wait for the first token; see `ChatClient.stream`."""
         check_options("stream", options, ChatOptions.__optional_keys__)
         arguments = yield from self._arguments(messages, options)
         arguments["stream"] = True
         arguments["stream_options"] = {"include_usage": True}
         started_ns = self.clock_ns()
+        deadline_ns = started_ns + int(self.timeouts.total_seconds * NS_PER_SECOND)
+        return (yield from self._begin(_StreamRequest(arguments, started_ns, deadline_ns), 0))
+
+    def _begin(self, asked: _StreamRequest, attempt: int) -> Flow[OpenStream]:
+        sent_ns = self.clock_ns()
         response, deadline_ns = yield from self.exchange(
-            lambda limits: SendChat(arguments, True, *limits),  # noqa: FBT003 - it is a stream
+            lambda limits: SendChat(asked.arguments, True, *limits),  # noqa: FBT003 - it is a stream
             stream=True,
+            deadline_ns=asked.deadline_ns,
         )
         left = (deadline_ns - self.clock_ns()) / NS_PER_SECOND
         limit_reads(response, min(self.timeouts.between_tokens_seconds, left))
         state = StreamState(
             str(response.request.url),
-            started_ns=started_ns,
+            started_ns=asked.started_ns,
+            sent_ns=sent_ns,
             deadline_ns=deadline_ns,
             clock_ns=self.clock_ns,
             timeouts=self.timeouts,
             limits=self.limits,
-            check=lambda reply: check_demand(reply, demanded_call(arguments)),
+            check=lambda reply: check_demand(reply, demanded_call(asked.arguments)),
         )
-        return response, state
+        return OpenStream(response, state, lambda error: self._begin_again(asked, attempt, error))
+
+    def _begin_again(
+        self, asked: _StreamRequest, attempt: int, error: ClientError
+    ) -> Flow[OpenStream | None]:
+        """Ask for a stream anew that was cut; None where it is not to be."""
+        pause = cut_pause_seconds(
+            error, attempt=attempt, policy=self.retry, fraction=self.fraction()
+        )
+        if pause is None or self.clock_ns() + pause * NS_PER_SECOND > asked.deadline_ns:
+            return None
+        _log.warning(
+            "stream.restarted attempt=%d pause_seconds=%.3f cause=%s",
+            attempt + 1,
+            pause,
+            type(error).__name__,
+        )
+        yield Sleep(pause)
+        return (yield from self._begin(asked, attempt + 1))
 
     def parse(
         self, messages: Messages, given: Any, options: Mapping[str, Any], *, retries: int
@@ -150,8 +182,8 @@ class Flows(Asking):
         repeated = 0
         for _ in range(max_rounds + 1):
             if stream:
-                response, state = yield from self.open_stream(talk, asked)
-                reply: ChatReply = yield ReadOn(response, state, tell)
+                opened = yield from self.open_stream(talk, asked)
+                reply: ChatReply = yield ReadOn(opened, tell)
             else:
                 reply = yield from self._chat(talk, asked)
             if lost := _lost(reply, named):

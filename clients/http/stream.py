@@ -5,214 +5,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
-from clients.errors import (
-    AnswerTooLargeError,
-    BrokenStreamError,
-    ClientError,
-    StreamClosedError,
-)
-from clients.events import ContentDelta, ReasoningDelta, ToolArgumentsDelta, ToolCallStarted
-from clients.http.failures import stalled, stream_failure
-from clients.http.sse import EventTooLargeError
-from clients.http.transport import AnswerLimits
-from clients.http.wire import AnswerFold, ServerEventError
+from clients.errors import BrokenStreamError, ClientError, StreamClosedError
+from clients.events import Restarted
+from clients.http.stream_state import STREAM_FAILURES, StreamState
 from clients.reply import ChatReply, ReplyBuilder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
-    from clients.errors import TimeoutKind
     from clients.events import StreamEvent
-    from clients.http.timeouts import Timeouts
-
-_NS_PER_SECOND = 1_000_000_000
-_PIECES = (ContentDelta, ReasoningDelta, ToolArgumentsDelta)
-# In characters: the least that Python keeps for a piece of text.
-_PIECE_COST = 16
-_TIMEOUT = httpx.TimeoutException
-_FAILURES = (httpx.HTTPError, ServerEventError, ValueError)
 
 
-class StreamState:
-    """One stream: what has arrived, when, and how it ended. Pure: no I/O.
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """A stream whose answer has begun.
 
-    Args:
-        url: where it comes from.
-        started_ns: the clock just before the request was sent.
-        deadline_ns: the clock at which the request has taken too long.
-        clock_ns: a monotonic clock in nanoseconds.
-        timeouts: how long the first token, and the next, may take.
-        limits: how much is taken.
-        check: raises where a whole answer is not what was demanded.
+    Attributes:
+        response: unread.
+        state: of what is read of it.
+        begin_again: gives the flow that asks for the answer once more after an error, and ends
+            with None where that is not to be done.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        started_ns: int,
-        deadline_ns: int,
-        clock_ns: Callable[[], int],
-        timeouts: Timeouts,
-        limits: AnswerLimits | None = None,
-        check: Callable[[ChatReply], None] = lambda _: None,
-    ) -> None:
-        self.url = url
-        self.failure: ClientError | None = None
-        self._check = check
-        self._first_wait_ns = int(timeouts.first_token_seconds * _NS_PER_SECOND)
-        self._next_wait_ns = int(timeouts.between_tokens_seconds * _NS_PER_SECOND)
-        self._started_ns = started_ns
-        # The last token; until there is one, the start.
-        self._token_ns = started_ns
-        self._deadline_ns = deadline_ns
-        self._clock_ns = clock_ns
-        self._first_token_ns: int | None = None
-        self._ended_ns: int | None = None
-        self._limits = limits or AnswerLimits()
-        self._characters = 0
-        self._fold = AnswerFold(self._limits.event_bytes)
-        self._builder = ReplyBuilder()
+    response: httpx.Response
+    state: StreamState
+    begin_again: Callable[[ClientError], Generator[Any, Any, OpenStream | None]]
 
-    @property
-    def whole(self) -> bool:
-        """Whether the answer has come to its end."""
-        return self._fold.whole
 
-    def receive(self, data: bytes) -> list[StreamEvent]:
-        """Take in bytes.
-
-        Args:
-            data: the next ones, cut anywhere.
-
-        Returns:
-            The events that they complete.
-
-        Raises:
-            ServerEventError: see `AnswerFold.feed`.
-            StreamTimeoutError: the call has taken too long.
-            AnswerTooLargeError: all of its text is too long.
-            ValueError: see `AnswerFold.feed`.
-        """
-        now_ns = self._clock_ns()
-        events = self._fold.feed(data)
-        self._add(events, now_ns)
-        if not self._fold.whole and (kind := self._too_slow(now_ns)):
-            raise stalled(self.url, kind, self.partial())
-        return events
-
-    def finish(self) -> list[StreamEvent]:
-        """Take in the end of the body.
-
-        Returns:
-            The events that the last bytes complete.
-
-        Raises:
-            BrokenStreamError: the answer is not whole. A proxy that gives up ends the body in
-                good order, which no lower layer notices.
-        """
-        now_ns = self._clock_ns()
-        events = self._fold.end()
-        self._add(events, now_ns)
-        if not self._fold.whole:
-            raise BrokenStreamError(
-                f"The stream from {self.url} ended without a finish reason.",
-                url=self.url,
-                reason="incomplete",
-                partial=self.partial(),
-            )
-        return events
-
-    def fail(self, error: Exception) -> NoReturn:
-        """Keep and raise what broke the stream.
-
-        Args:
-            error: one of httpx's, or one that `receive` or `finish` raised.
-
-        Raises:
-            ClientError: the cause, from the error.
-        """
-        self.end()
-        if isinstance(error, ClientError):
-            self.failure = error
-            raise error
-        if isinstance(error, EventTooLargeError):
-            self.failure = self._too_large("event_bytes", error.measured)
-            raise self.failure from error
-        late = self._too_slow(self._clock_ns()) if isinstance(error, _TIMEOUT) else None
-        if late is not None:
-            self.failure = stalled(self.url, late, self.partial())
-        else:
-            assert isinstance(error, _FAILURES)  # noqa: S101 - the streams catch no other
-            self.failure = stream_failure(
-                error, url=self.url, partial=self.partial(), started=self._fold.started
-            )
-        raise self.failure from error
-
-    def end(self) -> None:
-        """Note the time of the end, once."""
-        if self._ended_ns is None:
-            self._ended_ns = self._clock_ns()
-
-    def reply(self) -> ChatReply:
-        """Give the whole answer.
-
-        Raises:
-            StreamClosedError: it was closed before its end.
-            MissingToolCallError: a call was demanded, and none came.
-            ClientError: it broke.
-        """
-        if self.failure is not None:
-            raise self.failure
-        if not self.whole:
-            raise StreamClosedError("The stream was closed before its end.")
-        reply = self.partial()
-        self._check(reply)
-        return reply
-
-    def partial(self) -> ChatReply:
-        """Give what has arrived so far."""
-        return self._builder.build(
-            started_ns=self._started_ns,
-            first_token_ns=self._first_token_ns,
-            ended_ns=self._clock_ns() if self._ended_ns is None else self._ended_ns,
-        )
-
-    def _add(self, events: list[StreamEvent], now_ns: int) -> None:
-        if self._first_token_ns is None and self._fold.answered:
-            self._first_token_ns = now_ns
-        if events and self._fold.answered:
-            self._token_ns = now_ns
-        for event in events:
-            if isinstance(event, _PIECES):
-                self._characters += _PIECE_COST + len(event.text)
-            elif isinstance(event, ToolCallStarted):
-                self._characters += _PIECE_COST + len(event.id) + len(event.name)
-            self._builder.add(event)
-        if self._characters > self._limits.text_characters:
-            raise self._too_large("text_characters", self._characters)
-
-    def _too_large(self, limit: str, measured: int) -> AnswerTooLargeError:
-        return AnswerTooLargeError(
-            url=self.url,
-            limit=limit,
-            allowed=getattr(self._limits, limit),
-            measured=measured,
-            partial=self.partial(),
-        )
-
-    def _too_slow(self, now_ns: int) -> TimeoutKind | None:
-        """Say which limit is passed; what only keeps the connection alive is no token."""
-        if now_ns > self._deadline_ns:
-            return "total"
-        waited_ns = now_ns - self._token_ns
-        if not self._fold.answered:
-            return "first_token" if waited_ns > self._first_wait_ns else None
-        return "between_tokens" if waited_ns > self._next_wait_ns else None
+def _restarted(cut: StreamState) -> Restarted:
+    failure = cut.failure
+    return Restarted(failure.reason if isinstance(failure, BrokenStreamError) else "server_error")
 
 
 class ChatStream:
@@ -220,16 +47,25 @@ class ChatStream:
 
     Use it in a `with` block: leaving the block early closes the connection, by which the server
     learns to stop generating. A stream read to its end has closed itself. It is read by one
-    thread, and nothing in it is ever asked for twice.
+    thread. Nothing in it is asked for twice, but under `RetryPolicy(repeat_cut=True)`: then
+    `Restarted` says that what came before it is void.
+
+    Args:
+        opened: what is read first.
+        run: performs a flow.
 
     Raises:
         BrokenStreamError: while iterating, if the stream breaks. It holds what had arrived.
         StatusError: while iterating, if the server refuses in the first event.
     """
 
-    def __init__(self, response: httpx.Response, state: StreamState) -> None:
-        self._response = response
-        self._state = state
+    def __init__(
+        self,
+        opened: OpenStream,
+        run: Callable[[Generator[Any, Any, OpenStream | None]], OpenStream | None],
+    ) -> None:
+        self._opened = opened
+        self._run = run
         self._events = self._read()
 
     def __iter__(self) -> Self:
@@ -247,8 +83,8 @@ class ChatStream:
     def close(self) -> None:
         """Close the connection. Does nothing if the stream has ended."""
         self._events.close()
-        self._response.close()
-        self._state.end()
+        self._opened.response.close()
+        self._opened.state.end()
 
     def reply(self) -> ChatReply:
         """Read the rest of the stream and return the whole answer.
@@ -263,26 +99,48 @@ class ChatStream:
         """
         for _ in self._events:
             pass
-        return self._state.reply()
+        return self._opened.state.reply()
 
     def partial(self) -> ChatReply:
-        """Return what has arrived so far, without reading on."""
-        return self._state.partial()
+        """Return what has arrived so far, without reading on; nothing of what is void."""
+        return self._opened.state.partial()
 
     def _read(self) -> Generator[StreamEvent, None, None]:
-        state = self._state
-        try:
-            for data in self._response.iter_bytes():
-                yield from state.receive(data)
-                if state.whole:
-                    break
+        while True:
+            response, state = self._opened.response, self._opened.state
+            try:
+                try:
+                    for data in response.iter_bytes():
+                        yield from state.receive(data)
+                        if state.whole:
+                            break
+                    else:
+                        yield from state.finish()
+                except (*STREAM_FAILURES, ClientError) as error:
+                    state.fail(error)
+                finally:
+                    response.close()
+                    state.end()
+            except ClientError as error:
+                self._opened = self._begin_again(error)
             else:
-                yield from state.finish()
-        except (*_FAILURES, ClientError) as error:
-            state.fail(error)
-        finally:
-            self._response.close()
-            state.end()
+                return
+            if state.started:
+                yield _restarted(state)
+
+    def _begin_again(self, error: ClientError) -> OpenStream:
+        """Ask once more.
+
+        Raises:
+            ClientError: the same error, where that is not to be done, or fails.
+        """
+        try:
+            again = self._run(self._opened.begin_again(error))
+        except ClientError as second:
+            raise error from second
+        if again is None:
+            raise error
+        return again
 
 
 class AsyncChatStream:
@@ -294,13 +152,17 @@ class AsyncChatStream:
 
     Args:
         opening: sends the request, and waits for its first token.
+        run: performs a flow.
     """
 
     def __init__(
-        self, opening: Callable[[], Awaitable[tuple[httpx.Response, StreamState]]]
+        self,
+        opening: Callable[[], Awaitable[OpenStream]],
+        run: Callable[[Generator[Any, Any, OpenStream | None]], Awaitable[OpenStream | None]],
     ) -> None:
         self._opening = opening
-        self._opened: tuple[httpx.Response, StreamState] | None = None
+        self._run = run
+        self._opened: OpenStream | None = None
         self._closed = False
         self._events = self._read()
 
@@ -324,9 +186,8 @@ class AsyncChatStream:
         self._closed = True
         await self._events.aclose()
         if self._opened is not None:
-            response, state = self._opened
-            await response.aclose()
-            state.end()
+            await self._opened.response.aclose()
+            self._opened.state.end()
 
     async def reply(self) -> ChatReply:
         """Read the rest of the stream and return the whole answer; see `ChatStream.reply`."""
@@ -334,13 +195,13 @@ class AsyncChatStream:
             pass
         if self._opened is None:
             raise StreamClosedError("The stream was closed before its end.")
-        return self._opened[1].reply()
+        return self._opened.state.reply()
 
     def partial(self) -> ChatReply:
         """Return what has arrived so far, without reading on."""
         if self._opened is None:
             return ReplyBuilder().build(started_ns=0, first_token_ns=None, ended_ns=0)
-        return self._opened[1].partial()
+        return self._opened.state.partial()
 
     async def _open(self) -> Self:
         if self._opened is None and not self._closed:
@@ -349,20 +210,36 @@ class AsyncChatStream:
 
     async def _read(self) -> AsyncGenerator[StreamEvent, None]:
         await self._open()
-        if self._opened is None:
-            return
-        response, state = self._opened
-        try:
-            async for data in response.aiter_bytes():
-                for event in state.receive(data):
-                    yield event
-                if state.whole:
-                    break
+        while self._opened is not None:
+            response, state = self._opened.response, self._opened.state
+            try:
+                try:
+                    async for data in response.aiter_bytes():
+                        for event in state.receive(data):
+                            yield event
+                        if state.whole:
+                            break
+                    else:
+                        for event in state.finish():
+                            yield event
+                except (*STREAM_FAILURES, ClientError) as error:
+                    state.fail(error)
+                finally:
+                    await response.aclose()
+                    state.end()
+            except ClientError as error:
+                self._opened = await self._begin_again(self._opened, error)
             else:
-                for event in state.finish():
-                    yield event
-        except (*_FAILURES, ClientError) as error:
-            state.fail(error)
-        finally:
-            await response.aclose()
-            state.end()
+                return
+            if state.started:
+                yield _restarted(state)
+
+    async def _begin_again(self, opened: OpenStream, error: ClientError) -> OpenStream:
+        """Ask once more; see `ChatStream`."""
+        try:
+            again = await self._run(opened.begin_again(error))
+        except ClientError as second:
+            raise error from second
+        if again is None:
+            raise error
+        return again

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -17,8 +17,12 @@ from launcher.fleet.store import FleetStore, list_fleets
 from launcher.state.events import Event, PhaseProgress, ServerReady, StateChanged
 from launcher.text import human_seconds
 
+if TYPE_CHECKING:
+    from launcher.fleet.view import MemberView
+
 _WELL: Final = "green"
 _ILL: Final = "red"
+_HEAD: Final = ("NAME", "STATE", "ROUTED", "GATEWAY", "RUN", "WAIT", "ACCEPTED", "RESTARTS")
 
 name_option = click.option(
     "--name", default="fleet", show_default=True, metavar="NAME", help="Which fleet."
@@ -63,8 +67,8 @@ def up(*, file: Path, as_json: bool) -> None:
     say(f"  model      {layout.gateway.served_model_name}")
     say(f"  servers    {len(layout.replicas)} here, {len(layout.remotes)} elsewhere")
     say(f"  policy     {layout.gateway.policy}")
-    say(f"  `python -m launcher fleet status --name {described.name}` shows them, `fleet down` ")
-    say("  stops them.")
+    say(f"  `python -m launcher fleet status --name {described.name}` shows them,")
+    say(f"  `python -m launcher fleet down --name {described.name}` stops them.")
 
 
 @fleet.command("down")
@@ -91,33 +95,46 @@ def down(*, name: str, as_json: bool) -> None:
 @name_option
 @json_option
 def status(*, name: str, as_json: bool) -> None:
-    """List the members of a fleet; exit code 53 unless all of them are well."""
-    from launcher.fleet.view import view  # noqa: PLC0415
+    """List the members of a fleet; exit code 53 unless all of them are well.
 
-    members = view(FleetStore(name))
+    RUN and WAIT are the requests that a server decodes and has queued, by its own metrics;
+    ACCEPTED is its acceptance length since its start.
+    """
+    from launcher.cli.display.table import print_table  # noqa: PLC0415
+    from launcher.fleet.view import view, with_figures  # noqa: PLC0415
+
+    members = with_figures(view(FleetStore(name)))
     well = all(member.is_well for member in members)
     if as_json:
         shown = [asdict(member) | {"is_well": member.is_well} for member in members]
         print_json({"fleet": name, "is_well": well, "members": shown})
     else:
-        rows = [("NAME", "ROLE", "STATE", "ROUTED TO", "GATEWAY SAYS", "REQUESTS", "RESTARTS")]
-        for member in members:
-            requests = "-" if member.requests is None else str(member.requests)
-            routed = "-" if member.role == "gateway" else "yes" if member.listed else "no"
-            rows.append(
-                (member.name, member.role, member.state, routed, member.gateway_status, requests,
-                 str(member.restarts))
-            )  # fmt: skip
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row, shown_member in zip(rows, [None, *members], strict=True):
-            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            colour = None if shown_member is None else _WELL if shown_member.is_well else _ILL
-            say((line.rstrip(), colour) if colour else line.rstrip())
+        rows = [_HEAD, *map(_row, members)]
+        colours = [None, *(_WELL if member.is_well else _ILL for member in members)]
+        print_table(rows, lambda row, _column: colours[row])
         for member in members:
             if member.note:
                 say(f"\n{member.name}: {member.note}")
     if not well:
         sys.exit(FleetError.exit_code)
+
+
+def _row(member: MemberView) -> tuple[str, ...]:
+    """A member for people; "-" where something is unknown."""
+    figures = member.figures
+    accepted = figures.acceptance_length
+    counts = (figures.running_requests, figures.waiting_requests)
+    run, wait = ("-" if count is None else str(count) for count in counts)
+    return (
+        member.name,
+        member.state,
+        "-" if member.role == "gateway" else "yes" if member.listed else "no",
+        member.gateway_status,
+        run,
+        wait,
+        "-" if accepted is None else f"{accepted:.2f}",
+        str(member.restarts),
+    )
 
 
 @fleet.command("scale")
@@ -145,7 +162,7 @@ def scale(*, replicas: int, name: str, as_json: bool) -> None:
         }
         print_line(json.dumps(scaled))
         return
-    say(f"The fleet {name!r} has {replicas} servers here.")
+    say(f"The fleet {name!r} has {replicas} {'server' if replicas == 1 else 'servers'} here.")
 
 
 @fleet.command("roll")

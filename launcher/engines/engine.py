@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from launcher.engines.containers import ContainerLaunch, MachineGroup, ProbePaths
     from launcher.engines.launch import Command, CommandTarget
     from launcher.engines.phases import Progress
-    from launcher.engines.prober import Completer, Prober
+    from launcher.engines.prober import Completer, Prober, ServingFigures
     from launcher.system.activity import EngineChild
     from launcher.system.process import ProcessIdentity
 
@@ -176,6 +176,14 @@ class ModelEngine(Engine, Protocol):
 
     def make_completer(self, config: ServerConfig, keys: Mapping[str, str]) -> Completer:
         """What gets answers of a running server, with its keys."""
+
+    def ask_figures(self, base_url: str, *, timeout_seconds: float) -> ServingFigures | None:
+        """What a server says of its work, to whoever asks; None where it does not answer.
+
+        Args:
+            base_url: of the server, here or elsewhere.
+            timeout_seconds: of the connection, and of each read.
+        """
 
     def container_launch(
         self, config: ServerConfig, *, keys_file: str | None, group: MachineGroup | None = None

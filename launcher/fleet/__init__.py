@@ -6,8 +6,10 @@
     remotes.py      servers elsewhere: what they are, before anything is routed to them
     members.py      one member: is it here, start it, take it over, stop it
     lifecycle.py    the whole: up, down, scale
+    routing.py      what the gateway knows of the servers, and when it has taken one up
     roll.py         replaces members one by one, and goes back where the new ones are worse
     questions.py    what a member answers, and how well its drafts are accepted
+    figures.py      what each server says of its own work
     view.py         what runs now
 
 A member is a server as `up` starts it, under a supervisor of its own; nothing runs beside them.

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
 
-from launcher.config.gateway_config import GatewayConfig
 from launcher.config.keys import read_keys
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import KEY_FILE_FIELDS, MODEL_PATH_FIELDS
 from launcher.engines.smg.discovery import change_listed, read_listed
-from launcher.engines.smg.prober import GatewayProber
 from launcher.errors import (
     FleetError,
     InsufficientMemoryError,
@@ -32,6 +29,7 @@ from launcher.fleet.members import (
     start_all,
 )
 from launcher.fleet.remotes import check_remotes, models_of
+from launcher.fleet.routing import wait_until_routed
 from launcher.fleet.store import FleetStore
 from launcher.models.download.request import OnPullEvent, ignore
 from launcher.preflight import checks
@@ -43,8 +41,6 @@ from launcher.system.hardware import Hardware
 from launcher.text import human_bytes
 
 Tell = Callable[[str, Event], None]
-# From its start; measured: half a second with 20 servers.
-ROUTE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +78,21 @@ def bring_up(
     Raises:
         LauncherError: a part cannot be started here, or failed.
     """
+    return _bring_up(fleet, store.read(), store, hardware, tell=tell, report=report)
+
+
+def _bring_up(
+    fleet: FleetConfig,
+    before: FleetConfig | None,
+    store: FleetStore,
+    hardware: Hardware,
+    *,
+    tell: Tell,
+    report: OnPullEvent,
+) -> FleetUp:
     _check_some(fleet)
-    before = store.read()
     _refuse_fewer(fleet, before)
-    layout = lay_out_here(fleet, store, hardware)
+    layout = lay_out_here(fleet, before, store.discovery_file, hardware)
     key = read_keys(layout.gateway, os.environ).get("api-key")
     # Those that it had before may be away for now: the gateway leaves them out.
     new = [url for url in layout.remotes if before is None or url not in before.remotes]
@@ -100,7 +107,8 @@ def bring_up(
     try:
         change_listed(store.discovery_file, add=layout.remotes)
         started += start_all([gateway], tell)
-        _wait_until_it_routes(layout.gateway)
+        own = [config.base_url for config in layout.replicas]
+        wait_until_routed(layout.gateway.name, store.discovery_file, own)
     except BaseException:
         cancel_all(started)
         raise
@@ -170,24 +178,38 @@ def scale(
         store.write(before.model_copy(update={"replicas": number}))
     if replicas < before.replicas:
         return (), stopped
-    return bring_up(after, store, hardware, tell, report).started, stopped
+    try:
+        up = _bring_up(after, before, store, hardware, tell=tell, report=report)
+    except BaseException:
+        # What was started is stopped, so it is no member; one that does not stop still is.
+        left = [number for number in range(replicas) if _runs(replica_name(before.name, number))]
+        kept = max([before.replicas, *(number + 1 for number in left)])
+        store.write(before.model_copy(update={"replicas": kept}))
+        raise
+    return up.started, stopped
 
 
-def lay_out_here(fleet: FleetConfig, store: FleetStore, hardware: Hardware) -> Layout:
+def lay_out_here(
+    fleet: FleetConfig, before: FleetConfig | None, discovery_file: Path, hardware: Hardware
+) -> Layout:
     """Lay a fleet out; what of it runs keeps its GPUs.
 
     A file that names neither preset nor model means what it meant when the fleet was brought up:
     the machine, full of the fleet's own servers, would choose otherwise now.
 
+    Args:
+        fleet: as its file says.
+        before: as it was last brought up; None where it was not.
+        discovery_file: in which the members that serve are to stand.
+        hardware: of this machine.
+
     Raises:
         ConfigError, NoGpuError: see `lay_out`.
     """
-    before = store.read()
     if before is not None and not {"preset", "model_path", "model-path"} & set(fleet.server):
         chosen = {key: before.server[key] for key in ("preset", "device") if key in before.server}
         fleet = fleet.model_copy(update={"server": {**chosen, **fleet.server}})
-    held = held_gpus(replica_names(fleet))
-    return lay_out(fleet, hardware, store.discovery_file, held)
+    return lay_out(fleet, hardware, discovery_file, held_gpus(replica_names(fleet)))
 
 
 def settled(fleet: FleetConfig, layout: Layout) -> FleetConfig:
@@ -226,13 +248,19 @@ def _refuse_fewer(fleet: FleetConfig, before: FleetConfig | None) -> None:
         FleetError: one of them runs.
     """
     for number in range(fleet.replicas, before.replicas if before else 0):
-        record = RunStore(replica_name(fleet.name, number)).read()
-        if record is not None and record.is_running:
+        name = replica_name(fleet.name, number)
+        if _runs(name):
             raise FleetError(
-                f"The file has {fleet.replicas} servers, and {record.name!r} runs as well.",
+                f"The file has {fleet.replicas} servers, and {name!r} runs as well.",
                 action=f"`python -m launcher fleet scale {fleet.replicas} --name {fleet.name}` "
                 "stops those beyond.",
             )
+
+
+def _runs(name: str) -> bool:
+    """Whether a server of that name runs, supervised or not."""
+    record = RunStore(name).read()
+    return record is not None and record.is_running
 
 
 def _forget_strangers(store: FleetStore, layout: Layout) -> None:
@@ -261,24 +289,6 @@ def _check_key(layout: Layout, key: str | None) -> None:
                 action="Give the key that the fleet was brought up with (`server.api_key_file`, "
                 "LAUNCHER_API_KEY). With a new one: `fleet down`, then `fleet up`.",
             ) from error
-
-
-def _wait_until_it_routes(config: GatewayConfig) -> None:
-    """Wait until the gateway has a server that answers.
-
-    Raises:
-        FleetError: it has found none.
-    """
-    prober = GatewayProber(config.base_url)
-    deadline = time.monotonic() + ROUTE_SECONDS
-    while not prober.routes():
-        if time.monotonic() > deadline:
-            raise FleetError(
-                f"The gateway runs, and has found no server that answers in {ROUTE_SECONDS:.0f} s: "
-                f"{prober.last_refusal}",
-                action=f"`python -m launcher logs --name {config.name}` shows its output.",
-            )
-        time.sleep(0.1)
 
 
 def _check_memory(

@@ -17,10 +17,11 @@ from launcher.engines.select import model_engine_of
 from launcher.engines.smg.discovery import change_listed
 from launcher.errors import FleetError, InvalidValueError, LauncherError, RollError
 from launcher.fleet.fleet_file import FleetConfig
-from launcher.fleet.layout import Layout
+from launcher.fleet.layout import Layout, gateway_name
 from launcher.fleet.lifecycle import Tell, lay_out_here, settled
 from launcher.fleet.members import prepare_member, serves, start_all
 from launcher.fleet.questions import Grade, ask, grade
+from launcher.fleet.routing import wait_until_routed
 from launcher.fleet.store import FleetStore
 from launcher.models.download.request import OnPullEvent, ignore
 from launcher.preflight import checks, prepare
@@ -88,8 +89,9 @@ class Roll:
                 touched.
         """
         hardware = self._probe()
-        old = lay_out_here(self._before, self._store, hardware)
-        new = lay_out_here(self._after, self._store, hardware)
+        file = self._store.discovery_file
+        old = lay_out_here(self._before, self._before, file, hardware)
+        new = lay_out_here(self._after, self._before, file, hardware)
         self._check(old, new, hardware)
         known = [_answers(one) if serves(one.name) else None for one in old.replicas]
         # What a server that does not serve is held against.
@@ -198,6 +200,8 @@ class Roll:
         urls = {config.base_url for config in configs}
         serving = (configs[-1].base_url,)
         change_listed(self._store.discovery_file, release=urls, add=serving)
+        # The next one is taken away only when this one has its part of the load.
+        wait_until_routed(gateway_name(self._before.name), self._store.discovery_file, serving)
 
 
 def _answers(config: ServerConfig) -> tuple[Completion, ...]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
-from launcher.config.keys import read_kept_admin_key
+from launcher.engines.prober import ServingFigures
 from launcher.engines.smg.discovery import read_listed
-from launcher.engines.smg.prober import GatewayProber, KnownServer
+from launcher.engines.smg.prober import KnownServer
 from launcher.errors import StateError
+from launcher.fleet.figures import ask_all
 from launcher.fleet.fleet_file import FleetConfig
 from launcher.fleet.layout import gateway_name, replica_names
+from launcher.fleet.routing import known_servers
 from launcher.fleet.store import FleetStore
-from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
+
+NOTHING_TOLD: Final = ServingFigures()
+# In any other state nothing is said, and another program may listen there.
+_ASKED: Final = frozenset({"READY", "UNHEALTHY", "STOPPING", "ORPHANED"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,7 @@ class MemberView:
         listed: whether the gateway is told to send it requests.
         gateway_status: what the gateway itself says of it; "-" where that cannot be asked.
         requests: that it has through the gateway now; None where unknown.
+        figures: what it says itself of its work, once it was asked; see `with_figures`.
         restarts: of its supervisor.
         note: the last failure, or what could not be read or asked.
     """
@@ -40,6 +48,7 @@ class MemberView:
     requests: int | None
     restarts: int
     note: str
+    figures: ServingFigures = NOTHING_TOLD
 
     @property
     def is_well(self) -> bool:
@@ -59,7 +68,7 @@ def view(store: FleetStore) -> list[MemberView]:
     fleet = store.require()
     gateway = RunStore(gateway_name(fleet.name))
     listed = set(read_listed(store.discovery_file).servers)
-    known, unasked = _ask(gateway.read())
+    known, unasked = known_servers(gateway.read())
     first = _local(gateway, "gateway", listed, {})
     # A restart that is over is no ill; that it cannot be asked is.
     members = [replace(first, note=unasked if first.state == "READY" else first.note)]
@@ -67,16 +76,15 @@ def view(store: FleetStore) -> list[MemberView]:
     return [*members, *_remotes(fleet, listed, known)]
 
 
-def _ask(gateway: RunRecord | None) -> tuple[dict[str, KnownServer], str]:
-    """What the gateway says of each address, and why it says nothing."""
-    if gateway is None or not gateway.is_running:
-        return {}, "it does not run"
-    key = read_kept_admin_key(gateway.admin_key_file)
-    try:
-        servers = GatewayProber(gateway.base_url, key).servers()
-    except OSError as error:
-        return {}, f"it does not tell of its servers: {error.strerror or error}"
-    return {server.url: server for server in servers}, ""
+def with_figures(members: Iterable[MemberView]) -> list[MemberView]:
+    """The same, with what each server says of its work; it takes `ANSWER_SECONDS` at the most."""
+    known = list(members)
+    told = ask_all({one.url for one in known if one.role == "remote" or _may_tell(one)})
+    return [replace(one, figures=told.get(one.url, NOTHING_TOLD)) for one in known]
+
+
+def _may_tell(member: MemberView) -> bool:
+    return member.role == "replica" and member.state in _ASKED
 
 
 def _local(

@@ -20,7 +20,14 @@ from safetensors.torch import load_file, save_file
 from benchmarks.selfcheck.fleet.faults import kill_gateway, kill_scheduler
 from benchmarks.selfcheck.fleet.load import Asked, load
 from benchmarks.selfcheck.fleet.run import fleet_port
-from clients import AuthenticationError, ChatClient, RetryPolicy
+from clients import (
+    AuthenticationError,
+    ChatClient,
+    ChatReply,
+    Restarted,
+    RetryPolicy,
+    StreamEvent,
+)
 from launcher.errors import FleetError, RollError
 from launcher.fleet.fleet_file import read_fleet_file
 from launcher.fleet.layout import gateway_name, replica_name
@@ -82,7 +89,28 @@ def wait_until_well() -> None:
 
 
 def ask_many(url: str, count: int) -> list[Asked]:
-    return asyncio.run(load(url, requests=count, at_once=4, api_key=KEY))
+    """Requests, none of which is ever sent twice: what hides behind a repetition shows."""
+    once = RetryPolicy(retries=0)
+    return asyncio.run(load(url, requests=count, at_once=4, api_key=KEY, retry=once))
+
+
+@contextlib.contextmanager
+def under_load(url: str) -> Iterator[list[Asked]]:
+    """Requests for as long as the block runs; what became of them is whole after it."""
+    asked: list[Asked] = []
+    ended = threading.Event()
+
+    def keep_asking() -> None:
+        while not ended.is_set():
+            asked.extend(ask_many(url, 20))
+
+    thread = threading.Thread(target=keep_asking)
+    thread.start()
+    try:
+        yield asked
+    finally:
+        ended.set()
+        thread.join()
 
 
 def test_one_address_serves_what_both_do(url: str) -> None:
@@ -94,6 +122,19 @@ def test_one_address_serves_what_both_do(url: str) -> None:
     assert [member.role for member in found] == ["gateway", "replica", "replica"]
     assert all(member.is_well for member in found)
     assert run_cli("fleet", "status", "--name", NAME) == 0
+
+
+def test_each_server_tells_of_its_own_work(url: str, capfd: pytest.CaptureFixture[str]) -> None:
+    ask_many(url, 8)
+    capfd.readouterr()
+    assert run_cli("fleet", "status", "--name", NAME, "--json") == 0
+    gateway, *servers = json.loads(capfd.readouterr().out)["members"]
+    assert set(gateway["figures"].values()) == {None}
+    for server in servers:
+        assert server["figures"]["running_requests"] == 0
+        assert server["figures"]["waiting_requests"] == 0
+        # 3 draft steps: no more than 4 tokens for each verify step.
+        assert 1.0 <= server["figures"]["acceptance_length"] <= 4.0
 
 
 def test_without_the_key_there_is_no_answer(url: str) -> None:
@@ -137,28 +178,75 @@ def test_what_had_no_token_yet_is_answered_by_somebody(url: str, strike: Any) ->
     wait_until_well()
 
 
+def test_a_stream_that_its_server_cuts_begins_anew_on_another(url: str) -> None:
+    wait_until_well()
+    under_way = threading.Barrier(3, timeout=PATIENCE_SECONDS)
+    seen: list[list[StreamEvent]] = []
+    replies: list[ChatReply] = []
+
+    def read() -> None:
+        events: list[StreamEvent] = []
+        retry = RetryPolicy(retries=4, repeat_cut=True)
+        # Under way for as long as it takes to kill a process: the model does not end it itself.
+        with (
+            ChatClient(url, api_key=KEY, model="nano", retry=retry) as client,
+            client.stream(
+                "Count from 1.", max_tokens=1500, temperature=0, extra={"ignore_eos": True}
+            ) as stream,
+        ):
+            for event in stream:
+                events.append(event)
+                if len(events) == 3:
+                    under_way.wait()
+            replies.append(stream.reply())
+        seen.append(events)
+
+    # By turns, so that one of two is on the server that fails.
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    under_way.wait()
+    kill_scheduler(NAME)
+    for reader in readers:
+        reader.join()
+    restarts = [[event for event in events if isinstance(event, Restarted)] for events in seen]
+    assert sorted(map(len, restarts)) == [0, 1]
+    for reply in replies:
+        assert reply.usage is not None
+        assert (reply.finish_reason, reply.usage.completion_tokens) == ("length", 1500)
+    wait_until_well()
+
+
 @pytest.mark.costly
 def test_a_roll_under_load_loses_nothing(url: str, file: Path) -> None:
     before = [record_of(name).run_id for name in MEMBERS]
-    asked: list[Asked] = []
-    ended = threading.Event()
-
-    def keep_asking() -> None:
-        while not ended.is_set():
-            asked.extend(ask_many(url, 20))
-
-    thread = threading.Thread(target=keep_asking)
-    thread.start()
-    try:
+    with under_load(url) as asked:
         assert run_cli("fleet", "roll", str(file)) == 0
-    finally:
-        ended.set()
-        thread.join()
     assert {one.outcome for one in asked} == {"answered"}
     after = [record_of(name).run_id for name in MEMBERS]
     assert after[0] == before[0]
     assert not set(after[1:]) & set(before[1:])
     wait_until_well()
+
+
+@pytest.mark.costly
+def test_a_server_more_and_two_less_lose_no_request(
+    url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    added = replica_name(NAME, 2)
+    for count, started, stopped in ((3, [added], []), (1, [], [added, MEMBERS[2]])):
+        capfd.readouterr()
+        with under_load(url) as asked:
+            assert run_cli("fleet", "scale", str(count), "--name", NAME, "--json") == 0
+        done = json.loads(capfd.readouterr().out.splitlines()[-1])
+        assert (done["started"], done["stopped"]) == (started, stopped)
+        assert {one.outcome for one in asked} == {"answered"}
+        # The gateway has taken up the new one by the end of the command.
+        assert run_cli("fleet", "status", "--name", NAME) == 0
+        assert len(members()) == 1 + count
+    assert_nothing_is_left(added)
+    assert run_cli("fleet", "scale", "2", "--name", NAME) == 0
+    assert run_cli("fleet", "status", "--name", NAME) == 0
 
 
 @pytest.mark.costly

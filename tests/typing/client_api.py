@@ -49,6 +49,8 @@ def show(event: clients.StreamEvent) -> str:  # noqa: PLR0911 - one for each eve
             return f"{length:.2f}"
         case clients.Usage(completion_tokens=tokens):
             return str(tokens)
+        case clients.Restarted(reason=reason):
+            return reason
         case clients.Started(request_id=request_id):
             return request_id
         case clients.Done(finish_reason=reason):

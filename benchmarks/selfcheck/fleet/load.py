@@ -50,6 +50,7 @@ async def load(
     requests: int,
     at_once: int,
     api_key: str | None = None,
+    retry: RetryPolicy = PATIENT,
     done: Callable[[int], None] = lambda _: None,
 ) -> list[Asked]:
     """Send requests, every other one streamed.
@@ -59,6 +60,7 @@ async def load(
         requests: how many.
         at_once: as many are under way.
         api_key: of the fleet.
+        retry: how patient the client is.
         done: is told how many have ended.
     """
     numbers = iter(range(requests))
@@ -69,7 +71,7 @@ async def load(
             results.append(await _ask(client, number))
             done(len(results))
 
-    async with AsyncChatClient(url, api_key=api_key, retry=PATIENT, model="nano") as client:
+    async with AsyncChatClient(url, api_key=api_key, retry=retry, model="nano") as client:
         await asyncio.gather(*(work(client) for _ in range(at_once)))
     return results
 

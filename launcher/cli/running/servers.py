@@ -21,6 +21,7 @@ from launcher.cli.common import (
     show_failure,
     tell_set_aside,
 )
+from launcher.cli.display.table import print_table
 from launcher.errors import (
     BrokenRecordError,
     ForeignStateError,
@@ -186,13 +187,13 @@ def _raise_first(failures: list[LauncherError]) -> None:
 
 
 def _print_servers(records: list[RunRecord]) -> None:
-    """One line per server. Plain columns: rich would double the time that `status` takes."""
+    """One line per server."""
     if not records:
         say("No server has been started here yet. Start one: python -m launcher up")
         return
     rows = [("NAME", "STATE", "MODEL", "ENDPOINT", "PID", "STARTED", "RESTARTS")]
     for record in records:
-        age = human_seconds(max(0.0, time.time() - record.started_at.timestamp()))
+        age = _age(max(0.0, time.time() - record.started_at.timestamp()))
         pid = str(record.server.pid) if record.server else "-"
         rows.append(
             (
@@ -205,13 +206,12 @@ def _print_servers(records: list[RunRecord]) -> None:
                 str(record.restarts),
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        name, state, *rest = cells
-        colour = STATE_COLOURS.get(row[1])
-        shown = (state, colour) if colour else state
-        say(f"{name}  ", shown, f"  {'  '.join(rest).rstrip()}")
+    states = [None, *(record.live_state for record in records)]
+
+    def colour(row: int, column: int) -> str | None:
+        return STATE_COLOURS.get(states[row] or "") if column == 1 else None
+
+    print_table(rows, colour)
     for record in records:
         if (note := _note(record)) is not None:
             say(f"\n{record.name}: {note}")
@@ -228,6 +228,14 @@ def _print_servers(records: list[RunRecord]) -> None:
             say(
                 f"\n{record.name}: process {stand_by.process.pid} stands by for a restart; it {how}"
             )
+
+
+def _age(seconds: float) -> str:
+    """A duration in its largest unit alone, which is enough for a table."""
+    for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size or (unit != "days" and seconds >= size):
+            return f"{seconds // size:.0f} {unit}"
+    return human_seconds(seconds)
 
 
 def _as_json(record: RunRecord) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from launcher.config.ranks import ranks_of
 from launcher.config.server_config import ServerConfig
 from launcher.engines.containers import ContainerLaunch, MachineGroup
 from launcher.engines.launch import Command, CommandTarget
-from launcher.engines.prober import Prober
+from launcher.engines.prober import Prober, ServingFigures
 from launcher.engines.sglang import container, prerequisites, processes, version
 from launcher.engines.sglang.causes import foreign
 from launcher.engines.sglang.causes.table import CAUSES
@@ -18,7 +18,7 @@ from launcher.engines.sglang.command import build_command, check_arguments
 from launcher.engines.sglang.options.flags import load_flag_table
 from launcher.engines.sglang.phases import SGLangStartLog, shows_progress
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
-from launcher.engines.sglang.prober import FollowerProber, HttpProber
+from launcher.engines.sglang.prober import FollowerProber, HttpProber, ask_figures
 from launcher.engines.sglang.takeover.fields import near_options, own_option, take_over
 from launcher.errors import InvalidValueError
 from launcher.system.activity import EngineChild
@@ -123,6 +123,10 @@ class SGLangEngine:
     def make_completer(self, config: ServerConfig, keys: Mapping[str, str]) -> HttpProber:
         """The same, of a server that generates text."""
         return HttpProber(config.base_url, keys.get("api-key"), keys.get("admin-api-key"))
+
+    def ask_figures(self, base_url: str, *, timeout_seconds: float) -> ServingFigures | None:
+        """By `/metrics`, which wants no key."""
+        return ask_figures(base_url, timeout_seconds=timeout_seconds)
 
     def children(self, members: Iterable[ProcessIdentity]) -> tuple[EngineChild, ...]:
         """Those that SGLang gave a title."""

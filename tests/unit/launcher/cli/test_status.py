@@ -100,3 +100,16 @@ def test_a_frozen_cgroup_is_told_by_its_folder(tmp_path: Path) -> None:
 
 def test_a_process_that_nothing_freezes_is_in_no_freezer(sleeper: ProcessIdentity) -> None:
     assert process.freezer_of(sleeper.pid, 2**22) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown_age"),
+    [(14.6, "14."), (75, "1 min ago"), (3_599, "59 min ago"), (7_300, "2 h ago"),
+     (86_400, "24 h ago"), (3 * 86_400, "3 days ago")],
+)  # fmt: skip
+def test_the_table_fits_a_terminal_at_any_age(
+    shown: Callable[..., str], seconds: float, shown_age: str
+) -> None:
+    output = shown(state="READY", started_at=datetime.now(UTC) - timedelta(seconds=seconds))
+    assert shown_age in output
+    assert max(map(len, output.splitlines()[:2])) <= 80

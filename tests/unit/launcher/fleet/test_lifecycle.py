@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from click.testing import CliRunner
 
 from benchmarks.selfcheck.fleet.run import fleet_port
+from launcher.cli.fleet import status
 from launcher.errors import (
     AlreadyRunningError,
     ConfigError,
@@ -194,13 +196,14 @@ def test_a_remote_that_was_there_and_is_away_stops_nobody(
 
 def test_what_the_machine_chose_stays_chosen(store: FleetStore) -> None:
     described = FleetConfig.model_validate({"server": {}})
-    first = lay_out_here(described, store, machine(4))
+    first = lay_out_here(described, None, store.discovery_file, machine(4))
     assert first.server.preset == "glm-4.5-air-fp8"
     with store.lock():
         store.write(settled(described, first))
     # Full of the fleet's own servers, it would be the nano model on the CPU.
+    full = machine(4, busy=(0, 1, 2, 3))
     with pytest.raises(NoGpuError):
-        lay_out_here(described, store, machine(4, busy=(0, 1, 2, 3)))
+        lay_out_here(described, store.read(), store.discovery_file, full)
 
 
 def test_paths_mean_the_same_in_any_folder(
@@ -210,7 +213,8 @@ def test_paths_mean_the_same_in_any_folder(
     server = {"preset": "nano", "api_key_file": "k.key", "admin_key_file": "a.key"}
     for replicas in (0, 2):
         described = FleetConfig.model_validate({"server": server, "replicas": replicas})
-        kept = settled(described, lay_out_here(described, store, machine(0))).server
+        layout = lay_out_here(described, None, store.discovery_file, machine(0))
+        kept = settled(described, layout).server
         assert kept["api_key_file"] == str(tmp_path / "k.key")
         assert kept["admin_key_file"] == str(tmp_path / "a.key")
 
@@ -240,6 +244,20 @@ def test_a_fleet_of_which_nothing_runs_is_shown_so_and_forgotten(store: FleetSto
     assert list_fleets() == ()
 
 
+def test_what_is_not_known_of_a_member_is_a_dash(store: FleetStore) -> None:
+    with store.lock():
+        store.write(fleet(replicas=1, remotes=["http://127.0.0.1:9"]))
+    done = CliRunner().invoke(status, [])
+    assert done.exit_code == FleetError.exit_code
+    head, *rows = [line.split() for line in done.output.splitlines()[:4]]
+    assert head == ["NAME", "STATE", "ROUTED", "GATEWAY", "RUN", "WAIT", "ACCEPTED", "RESTARTS"]
+    assert rows == [
+        ["fleet-gateway", *"-" * 6, "0"],
+        ["fleet-0", "-", "no", *"-" * 4, "0"],
+        ["http://127.0.0.1:9", "-", "no", *"-" * 4, "0"],
+    ]
+
+
 def test_a_fleet_name_is_no_path() -> None:
     with pytest.raises(ConfigError, match="not valid"):
         FleetStore("../servers")
@@ -251,3 +269,19 @@ def test_a_file_of_another_version_is_not_guessed_at(store: FleetStore) -> None:
     (store.folder / "fleet.json").write_text('{"fleet": 2}')
     with pytest.raises(StateError, match="another version"):
         store.require()
+
+
+def test_servers_that_did_not_start_are_no_members(
+    store: FleetStore, hardware: Hardware, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        # By now what is to be is written down.
+        assert store.require().replicas == 2
+        raise FleetError("it did not start", action="see why")
+
+    monkeypatch.setattr("launcher.fleet.lifecycle.start_all", fail)
+    with store.lock():
+        store.write(fleet(replicas=1))
+        with pytest.raises(FleetError, match="did not start"):
+            scale(2, store, hardware, lambda _name, _event: None)
+    assert store.require().replicas == 1
