@@ -6,6 +6,7 @@
     reports.py   reports of benchmarks on this machine
     server.py    one server, look by look
     watch.py     all of them, and the fleets
+    looker.py    looks again and again, in a thread
     web/         the same as a page on loopback
 
 Nothing is asked of a server whose own files tell the same.

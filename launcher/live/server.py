@@ -17,6 +17,7 @@ from launcher.live.snapshot import ServerSnapshot, Usage
 from launcher.live.source import MetricSource, UnreadMetricsError, ask_server
 from launcher.live.usage import Nvml, ServerUsage, gpus_of
 from launcher.metrics.benchmark import Benchmark, Machine, ReportFile, find_benchmark
+from launcher.metrics.history import History
 from launcher.metrics.table import MetricTable, read
 from launcher.metrics.verdict import Verdict, judge
 from launcher.metrics.window import Window
@@ -163,6 +164,7 @@ class _MetricWatch:
         self._table = table
         self._source = source
         self.window = Window(window_seconds)
+        self._history = History()
         self._read_at: float | None = None
         self._problem = ""
 
@@ -178,6 +180,7 @@ class _MetricWatch:
         self._problem = "" if samples else "it reports no metrics"
         self._read_at = now
         self.window.add(read(self._table, samples, at_seconds=now))
+        self._history.add(self.window.moment(), now)
 
     def shown(self, now: float) -> dict[str, Any]:
         """The part of a snapshot that it knows."""
@@ -186,6 +189,7 @@ class _MetricWatch:
             "age_seconds": None if self._read_at is None else now - self._read_at,
             "problem": self._problem,
             "figures": self.window.figures(),
+            "course": self._history.course(),
         }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from launcher.metrics.figures import Figures
+from launcher.metrics.history import Course
 from launcher.metrics.verdict import Verdict
 
 SCHEMA_VERSION = 1
@@ -60,6 +61,7 @@ class ServerSnapshot:
         age_seconds: of the newest figures; None where there are none.
         problem: why there are no figures; "" where there are.
         figures: of the last minute.
+        course: of a few figures since the first look at this run.
         verdict: on its speculation; None of a gateway, and where it does not serve.
         usage: of the machine.
     """
@@ -82,6 +84,7 @@ class ServerSnapshot:
     age_seconds: float | None = None
     problem: str = ""
     figures: Figures = field(default_factory=Figures)
+    course: Course = field(default_factory=Course)
     verdict: Verdict | None = None
     usage: Usage = field(default_factory=Usage)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -54,8 +55,9 @@ def read_files(table: MetricTable, environment: Mapping[str, str]) -> Samples | 
         if sum(file.stat().st_size for file in files) > _MOST_FILE_BYTES:
             return None
         merged = MultiProcessCollector.merge([str(one) for one in files])  # type: ignore[no-untyped-call]
-        return from_families(merged)
-    except (OSError, ValueError, KeyError, RuntimeError, UnicodeDecodeError):
+        # Files that hold nothing are none: the server itself may know more.
+        return from_families(merged) or None
+    except (OSError, ValueError, KeyError, RuntimeError, MemoryError, struct.error):
         # One of them was just being made, or removed with the end of the run.
         return None
 

@@ -22,14 +22,12 @@ class Acceptance:
         latest: of the latest steps, while requests run.
         window: over the window.
         since_start: over all requests since the server's start.
-        history: shape [readings of the window]: `latest` at each; None where nothing was decoded.
         verify_steps: of the window.
     """
 
     latest: float | None = None
     window: float | None = None
     since_start: float | None = None
-    history: tuple[float | None, ...] = ()
     verify_steps: float | None = None
 
 

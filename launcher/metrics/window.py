@@ -8,6 +8,7 @@ from typing import Final
 
 from launcher.metrics.buckets import Histogram
 from launcher.metrics.figures import Acceptance, Figures, Quantiles, Totals
+from launcher.metrics.history import Moment
 from launcher.metrics.table import Quantity, Reading
 
 WINDOW_SECONDS: Final = 60.0
@@ -34,6 +35,24 @@ class Window:
     def clear(self) -> None:
         """Forget all: the server that was read has gone."""
         self._readings.clear()
+
+    def moment(self) -> Moment:
+        """What was between the last two readings."""
+        if len(self._readings) < 2:
+            return Moment()
+        former, now = self._readings[-2], self._readings[-1]
+        seconds = now.at_seconds - former.at_seconds
+        counter = Quantity.DECODED_TOKENS
+        if counter not in now.values:
+            counter = Quantity.OUTPUT_TOKENS
+        both = counter in former.values and counter in now.values and seconds > 0
+        return Moment(
+            acceptance_length=_accepted(former, now),
+            running_requests=now.values.get(Quantity.RUNNING),
+            output_tokens_per_second=_grown(former.values[counter], now.values[counter]) / seconds
+            if both
+            else None,
+        )
 
     def figures(self) -> Figures:
         """What the readings come to."""
@@ -113,8 +132,7 @@ class Window:
 
     def _acceptance(self) -> Acceptance:
         newest = self._readings[-1]
-        history: list[float | None] = [None]
-        history += [_accepted(former, now) for former, now in pairwise(self._readings)]
+        latest = [_accepted(former, now) for former, now in pairwise(self._readings)]
         steps = self._increase(Quantity.VERIFY_STEPS)
         counted = _length(
             steps,
@@ -122,10 +140,10 @@ class Window:
             self._increase(Quantity.OUTPUT_TOKENS),
             self._increase(Quantity.REQUESTS),
         )
-        seen = [length for length in history if length is not None]
+        seen = [length for length in latest if length is not None]
         values = newest.values
         return Acceptance(
-            latest=history[-1],
+            latest=latest[-1] if latest else None,
             # Requests that have not ended are in no counter yet.
             window=counted if counted is not None else sum(seen) / len(seen) if seen else None,
             since_start=_length(
@@ -134,7 +152,6 @@ class Window:
                 values.get(Quantity.OUTPUT_TOKENS),
                 values.get(Quantity.REQUESTS),
             ),
-            history=tuple(history[1:]),
             verify_steps=steps,
         )
 
