@@ -29,6 +29,7 @@ from benchmarks.workloads.workload import Workload
 from launcher.cli.display import consoles
 from launcher.errors import LauncherError
 from launcher.serving import command_of
+from launcher.state.benchmarks import remember_report
 
 _BESIDE_RESUME: Final = ("--dry-run", "--json")
 _BESIDE_PLAN: Final = (*_BESIDE_RESUME, "--output")
@@ -220,6 +221,8 @@ def _measure(
     folder.release_reserve()
     report = build(results) if results.requests else None
     files = write_report(report, folder.path) if report else ()
+    if files:
+        remember_report(files.json)
     if failure is None and results.missing:
         failure = TargetError(
             f"{len(results.missing)} parts of the plan were not measured.",

@@ -26,6 +26,7 @@ LAZY_COMMANDS: Final[Mapping[str, str]] = {
     "restart": "launcher.cli.running.servers",
     "status": "launcher.cli.running.servers",
     "logs": "launcher.cli.running.logs",
+    "top": "launcher.cli.running.top",
     "config": "launcher.cli.config",
     "service": "launcher.cli.service.command",
     "export": "launcher.cli.service.export",

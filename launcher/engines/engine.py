@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from launcher.engines.launch import Command, CommandTarget
     from launcher.engines.phases import Progress
     from launcher.engines.prober import Completer, Prober, ServingFigures
+    from launcher.metrics.table import MetricTable
     from launcher.system.activity import EngineChild
     from launcher.system.process import ProcessIdentity
 
@@ -41,12 +42,14 @@ class Engine(Protocol):
         distribution: the package that pip knows it by.
         verified_version: the version with which this launcher is verified.
         causes: why it ends, in the order of the search.
+        metrics: what it calls the quantities that `top` shows; None: it has none of them.
     """
 
     name: str
     distribution: str
     verified_version: str
     causes: CauseTable
+    metrics: MetricTable | None
 
     # Before a start
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from launcher.config.arguments.foreign_launch import ForeignLaunch
 from launcher.config.gateway_config import GatewayConfig
 from launcher.config.server_config import ServerConfig
 from launcher.engines.engine import Engine, ModelEngine
+from launcher.engines.sglang import metrics as sglang_metrics
 from launcher.engines.sglang.engine import SGLANG
 from launcher.engines.sglang.options.flags import load_flag_table
 from launcher.engines.sglang.takeover import foreign_launch as sglang_launches
 from launcher.engines.smg.engine import SMG
 from launcher.engines.vllm import foreign_launch as vllm_launches
+from launcher.engines.vllm import metrics as vllm_metrics
 from launcher.errors import EngineMissingError
+from launcher.metrics.samples import Samples
+from launcher.metrics.table import MetricTable
 
 
 def engine_of(config: ServerConfig) -> Engine:
@@ -34,6 +39,26 @@ def engine_of_output(_lines: Sequence[str]) -> Engine:
 def default_engine() -> ModelEngine:
     """The engine whose options are meant before a configuration says which one serves it."""
     return SGLANG
+
+
+# By the name of each engine, for servers of which nobody says what they run.
+METRIC_TABLES: Final[Mapping[str, MetricTable]] = {
+    "SGLang": sglang_metrics.METRICS,
+    "vLLM": vllm_metrics.METRICS,
+}
+
+
+def metric_table_of(samples: Samples) -> tuple[str, MetricTable] | None:
+    """The engine that reported some metrics, and what it calls them; None where it is none of ours.
+
+    Args:
+        samples: what a server answered.
+    """
+    for engine, table in METRIC_TABLES.items():
+        names = {name for metric in table.metrics.values() for name in metric.names}
+        if names & samples.keys():
+            return engine, table
+    return None
 
 
 def version_of(engine: Engine) -> str:

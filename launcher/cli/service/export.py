@@ -13,6 +13,7 @@ import click
 from launcher.cli.common import json_option, print_json, print_line, say
 from launcher.cli.options.fields import config_options, resolve_options, resolve_untaken
 from launcher.cli.options.spellings import ConfigCommand
+from launcher.cli.service.grafana import grafana
 from launcher.config.sources import ResolvedConfig
 from launcher.config.untaken import describe_untaken
 from launcher.errors import ConfigFileError, InvalidValueError
@@ -222,6 +223,9 @@ def compose(*, output: Path | None, force: bool, as_json: bool, **options: Any) 
 def skypilot(*, output: Path | None, force: bool, as_json: bool, **options: Any) -> None:
     """Print a SkyPilot task, or a service where there are several replicas."""
     _export("skypilot", Manner(output, force, as_json), options, lambda made: [skypilot_task(made)])
+
+
+export.add_command(grafana)
 
 
 def _export(

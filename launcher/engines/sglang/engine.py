@@ -15,12 +15,14 @@ from launcher.engines.sglang import container, prerequisites, processes, version
 from launcher.engines.sglang.causes import foreign
 from launcher.engines.sglang.causes.table import CAUSES
 from launcher.engines.sglang.command import build_command, check_arguments
+from launcher.engines.sglang.metrics import METRICS
 from launcher.engines.sglang.options.flags import load_flag_table
 from launcher.engines.sglang.phases import SGLangStartLog, shows_progress
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
 from launcher.engines.sglang.prober import FollowerProber, HttpProber, ask_figures
 from launcher.engines.sglang.takeover.fields import near_options, own_option, take_over
 from launcher.errors import InvalidValueError
+from launcher.metrics.table import MetricTable
 from launcher.system.activity import EngineChild
 from launcher.system.process import ProcessIdentity
 
@@ -39,6 +41,7 @@ class SGLangEngine:
     distribution = "sglang"
     verified_version = version.VERIFIED_VERSION
     causes = CAUSES
+    metrics: MetricTable | None = METRICS
     image = container.IMAGE
     requirement = container.REQUIREMENT
     probes = container.PROBES

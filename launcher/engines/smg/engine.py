@@ -18,6 +18,7 @@ from launcher.engines.smg import version
 from launcher.engines.smg.causes import CAUSES
 from launcher.engines.smg.command import build_command, check_arguments
 from launcher.engines.smg.prober import GatewayProber
+from launcher.metrics.table import MetricTable
 from launcher.system.activity import EngineChild
 from launcher.system.process import ProcessIdentity
 
@@ -44,6 +45,7 @@ class GatewayEngine:
     distribution = version.DISTRIBUTION
     verified_version = version.VERIFIED_VERSION
     causes = CAUSES
+    metrics: MetricTable | None = None
 
     def installed_version(self) -> str:
         """Read from the installed distribution."""

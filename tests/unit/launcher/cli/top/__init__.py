@@ -1,0 +1,1 @@
+"""What `top` shows in a terminal."""

@@ -1,0 +1,1 @@
+"""Looking at servers: sources, usage, the page."""
