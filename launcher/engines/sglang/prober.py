@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from launcher.engines.asking import ask
+from launcher.engines.common.asking import ask
 from launcher.engines.prober import Completion
 from launcher.memory.report import ReportedMemory
 from launcher.names import LAST_OUTPUT_ROUTE
