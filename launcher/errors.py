@@ -6,7 +6,7 @@ LauncherError
 │   ├── UnknownKeyError         12
 │   ├── InvalidValueError       13
 │   ├── ConfigFileError         14
-│   ├── UnknownFlagError        15  SGLang's own parser does not take it
+│   ├── UnknownFlagError        15  the engine's own parser does not take it
 │   ├── SecretInArgumentsError  16
 │   ├── UnknownShapeError       17  this model's memory cannot be added up
 │   ├── UnimportableError       18  a launch definition becomes no configuration
@@ -19,13 +19,15 @@ LauncherError
 │   ├── InsufficientMemoryError 25
 │   ├── NoGpuError              26
 │   ├── EngineMissingError      27
+│   │   └── EngineNotInstalledError 35  of an engine that has an environment of its own
 │   ├── EngineBrokenError       28
 │   ├── UnsupportedSystemError  29
 │   ├── SpeculationError        30  this algorithm does not run on this device
 │   ├── IndivisibleModelError   31  SGLang cannot divide the model among so many ranks
 │   ├── UnservedModelError      32  this model does not run on this device
 │   ├── ResourceLimitError      33  a limit of the shell, service or container is too low
-│   └── RemoteServerError       34  a server elsewhere is none that can be routed to
+│   ├── RemoteServerError       34  a server elsewhere is none that can be routed to
+│   └── InstallError            36  an engine's environment could not be made or removed
 ├── UnfitMachineError           39  `doctor` found something red
 ├── ServerError                 40
 │   ├── AlreadyRunningError     41
@@ -122,7 +124,7 @@ class ConfigFileError(ConfigError, exit_code=14):
 
 
 class UnknownFlagError(ConfigError, exit_code=15):
-    """SGLang's own parser does not take one of the arguments."""
+    """The engine's own parser does not take one of the arguments."""
 
 
 class SecretInArgumentsError(ConfigError, exit_code=16):
@@ -170,11 +172,15 @@ class NoGpuError(PreflightError, exit_code=26):
 
 
 class EngineMissingError(PreflightError, exit_code=27):
-    """SGLang is not installed beside the launcher."""
+    """The engine is not installed beside the launcher."""
+
+
+class EngineNotInstalledError(EngineMissingError, exit_code=35):
+    """An engine that has an environment of its own is not installed, or not in the one named."""
 
 
 class EngineBrokenError(PreflightError, exit_code=28):
-    """SGLang is installed and cannot be imported."""
+    """The engine is installed and cannot be imported."""
 
 
 class UnsupportedSystemError(PreflightError, exit_code=29):
@@ -199,6 +205,10 @@ class ResourceLimitError(PreflightError, exit_code=33):
 
 class RemoteServerError(PreflightError, exit_code=34):
     """A server on another machine does not answer, is no SGLang, or serves another model."""
+
+
+class InstallError(PreflightError, exit_code=36):
+    """An engine's environment could not be made, or must not be removed."""
 
 
 class UnfitMachineError(LauncherError, exit_code=39):

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from launcher.config.arguments.options import OwnOption, TakenOver
     from launcher.config.server_config import ServerConfig
     from launcher.engines.causes import CauseTable
@@ -34,7 +36,7 @@ class StartLog(Protocol):
 
 
 class Engine(Protocol):
-    """One engine. An implementation holds no state: each method is a fact or a function.
+    """One engine. An implementation holds at most where it is: each method is a fact or a function.
 
     Attributes:
         name: for people.
@@ -50,8 +52,12 @@ class Engine(Protocol):
 
     # Before a start
 
+    @property
+    def interpreter(self) -> Path:
+        """The Python that has it, or would have it."""
+
     def installed_version(self) -> str:
-        """The version beside the launcher, read without importing it.
+        """The version that is installed, read without importing it.
 
         Raises:
             EngineMissingError: it is not installed.
@@ -158,7 +164,14 @@ class Engine(Protocol):
 
 
 class ModelEngine(Engine, Protocol):
-    """An engine that serves a model, and not others that do.
+    """An engine that serves a model, and not others that do."""
+
+    def make_completer(self, config: ServerConfig, keys: Mapping[str, str]) -> Completer:
+        """What gets answers of a running server, with its keys."""
+
+
+class ContainerEngine(ModelEngine, Protocol):
+    """An engine that says of itself how it runs in containers, where nobody of ours watches it.
 
     Attributes:
         image: of the verified version, for containers.
@@ -173,9 +186,6 @@ class ModelEngine(Engine, Protocol):
     probes: ProbePaths
     keys_name: str
     container_variables: frozenset[str]
-
-    def make_completer(self, config: ServerConfig, keys: Mapping[str, str]) -> Completer:
-        """What gets answers of a running server, with its keys."""
 
     def container_launch(
         self, config: ServerConfig, *, keys_file: str | None, group: MachineGroup | None = None

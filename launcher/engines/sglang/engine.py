@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from launcher.config.arguments.options import OwnOption, TakenOver
 from launcher.config.server_config import ServerConfig
+from launcher.engines.common.fields import refuse_fields
 from launcher.engines.containers import ContainerLaunch, MachineGroup
 from launcher.engines.launch import Command, CommandTarget
 from launcher.engines.sglang import container, prerequisites, processes, version
@@ -27,6 +30,12 @@ _READ_WITHOUT_DEFAULT: Final = {
     "DeepseekV2ForCausalLM": ("moe_layer_freq", "models/deepseek_v2.py"),
     "DeepseekV3ForCausalLM": ("moe_layer_freq", "models/deepseek_v2.py"),
 }
+# Fields that other engines have -> the nearest that SGLang has.
+LACKING: Final = {
+    "gpu_memory_utilization": "the nearest is mem_fraction_static, which leaves out what graphs "
+    "and activations take.",
+    "engine_python": "it runs beside the launcher; `uv sync` installs it there.",
+}
 
 
 class SGLangEngine:
@@ -42,6 +51,11 @@ class SGLangEngine:
     keys_name = container.KEYS_NAME
     container_variables = container.CONTAINER_VARIABLES
 
+    @property
+    def interpreter(self) -> Path:
+        """The launcher's own: it is installed beside it."""
+        return Path(sys.executable)
+
     def installed_version(self) -> str:
         """Read from the installed distribution."""
         return version.installed_sglang_version()
@@ -56,7 +70,8 @@ class SGLangEngine:
         return build_command(config, target, upstream_cpu_kernels=upstream)
 
     def check_command(self, command: Command, config: ServerConfig, version: str) -> None:
-        """By the parser of that version, as a table."""
+        """By what it has of our fields, and by the parser of that version, as a table."""
+        refuse_fields(config, self.name, LACKING)
         check_arguments(command, config.extra_args, load_flag_table(version))
 
     def take_over(self, arguments: Sequence[str], version: str) -> TakenOver:
