@@ -27,6 +27,7 @@ LAZY_COMMANDS: Final[Mapping[str, str]] = {
     "status": "launcher.cli.running.servers",
     "logs": "launcher.cli.running.logs",
     "config": "launcher.cli.config",
+    "engine": "launcher.cli.engines",
     "service": "launcher.cli.service.command",
     "export": "launcher.cli.service.export",
     "fleet": "launcher.cli.fleet",

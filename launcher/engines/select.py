@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from launcher.config.arguments.foreign_launch import ForeignLaunch
 from launcher.config.gateway_config import GatewayConfig
 from launcher.config.server_config import ServerConfig
+from launcher.engines.common.installing import Installable
 from launcher.engines.engine import ContainerEngine, Engine, ModelEngine
 from launcher.engines.sglang.engine import SGLANG
 from launcher.engines.sglang.options.flags import load_flag_table
 from launcher.engines.sglang.takeover import foreign_launch as sglang_launches
 from launcher.engines.smg.engine import SMG
+from launcher.engines.vllm import installation as vllm_installation
 from launcher.engines.vllm.causes.signs import is_output as is_vllms
 from launcher.engines.vllm.engine import VllmEngine
 from launcher.engines.vllm.takeover import foreign_launch as vllm_launches
-from launcher.errors import EngineMissingError, UnexportableError
+from launcher.errors import EngineMissingError, InvalidValueError, UnexportableError
 
 
 def engine_of(config: ServerConfig) -> Engine:
@@ -61,6 +63,24 @@ def engine_named(name: str) -> ModelEngine:
         name: as in the field `engine`; another name is refused with the other fields, later.
     """
     return VllmEngine() if name == "vllm" else SGLANG
+
+
+def installable_of(name: str, device: str) -> Installable:
+    """What an environment of an engine is made of.
+
+    Args:
+        name: `vllm`, the only one that has such a thing.
+        device: `cuda` or `cpu`.
+
+    Raises:
+        InvalidValueError: the engine runs beside the launcher.
+    """
+    if name != "vllm":
+        raise InvalidValueError(
+            f"The engine {name} has no environment of its own.",
+            action="SGLang runs beside the launcher: `uv sync`, or `pip install '.[engine]'`.",
+        )
+    return vllm_installation.installable(device)
 
 
 def version_of(engine: Engine) -> str:
