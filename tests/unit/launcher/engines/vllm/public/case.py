@@ -1,4 +1,4 @@
-"""One failure that somebody reported.
+"""Failures that somebody reported, each in abridged form: frames are left out, and names changed.
 
 The excerpts were collected before the table of causes was written, and then divided at random into
 two halves of about the same size: see docs/vllm.md for what came of it.
@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from launcher.config.server_config import ServerConfig
 from launcher.diagnosis.search import find_cause
@@ -35,6 +38,13 @@ class Case:
     lines: tuple[str, ...]
     served: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, half: str) -> tuple[Case, ...]:
+        """One half of them: `known` or `held_out`."""
+        text = Path(__file__).with_name(f"{half}.yaml").read_text(encoding="utf-8")
+        found: list[dict[str, Any]] = yaml.safe_load(text)
+        return tuple(cls(**{**one, "lines": tuple(one["lines"].splitlines())}) for one in found)
 
     def find(self) -> Cause | None:
         """What the table makes of it."""
