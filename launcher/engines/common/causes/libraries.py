@@ -165,7 +165,11 @@ def _package_of(match: LogMatch) -> str:
     """The Python package whose library misses a symbol, by its path."""
     path = _file(match)
     found = re.search(r"(?:site|dist)-packages/([\w-]+)", path)
-    name = found[1] if found else path.rpartition("/")[2].partition(".")[0]
+    folder, _, file = path.rpartition("/")
+    name = found[1] if found else file.partition(".")[0]
+    if name.startswith("_"):
+        # vllm/_C.abi3.so, of a checkout
+        name = folder.rpartition("/")[2] or name
     return _PACKAGE_OF.get(name, name) or "A package"
 
 

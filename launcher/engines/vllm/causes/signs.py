@@ -60,16 +60,18 @@ SIGNS: Final = OutputSigns(
     stages=tuple((re.compile(pattern), stage) for pattern, stage in _STAGES),
 )
 
-# A process's name and number, then level, date and source; before 0.11 the latter alone.
+# A process's name and number; level, date and source, as no other engine writes them; a frame.
 _OWN_LINE: Final = re.compile(
-    r"\((?:APIServer|EngineCore|Worker)\w* pid=\d+\) "
-    r"|\[(?:api_server|api_utils|core|engine)\.py:\d+\]"
-    r"|\bvllm\.(?:v1|engine|entrypoints)\."
+    r"\((?:APIServer|EngineCore|Worker|VllmWorker)\w*(?: rank=\d+)? pid=\d+\) "
+    r"|\b(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d(?::\d\d)? "
+    r"\[?[\w./]{1,80}\.py:\d+\]"
+    r"|[/\\]vllm[/\\]\w"
 )
-_ENOUGH: Final = 2
+_OTHERS_LINE: Final = re.compile(r"\bsglang\b", re.IGNORECASE)
 
 
 def is_output(lines: Sequence[str]) -> bool:
-    """Whether lines are vLLM's, by the form of some of them."""
-    found = (line for line in lines if _OWN_LINE.search(line))
-    return sum(1 for _, _ in zip(found, range(_ENOUGH), strict=False)) == _ENOUGH
+    """Whether lines are vLLM's, by the form of one of them."""
+    if any(_OTHERS_LINE.search(line) for line in lines):
+        return False
+    return any(_OWN_LINE.search(line) for line in lines)
