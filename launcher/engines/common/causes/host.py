@@ -59,6 +59,8 @@ ERRORS: Final = {
     "too-many-open-files": LogCause(
         retry=Retry.ONCE_SERVED,
         pattern=r"Too many open files",
+        # vLLM warns of a limit in these words at each start.
+        applies=lambda match: "ulimit -n" not in match.found.string,
         sample="OSError: [Errno 24] Too many open files: '/proc/17990/stat'",
         summary="The server may not open more files.",
         action="Raise the limit before the start, `ulimit -n 65535`, or LimitNOFILE= of the "
