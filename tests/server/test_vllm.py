@@ -140,7 +140,7 @@ def test_it_is_ready_with_the_figures_of_its_log(served: RunRecord) -> None:
     assert served.kv_cache_tokens
     assert served.max_running_requests == 32
     assert served.versions["vllm"] == VERIFIED_VERSION
-    phases = [event["phase"] for event in events_of(served) if event["event"] == "start.phase"]
+    phases = [event["phase"] for event in events_of(served) if event["event"] == "server.phase"]
     assert list(dict.fromkeys(phases)) == [
         *("importing the engine", "loading weights", "loading draft weights"),
         *("KV cache", "warm-up"),

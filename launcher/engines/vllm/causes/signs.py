@@ -40,8 +40,8 @@ SIGNS: Final = OutputSigns(
         r"EngineCore (?:failed to start|encountered a fatal error|hit an exception)"
         r"|WorkerProc (?:failed to start|hit an exception)|Worker failed with error"
     ),
-    # v1/metrics/loggers.py, uvicorn
-    alive=re.compile(r"Avg generation throughput|HTTP/1\.\d\" 200|Application startup complete"),
+    # uvicorn; what watches a server is answered after its core has died, too.
+    alive=re.compile(r"\"POST /v1/\S+ HTTP/1\.\d\" 200|Application startup complete"),
     harmless=re.compile(
         r"\b(?:WARNING|INFO|DEBUG)\b|[Ww]arning: (?!CUDA initialization)|^W\d{4} "
         r"|[Ff]all(?:s|ing)? ?back|[Dd]eprecated|non-default args"
