@@ -143,6 +143,8 @@ def _environment(config: ServerConfig, target: CommandTarget) -> dict[str, str]:
         "PYTHONFAULTHANDLER": "1",
         "SPT_NOENV": "1",
         "PYTHONPATH": str(INSIDE),
+        # The caller's, which vLLM would ask for, and whoever can read its environment would have.
+        "VLLM_API_KEY": "",
         # Bytecode that cannot be kept costs a minute of imports at each start.
         "PYTHONDONTWRITEBYTECODE": "",
     }

@@ -54,20 +54,28 @@ class VllmEngine:
     def installed_version(self) -> str:
         """By the metadata in the environment; its interpreter is asked, vLLM not imported."""
         found = self.versions()
-        if (installed := found.get(version.OFFICIAL)) is not None:
-            return installed
-        if self.engine_python is not None:
-            raise EngineNotInstalledError(
-                f"The environment of {self.engine_python} has no vLLM.",
-                action="Name one that has, or leave --engine-python out after `python -m launcher "
-                "engine install vllm`.",
+        install = f"`python -m launcher engine install vllm --device {self.device}`"
+        named = self.engine_python is not None
+        if (installed := found.get(version.OFFICIAL)) is None:
+            where = f"The environment of {self.interpreter} has no vLLM."
+            missing = (
+                f"vLLM {version.VERIFIED_VERSION} is not installed for the device {self.device}: "
+                f"there is no {self.interpreter}."
             )
-        raise EngineNotInstalledError(
-            f"vLLM {version.VERIFIED_VERSION} is not installed for the device {self.device}: there "
-            f"is no {self.interpreter}.",
-            action="Install it into an environment of its own: `python -m launcher engine install "
-            f"vllm --device {self.device}`, or name a Python that has it: --engine-python PATH.",
-        )
+            raise EngineNotInstalledError(
+                where if named else missing,
+                action=f"Install it into an environment of its own: {install}, or name a Python "
+                "that has it: --engine-python PATH.",
+            )
+        for_cpus = version.FOR_CPU in found
+        if for_cpus != (self.device == "cpu"):
+            build = version.FOR_CPU if for_cpus else version.OFFICIAL
+            raise EngineNotInstalledError(
+                f"The environment of {self.interpreter} has the distribution {build}, which does "
+                f"not compute on the device {self.device}.",
+                action=f"Use another --device, or {install} and no --engine-python.",
+            )
+        return installed
 
     def versions(self) -> dict[str, str]:
         """vLLM's, torch's and transformers' in its environment, and our own."""
@@ -110,9 +118,9 @@ class VllmEngine:
         """VLLM looks at its models itself, within a minute."""
         return None
 
-    def missing_package(self, config: ServerConfig) -> tuple[str, str] | None:
-        """By the build, which computes on one kind of device."""
-        return prerequisites.missing_build(config, self.interpreter)
+    def missing_package(self, config: ServerConfig) -> tuple[str, str] | None:  # noqa: ARG002
+        """Not looked up: vLLM's own packages came with it."""
+        return None
 
     def misread_variable(self, environment: Mapping[str, str]) -> tuple[str, str] | None:
         """By what vLLM makes of those that are set most."""

@@ -1,4 +1,4 @@
-"""What vLLM needs of its surroundings: the build for the device, and variables that it can read.
+"""What vLLM needs of its surroundings: variables that it can read.
 
 Source: vllm 0.32.0, envs.py.
 """
@@ -9,11 +9,9 @@ import functools
 import importlib.resources
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final
 
-from launcher.config.server_config import ServerConfig
-from launcher.engines.vllm.version import FOR_CPU, OFFICIAL, VERIFIED_VERSION, is_for_cpus
+from launcher.engines.vllm.version import VERIFIED_VERSION
 
 # How vLLM reads them. A value that it cannot read ends it with a ValueError and no name.
 _KINDS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
@@ -24,24 +22,6 @@ _KINDS: Final[Mapping[str, tuple[str, Callable[[str], object]]]] = {
     "VLLM_PORT": ("a port's number", int),
 }
 _PREFIX: Final = "VLLM_"
-
-
-def missing_build(config: ServerConfig, python: Path) -> tuple[str, str] | None:
-    """What to install where an environment's build is for another device; None where it fits.
-
-    Args:
-        config: what to serve.
-        python: of the environment.
-    """
-    for_cpus = is_for_cpus(python)
-    if for_cpus == (config.device == "cpu"):
-        return None
-    have, want = (FOR_CPU, OFFICIAL) if for_cpus else (OFFICIAL, FOR_CPU)
-    problem = (
-        f"The environment of {python} has the distribution {have}, which does not compute on "
-        f"device {config.device}."
-    )
-    return problem, f"{want}=={VERIFIED_VERSION}"
 
 
 def misread_variable(environment: Mapping[str, str]) -> tuple[str, str] | None:

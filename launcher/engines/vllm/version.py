@@ -66,8 +66,3 @@ def versions_of(python: Path) -> Mapping[str, str]:
         return MappingProxyType({})
     ours = {"specserve": importlib.metadata.version("specserve")}
     return MappingProxyType({OFFICIAL: found.get(FOR_CPU, ""), **found, **ours})
-
-
-def is_for_cpus(python: Path) -> bool:
-    """Whether an environment's vLLM is the build for CPUs."""
-    return FOR_CPU in versions_of(python)
