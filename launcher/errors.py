@@ -6,7 +6,7 @@ LauncherError
 │   ├── UnknownKeyError         12
 │   ├── InvalidValueError       13
 │   ├── ConfigFileError         14
-│   ├── UnknownFlagError        15  SGLang's own parser does not take it
+│   ├── UnknownFlagError        15  the engine's own parser does not take it
 │   ├── SecretInArgumentsError  16
 │   ├── UnknownShapeError       17  this model's memory cannot be added up
 │   ├── UnimportableError       18  a launch definition becomes no configuration
@@ -19,6 +19,7 @@ LauncherError
 │   ├── InsufficientMemoryError 25
 │   ├── NoGpuError              26
 │   ├── EngineMissingError      27
+│   │   └── EngineNotInstalledError 35  of an engine that has an environment of its own
 │   ├── EngineBrokenError       28
 │   ├── UnsupportedSystemError  29
 │   ├── SpeculationError        30  this algorithm does not run on this device
@@ -26,8 +27,9 @@ LauncherError
 │   ├── UnservedModelError      32  this model does not run on this device
 │   ├── ResourceLimitError      33  a limit of the shell, service or container is too low
 │   ├── RemoteServerError       34  a server elsewhere is none that can be routed to
-│   ├── NodesDisagreeError      36  machines that are to serve together differ
-│   └── NodeMissingError        37  a machine that is to serve with others did not come
+│   ├── InstallError            36  an engine's environment could not be made or removed
+│   ├── NodesDisagreeError      37  machines that are to serve together differ
+│   └── NodeMissingError        38  a machine that is to serve with others did not come
 ├── UnfitMachineError           39  `doctor` found something red
 ├── ServerError                 40
 │   ├── AlreadyRunningError     41
@@ -124,7 +126,7 @@ class ConfigFileError(ConfigError, exit_code=14):
 
 
 class UnknownFlagError(ConfigError, exit_code=15):
-    """SGLang's own parser does not take one of the arguments."""
+    """The engine's own parser does not take one of the arguments."""
 
 
 class SecretInArgumentsError(ConfigError, exit_code=16):
@@ -172,11 +174,15 @@ class NoGpuError(PreflightError, exit_code=26):
 
 
 class EngineMissingError(PreflightError, exit_code=27):
-    """SGLang is not installed beside the launcher."""
+    """The engine is not installed beside the launcher."""
+
+
+class EngineNotInstalledError(EngineMissingError, exit_code=35):
+    """An engine that has an environment of its own is not installed, or not in the one named."""
 
 
 class EngineBrokenError(PreflightError, exit_code=28):
-    """SGLang is installed and cannot be imported."""
+    """The engine is installed and cannot be imported."""
 
 
 class UnsupportedSystemError(PreflightError, exit_code=29):
@@ -203,11 +209,15 @@ class RemoteServerError(PreflightError, exit_code=34):
     """A server on another machine does not answer, is no SGLang, or serves another model."""
 
 
-class NodesDisagreeError(PreflightError, exit_code=36):
+class InstallError(PreflightError, exit_code=36):
+    """An engine's environment could not be made, or must not be removed."""
+
+
+class NodesDisagreeError(PreflightError, exit_code=37):
     """Machines that are to serve one model together differ in what has to be the same."""
 
 
-class NodeMissingError(PreflightError, exit_code=37):
+class NodeMissingError(PreflightError, exit_code=38):
     """A machine that is to serve one model together with others did not come in time."""
 
 

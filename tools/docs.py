@@ -14,8 +14,9 @@ from typing import Final
 
 from clients.conformance.table import ALL
 from launcher.doctor.table import PROBES
-from launcher.engines.causes import ErrorCause, LogCause, SilentCause
-from launcher.engines.sglang.causes.table import CAUSES
+from launcher.engines.causes import CauseTable, ErrorCause, LogCause, SilentCause
+from launcher.engines.sglang.causes.table import CAUSES as SGLANG_CAUSES
+from launcher.engines.vllm.causes.table import CAUSES as VLLM_CAUSES
 from tests.third_party.catalogue import CLIENTS, FEATURES, fault
 from tests.third_party.outcomes import Outcome, recorded
 
@@ -32,10 +33,25 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def known_causes() -> str:
-    """The table of docs/diagnoses.md; a cause that stands in two parts of the search is one row."""
-    parts = (CAUSES.errors, CAUSES.general, CAUSES.echoes, CAUSES.silent)
+    """The table of docs/diagnoses.md."""
+    return _causes(SGLANG_CAUSES, frozenset())
+
+
+def vllm_causes() -> str:
+    """The table of docs/vllm-causes.md: what that of docs/diagnoses.md does not have."""
+    shared = {
+        name
+        for name, cause in {**SGLANG_CAUSES.errors, **SGLANG_CAUSES.echoes}.items()
+        if cause in (*VLLM_CAUSES.errors.values(), *VLLM_CAUSES.echoes.values())
+    }
+    return _causes(VLLM_CAUSES, frozenset(shared))
+
+
+def _causes(causes: CauseTable, left_out: frozenset[str]) -> str:
+    """One row for each cause, also for one that stands in two parts of the search."""
+    parts = (causes.errors, causes.general, causes.echoes, causes.silent)
     rows = []
-    for name in dict.fromkeys(name for part in parts for name in part):
+    for name in dict.fromkeys(name for part in parts for name in part if name not in left_out):
         found = [part[name] for part in parts if name in part]
         signs = "; or ".join(map(_sign, found))
         first = found[0]
@@ -129,6 +145,7 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
     "docs/diagnoses.md": known_causes,
     "docs/doctor.md": documented_probes,
     "docs/third-party-clients.md": third_party_clients,
+    "docs/vllm-causes.md": vllm_causes,
 }
 
 

@@ -100,7 +100,7 @@ def status(*, name: str, as_json: bool) -> None:
     RUN and WAIT are the requests that a server decodes and has queued, by its own metrics;
     ACCEPTED is its acceptance length since its start.
     """
-    from launcher.cli.display.table import print_table  # noqa: PLC0415
+    from launcher.cli.table import print_table  # noqa: PLC0415
     from launcher.fleet.view import view, with_figures  # noqa: PLC0415
 
     members = with_figures(view(FleetStore(name)))
@@ -122,9 +122,9 @@ def status(*, name: str, as_json: bool) -> None:
 def _row(member: MemberView) -> tuple[str, ...]:
     """A member for people; "-" where something is unknown."""
     figures = member.figures
-    accepted = figures.acceptance_length
+    accepted = figures.acceptance.since_start
     counts = (figures.running_requests, figures.waiting_requests)
-    run, wait = ("-" if count is None else str(count) for count in counts)
+    run, wait = ("-" if count is None else f"{count:.0f}" for count in counts)
     return (
         member.name,
         member.state,

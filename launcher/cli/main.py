@@ -28,6 +28,7 @@ LAZY_COMMANDS: Final[Mapping[str, str]] = {
     "logs": "launcher.cli.running.logs",
     "top": "launcher.cli.running.top",
     "config": "launcher.cli.config",
+    "engine": "launcher.cli.engines",
     "service": "launcher.cli.service.command",
     "export": "launcher.cli.service.export",
     "fleet": "launcher.cli.fleet",
@@ -39,7 +40,7 @@ LAZY_COMMANDS: Final[Mapping[str, str]] = {
 def cli() -> None:
     """Serve a large language model with SGLang and speculative decoding.
 
-    Exit codes: 2 usage, 10 to 19 configuration, 20 to 34 this machine,
+    Exit codes: 2 usage, 10 to 19 configuration, 20 to 36 this machine,
     39 doctor found something red, 40 to 49 the server, 50 to 52 state folder, 53 and 54 a fleet,
     55 output, 60 to 68 the model hub, 130 interrupted.
     """

@@ -19,7 +19,7 @@ def chosen_gpus(config: ServerConfig, hardware: Hardware) -> tuple[Gpu, ...]:
     preset = PRESETS.get(config.preset)
     if config.device != "cuda" or preset is None or not needs_known(config, preset):
         return ()
-    fraction = config.mem_fraction_static or preset.fields["mem_fraction_static"]
+    fraction = config.mem_fraction_static or config.gpu_memory_utilization or preset.memory_fraction
     return roomy_gpus(hardware, preset, fraction)[: ranks_of(config).count_here]
 
 
@@ -57,6 +57,7 @@ def needs_known(config: ServerConfig, preset: Preset) -> bool:
     ranks = ranks_of(config)
     return (
         ranks.is_plain
+        and preset.engine == config.engine
         and preset.gpus == ranks.tensor
         and preset.fields.get("model_path") == config.model_path
     )

@@ -26,7 +26,19 @@ _RANKS: Final = 2
 CPU_KV_CACHE_TOKENS: Final = 65_536
 # What a preset says of these holds for its own device: a GPU has another memory and other types.
 _DEVICE_FIELDS: Final = frozenset(
-    {"dtype", "mem_fraction_static", "max_total_tokens", "max_running_requests"}
+    {
+        *("dtype", "mem_fraction_static", "max_total_tokens", "max_running_requests"),
+        "gpu_memory_utilization",
+    }
+)
+DEFAULT_ENGINE: Final = "sglang"
+# What a preset says of these holds for its own engine: another one measures memory otherwise, or
+# has nothing of the kind.
+_ENGINE_FIELDS: Final = frozenset(
+    {
+        *("mem_fraction_static", "max_total_tokens", "strict_tool_calls"),
+        "gpu_memory_utilization",
+    }
 )
 
 
@@ -39,6 +51,17 @@ class Preset:
     gpus: int = 0
     least_compute_capability: tuple[int, int] = (0, 0)
     static_bytes_per_gpu: int = 0
+
+    @property
+    def engine(self) -> str:
+        """Which engine it is for."""
+        return str(self.fields.get("engine", DEFAULT_ENGINE))
+
+    @property
+    def memory_fraction(self) -> float:
+        """The share of a GPU's memory that its engine is given."""
+        own = "gpu_memory_utilization" if self.engine == "vllm" else "mem_fraction_static"
+        return float(self.fields[own])
 
 
 def _static_bytes_per_gpu() -> int:
@@ -119,6 +142,43 @@ NANO: Final = Preset(
     ),
 )
 
+# The same two models by the second engine. It counts graphs and activations into its share.
+GLM_AIR_FP8_VLLM: Final = Preset(
+    name="glm-4.5-air-fp8-vllm",
+    fields=MappingProxyType(
+        {
+            "engine": "vllm",
+            "model_path": _REPOSITORY,
+            "served_model_name": "glm-4.5-air",
+            "device": "cuda",
+            "tp_size": _RANKS,
+            "gpu_memory_utilization": 0.9,
+            **EAGLE_3_1_4,
+            **GLM45_PARSERS,
+            **FOR_CLIENTS,
+        }
+    ),
+    gpus=_RANKS,
+    least_compute_capability=(8, 9),
+    static_bytes_per_gpu=_static_bytes_per_gpu(),
+)
+NANO_VLLM: Final = Preset(
+    name="nano-vllm",
+    fields=MappingProxyType(
+        {
+            "engine": "vllm",
+            "model_path": str(model_path()),
+            "served_model_name": "nano",
+            "device": "cpu",
+            "dtype": "float32",
+            "max_running_requests": 32,
+            **EAGLE_3_1_4,
+            **GLM45_PARSERS,
+            **FOR_CLIENTS,
+        }
+    ),
+)
+
 # A model of the user's own: on a GPU where there is one, else on the CPU; see `on_device`.
 CUSTOM: Final = Preset(
     name="custom",
@@ -126,7 +186,11 @@ CUSTOM: Final = Preset(
 )
 
 PRESETS: Final[Mapping[str, Preset]] = MappingProxyType(
-    {preset.name: preset for preset in (GLM_AIR_FP8, NANO, CUSTOM)}
+    {preset.name: preset for preset in (GLM_AIR_FP8, GLM_AIR_FP8_VLLM, NANO, NANO_VLLM, CUSTOM)}
+)
+# What each engine serves where neither a preset nor a model is named: with GPUs, and without.
+_OWN_CHOICE: Final[Mapping[str, tuple[Preset, Preset]]] = MappingProxyType(
+    {"sglang": (GLM_AIR_FP8, NANO), "vllm": (GLM_AIR_FP8_VLLM, NANO_VLLM)}
 )
 
 
@@ -156,37 +220,57 @@ def get_preset(name: str) -> Preset:
 def roomy_gpus(hardware: Hardware, preset: Preset, fraction: float) -> tuple[Gpu, ...]:
     """The GPUs that are new enough for a preset and have room for its static part as they are now.
 
-    Formula: static bytes <= fraction x free bytes
-    Source: mem_cache/kv_cache_configurator.py: the budget is a fraction of what
-    was free before loading.
+    Formula: static bytes <= fraction x free bytes; of vLLM, fraction x all bytes, which have to be
+    free.
+    Source: sglang, mem_cache/kv_cache_configurator.py: the budget is a fraction of what was free
+    before loading. vllm 0.32.0, v1/worker/utils.py, `request_memory`: of all memory, and free
+    memory below it is an error.
     """
+
+    def budget(gpu: Gpu) -> float:
+        if preset.engine != "vllm":
+            return fraction * gpu.free_bytes
+        return fraction * gpu.total_bytes if gpu.free_bytes >= fraction * gpu.total_bytes else 0.0
+
     return tuple(
         gpu
         for gpu in hardware.gpus
         if gpu.compute_capability >= preset.least_compute_capability
-        and preset.static_bytes_per_gpu <= fraction * gpu.free_bytes
+        and preset.static_bytes_per_gpu <= budget(gpu)
     )
 
 
-def choose_preset(hardware: Hardware, device: str | None = None) -> Choice:
+def choose_preset(
+    hardware: Hardware, device: str | None = None, engine: str = DEFAULT_ENGINE
+) -> Choice:
     """The preset that `up` takes when neither a preset nor a model is named.
 
     Args:
         hardware: the machine.
         device: where the model shall run; None: where it can.
+        engine: what shall serve it; one that is not known is refused with the other fields, later.
     """
+    on_gpus, on_cpu = _OWN_CHOICE.get(engine, _OWN_CHOICE[DEFAULT_ENGINE])
     if device == "cpu":
-        return Choice(NANO, "the CPU was asked for")
-    roomy = roomy_gpus(hardware, GLM_AIR_FP8, GLM_AIR_FP8.fields["mem_fraction_static"])
-    if len(roomy) >= GLM_AIR_FP8.gpus:
-        return Choice(GLM_AIR_FP8, f"{len(roomy)} GPUs have room for it")
+        return Choice(on_cpu, "the CPU was asked for")
+    roomy = roomy_gpus(hardware, on_gpus, on_gpus.memory_fraction)
+    if len(roomy) >= on_gpus.gpus:
+        return Choice(on_gpus, f"{len(roomy)} GPUs have room for it")
     if not hardware.gpus:
-        return Choice(NANO, f"no NVIDIA GPU was found ({hardware.gpu_note})")
+        return Choice(on_cpu, f"no NVIDIA GPU was found ({hardware.gpu_note})")
     return Choice(
-        NANO,
-        f"{GLM_AIR_FP8.name} {needs_gpus(GLM_AIR_FP8)}; "
+        on_cpu,
+        f"{on_gpus.name} {needs_gpus(on_gpus)}; "
         f"{'here' if hardware.gpus_are_here else 'named'}: {describe_gpus(hardware)}",
     )
+
+
+def on_engine(preset: Preset, engine: str) -> Preset:
+    """The preset without what holds for another engine alone."""
+    if preset.engine == engine:
+        return preset
+    kept = {field: value for field, value in preset.fields.items() if field not in _ENGINE_FIELDS}
+    return replace(preset, fields=MappingProxyType({**kept, "engine": engine}))
 
 
 def on_device(preset: Preset, device: str) -> Preset:
@@ -194,13 +278,14 @@ def on_device(preset: Preset, device: str) -> Preset:
     if preset.fields.get("device") == device:
         return preset
     kept = {field: value for field, value in preset.fields.items() if field not in _DEVICE_FIELDS}
-    own = {"max_total_tokens": CPU_KV_CACHE_TOKENS} if device == "cpu" else {}
+    sized = device == "cpu" and preset.engine == DEFAULT_ENGINE
+    own = {"max_total_tokens": CPU_KV_CACHE_TOKENS} if sized else {}
     return replace(preset, fields=MappingProxyType({**kept, "device": device, **own}))
 
 
 def needs_gpus(preset: Preset) -> str:
     """What a preset asks of the GPUs, as a clause."""
-    free_gib = preset.static_bytes_per_gpu / preset.fields["mem_fraction_static"] / GIB
+    free_gib = preset.static_bytes_per_gpu / preset.memory_fraction / GIB
     major, minor = preset.least_compute_capability
     return (
         f"needs {preset.gpus} NVIDIA GPUs of compute capability {major}.{minor} or newer "

@@ -111,6 +111,8 @@ class ServerConfig(ServedFields):
     @property
     def shares_imports(self) -> bool:
         """Whether the server's processes fork after one import."""
+        if self.engine != "sglang":
+            return False
         return self.device == "cpu" if self.shared_imports is None else self.shared_imports
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -24,11 +24,13 @@ from launcher.config.fields.outside import flaw_of, shown
 from launcher.config.fields.variables import parts_of
 from launcher.config.presets import (
     CUSTOM,
+    DEFAULT_ENGINE,
     PRESETS,
     Preset,
     choose_preset,
     get_preset,
     on_device,
+    on_engine,
 )
 from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
 from launcher.errors import ConfigError, InvalidValueError
@@ -37,7 +39,12 @@ from launcher.system.hardware import HardwareProbe, probe_hardware
 
 MODEL_PATH_FIELDS: Final = ("model_path", "speculative_draft_model_path")
 KEY_FILE_FIELDS: Final = ("api_key_file", "admin_key_file")
-_FILE_FIELDS: Final = (*KEY_FILE_FIELDS, "discovery_file", "speculative_adaptive_config")
+_FILE_FIELDS: Final = (
+    *KEY_FILE_FIELDS,
+    "discovery_file",
+    "engine_python",
+    "speculative_adaptive_config",
+)
 ENVIRONMENT_PREFIX: Final = "SPECSERVE_"
 # Variables with our prefix that are not fields: they are read elsewhere.
 OTHER_VARIABLES: Final = frozenset(
@@ -82,7 +89,7 @@ def resolve(
     flags: Mapping[str, Any] | None = None,
     flags_are: str = "flag",
     probe: HardwareProbe = probe_hardware,
-    take_over: TakeOver | None = None,
+    take_over: Callable[[str], TakeOver] | None = None,
 ) -> ResolvedConfig:
     """Merge all sources into one checked configuration.
 
@@ -94,8 +101,8 @@ def resolve(
         flags: fields given on the command line.
         flags_are: what messages call these, where they come from elsewhere.
         probe: how to look at the machine; called only when no preset is named.
-        take_over: reads arguments for the engine, of which some set fields; without, all stay what
-            they are.
+        take_over: gives what reads arguments for an engine, by its name, of which some set fields;
+            without, all stay what they are.
 
     Raises:
         UnknownPresetError: no preset has the name.
@@ -113,10 +120,11 @@ def resolve(
     for source, layer in layers:
         _check_clean(source, layer)
     taken: tuple[TakenField, ...] = ()
-    if take_over is not None:
-        layers, taken = take_over_arguments(layers, take_over)
     named = next((layer["preset"] for _, layer in reversed(layers) if layer.get("preset")), None)
-    chosen, reason = _choose(named, layers, probe)
+    engine = asked_engine([layer for _, layer in layers])
+    if take_over is not None:
+        layers, taken = take_over_arguments(layers, take_over(engine))
+    chosen, reason = _choose(named, engine, layers, probe)
 
     own = (f"preset {chosen.name}", {**chosen.fields, "preset": chosen.name})
     values: dict[str, Any] = {}
@@ -148,8 +156,21 @@ def _check_clean(source: str, layer: Mapping[str, Any]) -> None:
             )
 
 
-def _choose(named: object, layers: Layers, probe: HardwareProbe) -> tuple[Preset, str]:
-    """The preset where the fields begin, for the device that is asked for, and why."""
+def asked_engine(layers: Sequence[Mapping[str, Any]]) -> str:
+    """The engine that the strongest source names, itself or by its preset; else the default.
+
+    Args:
+        layers: the fields of each source, the weakest first.
+    """
+    for layer in reversed(layers):
+        if layer.get("engine") is not None:
+            return str(layer["engine"] or DEFAULT_ENGINE)
+    named = next((str(one["preset"]) for one in reversed(layers) if one.get("preset")), "")
+    return PRESETS[named].engine if named in PRESETS else DEFAULT_ENGINE
+
+
+def _choose(named: object, engine: str, layers: Layers, probe: HardwareProbe) -> tuple[Preset, str]:
+    """The preset where the fields begin, for the device and engine that are asked for, and why."""
     device = _asked_device(layers)
     if named is not None and str(named) != CUSTOM.name:
         preset, reason = get_preset(str(named)), "asked for"
@@ -161,8 +182,9 @@ def _choose(named: object, layers: Layers, probe: HardwareProbe) -> tuple[Preset
             if not hardware.gpus:
                 reason += f", and it goes to the CPU: no NVIDIA GPU was found ({hardware.gpu_note})"
     else:
-        choice = choose_preset(probe(), device)
+        choice = choose_preset(probe(), device, engine)
         preset, reason = choice.preset, choice.reason
+    preset = on_engine(preset, engine)
     return (on_device(preset, device) if device else preset), reason
 
 

@@ -43,10 +43,10 @@ class UntakenPreset:
         return {"name": self.name, "would_set": both}
 
 
-def preset_serving(model: str) -> Preset | None:
-    """The preset whose own model that is: a folder or a repository id."""
-    found = (preset for preset in PRESETS.values() if preset.fields.get("model_path") == model)
-    return next(found, None)
+def preset_serving(model: str, engine: str) -> Preset | None:
+    """The preset of an engine whose own model that is: a folder or a repository id."""
+    own = (preset for preset in PRESETS.values() if preset.engine == engine)
+    return next((preset for preset in own if preset.fields.get("model_path") == model), None)
 
 
 def describe_untaken(untaken: UntakenPreset) -> str:

@@ -128,7 +128,7 @@ def conclude(reason: EndReason, seen: FinalState, causes: CauseTable) -> Failed:
         failures.exited(facts, cause, engines_words(end, causes)),
         cause.retry if cause else Retry.ONCE_SERVED,
         cause.name if cause else None,
-        clean=served and seen.returncode in {0, -signal.SIGTERM},
+        clean=served and seen.returncode in {0, -signal.SIGTERM} and not _ended_itself(end, causes),
         served_seconds=served_seconds,
     )
 
@@ -162,6 +162,11 @@ def _facts(seen: FinalState) -> failures.Facts:
         last_words=seen.last_words,
         variables=seen.variables,
     )
+
+
+def _ended_itself(end: ServerEnd, causes: CauseTable) -> bool:
+    """Whether the engine said that it gives up: vLLM's exit code is 0 then, too."""
+    return any(causes.signs.ends.search(line) for line in end.lines)
 
 
 def describe_end(returncode: int | None) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from launcher.doctor.probes import NoAnswerError, Row, dotted, probe
 from launcher.doctor.readers import FindProgram, Packages, Readers
 from launcher.doctor.target import ServingTarget
+from launcher.engines.common.environments import list_environments
 from launcher.errors import EngineMissingError
 
 if TYPE_CHECKING:
@@ -65,8 +66,14 @@ def _engine(target: ServingTarget, _: Readers) -> Row:
     remedy="`uv sync`, or `pip install '.[engine]'`",
     source="the metadata of sglang and torch",
 )
-def _versions(_: ServingTarget, readers: Readers) -> Iterator[Row]:
+def _versions(target: ServingTarget, readers: Readers) -> Iterator[Row]:
     packages = readers.packages
+    if _is_elsewhere(target):
+        # By the metadata of its own environment.
+        for name, there in target.engine.versions().items():
+            if name in {"torch", "transformers"}:
+                yield Row(name, "green", there, "as it was installed with the engine")
+        return
     if packages.version("sglang") is None:
         return
     for name, asking in ASKED_BY.items():
@@ -89,8 +96,10 @@ def _versions(_: ServingTarget, readers: Readers) -> Iterator[Row]:
     remedy="`uv sync`, or `pip install '.[engine]'`",
     source="sglang's metadata, without extras",
 )
-def _requirements(_: ServingTarget, readers: Readers) -> Iterator[Row]:
+def _requirements(target: ServingTarget, readers: Readers) -> Iterator[Row]:
     packages = readers.packages
+    if _is_elsewhere(target):
+        return
     wanted = [each for each in _parsed(packages, "sglang") if not _told(each.name)]
     wrong = []
     for each in wanted:
@@ -113,7 +122,9 @@ def _requirements(_: ServingTarget, readers: Readers) -> Iterator[Row]:
     remedy="`flashinfer download-kernels`, or uninstall it",
     source="flashinfer 0.7.2, `jit/env.py`",
 )
-def _kernels(_: ServingTarget, readers: Readers) -> Iterator[Row]:
+def _kernels(target: ServingTarget, readers: Readers) -> Iterator[Row]:
+    if _is_elsewhere(target):
+        return
     flashinfer = readers.packages.version("flashinfer-python")
     wanted = f"{flashinfer or 'any'}, or none"
     action = "`flashinfer download-kernels` fetches those that fit; `pip uninstall` removes it."
@@ -155,6 +166,30 @@ def _compilers(target: ServingTarget, readers: Readers) -> Iterator[Row]:
         yield Row.judged("nvcc", measured, wanted, amber=release < built, action=toolkit)
     yield _program("ninja", ("ninja",), find_program)
     yield _program("C++ compiler", (environment.get("CXX") or "g++", "c++"), find_program)
+
+
+@_probe(
+    "engine-environments",
+    amber="an installation was broken off, or its Python has gone",
+    remedy="`python -m launcher engine install vllm --force`",
+    source="the user's data folder, `specserve/engines`",
+)
+def _environments(_: ServingTarget, __: Readers) -> Iterator[Row]:
+    found = list_environments()
+    if not found:
+        yield Row("engine environments", "green", "none", "optional: `engine install vllm`")
+    for each in found:
+        action = "Make it anew: `python -m launcher engine install vllm --force`."
+        measured = str(each.folder) if each.is_whole else f"not whole: {each.folder}"
+        yield Row.judged(each.name, measured, "whole", amber=not each.is_whole, action=action)
+
+
+def _is_elsewhere(target: ServingTarget) -> bool:
+    """Whether the engine has an environment of its own, of which this one's packages say nothing.
+
+    It is asked where its interpreter is, and need not be there.
+    """
+    return target.engine.interpreter != Path(sys.executable)
 
 
 def _first_found(names: tuple[str, ...], find_program: FindProgram) -> str | None:
@@ -205,4 +240,6 @@ def _told(name: str) -> bool:
     return any(_same(name, each) for each in ASKED_BY)
 
 
-PROBES: Final = (_python, _engine, _versions, _requirements, _kernels, _compilers)
+PROBES: Final = (
+    *(_python, _engine, _versions, _requirements, _kernels, _environments, _compilers),
+)

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from launcher.config.arguments.options import OwnOption, TakenOver
     from launcher.config.server_config import ServerConfig
     from launcher.engines.causes import CauseTable
     from launcher.engines.containers import ContainerLaunch, MachineGroup, ProbePaths
     from launcher.engines.launch import Command, CommandTarget
     from launcher.engines.phases import Progress
-    from launcher.engines.prober import Completer, Prober, ServingFigures
+    from launcher.engines.prober import Completer, Prober
     from launcher.metrics.table import MetricTable
     from launcher.system.activity import EngineChild
     from launcher.system.process import ProcessIdentity
@@ -35,26 +37,32 @@ class StartLog(Protocol):
 
 
 class Engine(Protocol):
-    """One engine. An implementation holds no state: each method is a fact or a function.
+    """One engine. An implementation holds at most where it is: each method is a fact or a function.
 
     Attributes:
         name: for people.
         distribution: the package that pip knows it by.
         verified_version: the version with which this launcher is verified.
         causes: why it ends, in the order of the search.
-        metrics: what it calls the quantities that `top` shows; None: it has none of them.
     """
 
     name: str
     distribution: str
     verified_version: str
     causes: CauseTable
-    metrics: MetricTable | None
+
+    @property
+    def metrics(self) -> MetricTable | None:
+        """What it calls each quantity that is watched; None where nothing is."""
 
     # Before a start
 
+    @property
+    def interpreter(self) -> Path:
+        """The Python that has it, or would have it."""
+
     def installed_version(self) -> str:
-        """The version beside the launcher, read without importing it.
+        """The version that is installed, read without importing it.
 
         Raises:
             EngineMissingError: it is not installed.
@@ -161,7 +169,14 @@ class Engine(Protocol):
 
 
 class ModelEngine(Engine, Protocol):
-    """An engine that serves a model, and not others that do.
+    """An engine that serves a model, and not others that do."""
+
+    def make_completer(self, config: ServerConfig, keys: Mapping[str, str]) -> Completer:
+        """What gets answers of a running server, with its keys."""
+
+
+class ContainerEngine(ModelEngine, Protocol):
+    """An engine that says of itself how it runs in containers, where nobody of ours watches it.
 
     Attributes:
         image: of the verified version, for containers.
@@ -176,17 +191,6 @@ class ModelEngine(Engine, Protocol):
     probes: ProbePaths
     keys_name: str
     container_variables: frozenset[str]
-
-    def make_completer(self, config: ServerConfig, keys: Mapping[str, str]) -> Completer:
-        """What gets answers of a running server, with its keys."""
-
-    def ask_figures(self, base_url: str, *, timeout_seconds: float) -> ServingFigures | None:
-        """What a server says of its work, to whoever asks; None where it does not answer.
-
-        Args:
-            base_url: of the server, here or elsewhere.
-            timeout_seconds: of the connection, and of each read.
-        """
 
     def container_launch(
         self, config: ServerConfig, *, keys_file: str | None, group: MachineGroup | None = None

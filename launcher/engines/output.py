@@ -20,7 +20,11 @@ _FRAME: Final = re.compile(
     r'^\s*File "(?P<path>[^"]{0,500})", line (?P<line>\d{1,9}), in (?P<function>\S{1,200})'
 )
 # torch puts "[rank1]: " before each line of a traceback that it prints, Ray "(Worker pid=9) ".
-_RANK: Final = re.compile(r"^(?:\[rank\d+\]:|\(\w+ pid=\d+[^)]*\)) ?")
+_RANK: Final = re.compile(r"^(?:\[rank\d+\]:|\([\w:.-]{1,80}(?: rank=\d+)? pid=\d+[^)]{0,60}\)) ?")
+# vLLM logs a traceback line by line: "ERROR 11-30 09:13:26 [core.py:133] ".
+_RECORD: Final = re.compile(
+    r"^(?:ERROR|CRITICAL) \d\d-\d\d \d\d:\d\d(?::\d\d)? \[?[\w./]{1,80}\.py:\d{1,6}\] ?"
+)
 # "ValueError: text", "torch.AcceleratorError: text", "AssertionError", "triton.Foo:" at the line's
 # beginning. Without a traceback only what calls itself an error is one.
 _RAISED: Final = re.compile(
@@ -100,8 +104,8 @@ class _Open:
 
 
 def plain(line: str) -> str:
-    """A line without the mark of a rank that torch or Ray puts before it."""
-    return _RANK.sub("", line, count=1)
+    """A line without what torch, Ray and vLLM put before each line of a traceback."""
+    return _RECORD.sub("", _RANK.sub("", line, count=1), count=1)
 
 
 def goes_on(line: str) -> bool:

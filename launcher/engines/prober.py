@@ -45,22 +45,6 @@ class Prober(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ServingFigures:
-    """What a server says of its work; None where it does not say.
-
-    Attributes:
-        running_requests: that it decodes now.
-        waiting_requests: that it has queued now.
-        acceptance_length: tokens for each forward pass of the target model, of all requests that
-            have ended since its start.
-    """
-
-    running_requests: int | None = None
-    waiting_requests: int | None = None
-    acceptance_length: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Completion:
     """A greedy completion of a prompt.
 

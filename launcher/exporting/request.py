@@ -13,9 +13,9 @@ from typing import Final
 
 from launcher.config.ranks import ranks_of
 from launcher.config.server_config import ServerConfig
-from launcher.engines.engine import ModelEngine
+from launcher.engines.engine import ContainerEngine
 from launcher.engines.launch import Command
-from launcher.engines.select import model_engine_of
+from launcher.engines.select import container_engine_of
 from launcher.errors import UnexportableError
 from launcher.exporting.refusals import (
     refuse_commits,
@@ -97,9 +97,9 @@ class Export:
     weights: tuple[Weights, ...]
 
     @property
-    def engine(self) -> ModelEngine:
+    def engine(self) -> ContainerEngine:
         """What serves it."""
-        return model_engine_of(self.config)
+        return container_engine_of(self.config)
 
     @property
     def image(self) -> str:
@@ -142,7 +142,7 @@ def make_export(
     """
     refuse_machines(config, of_groups=of_groups)
     refuse_places(config, restarts_always=restarts_always)
-    engine = model_engine_of(config)
+    engine = container_engine_of(config)
     config = _pinned(engine, config, commits)
     _check_arguments(engine, config)
     ranks = ranks_of(config)
@@ -181,14 +181,16 @@ def dns_label(name: str) -> str:
     return label
 
 
-def _check_arguments(engine: ModelEngine, config: ServerConfig) -> None:
+def _check_arguments(engine: ContainerEngine, config: ServerConfig) -> None:
     """Hold the command against the parser of the version that the image has."""
     launch = engine.container_launch(config, keys_file=None)
     command = Command((*launch.program, *launch.arguments), launch.environment)
     engine.check_command(command, config, engine.verified_version)
 
 
-def _pinned(engine: ModelEngine, config: ServerConfig, commits: Mapping[str, str]) -> ServerConfig:
+def _pinned(
+    engine: ContainerEngine, config: ServerConfig, commits: Mapping[str, str]
+) -> ServerConfig:
     """The configuration with the commits that are known, where it names none itself."""
     if config.revision is None and (known := commits.get(config.model_path)) is not None:
         config = config.model_copy(update={"revision": known})
@@ -199,7 +201,7 @@ def _pinned(engine: ModelEngine, config: ServerConfig, commits: Mapping[str, str
     return config if known is None else engine.with_draft_revision(config, known)
 
 
-def _weights_of(engine: ModelEngine, config: ServerConfig) -> tuple[Weights, ...]:
+def _weights_of(engine: ContainerEngine, config: ServerConfig) -> tuple[Weights, ...]:
     made = [Weights(config.model_path, config.revision)]
     draft = config.draft_repository
     if draft is not None and draft != config.model_path:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
-from launcher.engines.asking import ask
+from launcher.engines.common.asking import ask
 from launcher.errors import RemoteServerError
 
 TIMEOUT_SECONDS: Final = 5.0

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from launcher.engines.prober import ServingFigures
 from launcher.engines.smg.discovery import read_listed
 from launcher.engines.smg.prober import KnownServer
 from launcher.errors import StateError
@@ -15,9 +14,10 @@ from launcher.fleet.fleet_file import FleetConfig
 from launcher.fleet.layout import gateway_name, replica_names
 from launcher.fleet.routing import known_servers
 from launcher.fleet.store import FleetStore
+from launcher.metrics.figures import Figures
 from launcher.state.store import RunStore
 
-NOTHING_TOLD: Final = ServingFigures()
+NOTHING_TOLD: Final = Figures()
 # In any other state nothing is said, and another program may listen there.
 _ASKED: Final = frozenset({"READY", "UNHEALTHY", "STOPPING", "ORPHANED"})
 
@@ -48,7 +48,7 @@ class MemberView:
     requests: int | None
     restarts: int
     note: str
-    figures: ServingFigures = NOTHING_TOLD
+    figures: Figures = NOTHING_TOLD
 
     @property
     def is_well(self) -> bool:

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from launcher.config.server_config import ServerConfig, describe_speculation
+from launcher.engines.common.metrics import UnreadMetricsError, ask_metrics
 from launcher.engines.engine import Engine
 from launcher.engines.select import engine_of, metric_table_of
 from launcher.errors import StateError
 from launcher.live.snapshot import ServerSnapshot, Usage
-from launcher.live.source import MetricSource, UnreadMetricsError, ask_server
+from launcher.live.source import MetricSource
 from launcher.live.usage import Nvml, ServerUsage, gpus_of
 from launcher.metrics.benchmark import Benchmark, Machine, ReportFile, find_benchmark
 from launcher.metrics.history import History
@@ -226,7 +227,7 @@ class RemoteWatch:
     def _find(self) -> None:
         """Tell its engine by its metrics' names."""
         try:
-            known = metric_table_of(ask_server(self._url))
+            known = metric_table_of(ask_metrics(self._url))
         except UnreadMetricsError as error:
             self._problem = str(error)
             return

@@ -9,27 +9,19 @@ often as one likes, and one elsewhere every 15 seconds.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from launcher.engines.asking import ask
+from launcher.engines.common.metrics import ask_metrics
 from launcher.live.snapshot import Origin
-from launcher.metrics.samples import Samples, from_families, parse_text
+from launcher.metrics.samples import Samples, from_families
 from launcher.metrics.table import MetricTable
 from launcher.system import private
 
 ASK_SECONDS: Final = 15.0
-_TIMEOUT_SECONDS: Final = 2.0
-# SGLang's are 70 KB for each rank that reports.
-_MOST_BYTES: Final = 16 * 1024**2
 _MOST_FILE_BYTES: Final = 64 * 1024**2
-
-
-class UnreadMetricsError(Exception):
-    """There are no metrics now; the text says why."""
 
 
 def read_files(table: MetricTable, environment: Mapping[str, str]) -> Samples | None:
@@ -60,25 +52,6 @@ def read_files(table: MetricTable, environment: Mapping[str, str]) -> Samples | 
     except (OSError, ValueError, KeyError, RuntimeError, MemoryError, struct.error):
         # One of them was just being made, or removed with the end of the run.
         return None
-
-
-def ask_server(url: str) -> Samples:
-    """Metrics by `GET /metrics`.
-
-    Raises:
-        UnreadMetricsError: none came.
-    """
-    try:
-        status, body = ask(
-            f"{url}/metrics", timeout_seconds=_TIMEOUT_SECONDS, most_bytes=_MOST_BYTES
-        )
-        if status != http.client.OK:
-            raise UnreadMetricsError(f"/metrics answers with status {status}")
-        return parse_text(body.decode("utf-8", "replace"))
-    except OSError as error:
-        raise UnreadMetricsError(f"/metrics: {error.strerror or error}") from error
-    except (http.client.HTTPException, ValueError) as error:
-        raise UnreadMetricsError(f"/metrics: {type(error).__name__}") from error
 
 
 class MetricSource:
@@ -124,4 +97,4 @@ class MetricSource:
         if self._asked_at is not None and now - self._asked_at < self._ask_seconds:
             return None
         self._asked_at = now
-        return ask_server(self._url)
+        return ask_metrics(self._url)

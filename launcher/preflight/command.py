@@ -49,7 +49,7 @@ def make_command(
     check_ranks_on_cpu(config)
     variables = {**os.environ, **config.variables}
     target = CommandTarget(
-        python=sys.executable,
+        python=str(engine.interpreter),
         cpus=facts.hardware.cpus,
         gpus=facts.gpus if gpus is None else gpus,
         secrets_file=secrets_file,

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from launcher.config.fields.together import STEPWISE_ALGORITHMS
 from launcher.config.gpus import used_gpus
-from launcher.config.presets import describe_gpus
+from launcher.config.presets import DEFAULT_ENGINE, describe_gpus
 from launcher.config.ranks import check_ranks_on_cpu, given_options, ranks_of
 from launcher.config.server_config import ServerConfig
 from launcher.errors import (
@@ -106,6 +106,11 @@ def plan_config(
             changes what the weights or the KV cache take.
     """
     check_ranks_on_cpu(config)
+    if config.engine != DEFAULT_ENGINE:
+        raise UnknownShapeError(
+            f"The formulas of the memory plan are SGLang's, and engine is {config.engine}.",
+            action="`python -m launcher up` serves it without a plan.",
+        )
     _check_countable(config, found)
     check_division(config, found.name, found.shape)
     device = _device(config, hardware, gpus)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clients import ChatClient, ChatReply
+from launcher.engines.common.metrics import ask_metrics
 from launcher.engines.select import METRIC_TABLES
-from launcher.live.source import MetricSource, ask_server
+from launcher.live.source import MetricSource
 from launcher.metrics.table import COUNTERS, Quantity, read
 from tests.server.conftest import run_cli
 
@@ -141,7 +142,7 @@ def test_its_files_say_what_it_answers(eagle: RunRecord) -> None:
     source = MetricSource(table, "http://127.0.0.1:9", eagle.environment)
 
     samples = source.read(0.0)
-    answered = read(table, ask_server(eagle.base_url), at_seconds=0)
+    answered = read(table, ask_metrics(eagle.base_url), at_seconds=0)
 
     assert samples is not None
     assert source.origin == "files"
@@ -159,6 +160,6 @@ def test_every_quantity_is_one_that_this_version_reports(eagle: RunRecord) -> No
     load(eagle, AT_ONCE)
     table = METRIC_TABLES["SGLang"]
 
-    found = read(table, ask_server(eagle.base_url), at_seconds=0)
+    found = read(table, ask_metrics(eagle.base_url), at_seconds=0)
 
     assert found.values.keys() | found.histograms.keys() == table.metrics.keys()

@@ -19,7 +19,7 @@ from launcher.cli.options.spellings import ConfigCommand
 from launcher.config.presets import CUSTOM, PRESETS
 from launcher.config.ranks import ranks_of
 from launcher.config.server_config import REPOSITORY_PATTERN
-from launcher.config.sources import ResolvedConfig
+from launcher.config.sources import ResolvedConfig, asked_engine
 from launcher.config.untaken import UntakenPreset, preset_serving
 from launcher.errors import InsufficientMemoryError, ModelNotFoundError, NotRunningError
 from launcher.memory.gpu.models import parse_machine
@@ -199,7 +199,7 @@ def _with_model(model: str | None, options: dict[str, Any]) -> tuple[dict[str, A
         return {**options, "preset": model}, ""
     known = find_known_shape(model)
     path = known[0] if known else model
-    preset = preset_serving(path)
+    preset = preset_serving(path, asked_engine([options]))
     if preset is not None and not options["preset"]:
         return {**options, "preset": preset.name, "model_path": path}, f"its model is {path}"
     if not known and not re.fullmatch(REPOSITORY_PATTERN, model) and not _exists(model):

@@ -15,13 +15,14 @@ import click
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from launcher.config.arguments.options import TakeOver
 from launcher.config.fields.secret_names import is_secret_name
 from launcher.config.presets import PRESETS
 from launcher.config.server_config import ServerConfig
-from launcher.config.sources import ResolvedConfig, resolve
+from launcher.config.sources import ResolvedConfig, asked_engine, resolve
 from launcher.config.untaken import UntakenPreset, preset_serving
 from launcher.engines.engine import Engine
-from launcher.engines.select import default_engine, version_of
+from launcher.engines.select import engine_named, version_of
 from launcher.errors import InvalidValueError, UnknownKeyError
 
 # Fields that have an option of another form, or none.
@@ -33,9 +34,9 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def config_options(command: _F) -> _F:
-    """Add an option for every field of `ServerConfig`, and the arguments that go to SGLang."""
+    """Add an option for every field of `ServerConfig`, and the arguments that go to the engine."""
     return click.argument(
-        "extra_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- SGLANG_ARGS...]"
+        "extra_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- ENGINE_ARGS...]"
     )(field_options(command))
 
 
@@ -100,18 +101,23 @@ def resolve_options(options: dict[str, Any], **dependencies: Any) -> ResolvedCon
     }
     if options["no_speculation"]:
         flags["speculative_algorithm"] = None
-    engine = default_engine()
+
+    def take_over(engine: str) -> TakeOver:
+        named = engine_named(engine)
+        return lambda arguments: named.take_over(arguments, version_of(named))
+
     try:
         return resolve(
             preset=options["preset"],
             config_file=options["config_file"],
             environment=os.environ,
             flags=flags,
-            take_over=lambda arguments: engine.take_over(arguments, version_of(engine)),
+            take_over=take_over,
             **dependencies,
         )
     except UnknownKeyError as error:
-        raise _with_place(error, engine) from None
+        engine = asked_engine([{"preset": options["preset"]}, flags])
+        raise _with_place(error, engine_named(engine)) from None
 
 
 def _with_place(error: UnknownKeyError, engine: Engine) -> UnknownKeyError:
@@ -132,7 +138,7 @@ def resolve_untaken(
 ) -> UntakenPreset | None:
     """The preset whose model is served although another preset was taken, by the same options."""
     config = resolved.config
-    preset = preset_serving(config.model_path)
+    preset = preset_serving(config.model_path, config.engine)
     if preset is None or preset.name == config.preset:
         return None
     try:

@@ -219,7 +219,7 @@ def _arguments(
         elif isinstance(value, tuple):
             # An option that may be given several times.
             yield from (f"--{flag}={one}" for one in value)
-        elif value and field in KEY_FILE_FIELDS:
+        elif value and field in (*KEY_FILE_FIELDS, "engine_python"):
             yield f"--{flag}={_absolute(value)}"
         elif value and field in PATH_FIELDS:
             # A folder, with its whole path by now, or the id of a repository.

@@ -1,7 +1,7 @@
 """The fields of a configuration that say what is served: most become flags of the engine.
 
 `launcher.config.server_config.ServerConfig` adds how it is watched. Names are SGLang's where a
-field becomes one of its flags.
+field becomes one of its flags; vLLM takes the same fields (`launcher.engines.vllm.command`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from launcher.config.fields.outside import flaw_of, flaw_of_kind, flaw_of_number
 from launcher.config.fields.variables import entries_of
 from launcher.names import SERVER_NAME_PATTERN
 
+EngineName = Literal["sglang", "vllm"]
 Device = Literal["cuda", "cpu"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "float", "half"]
 # Source: sglang 0.5.23, srt/arg_groups/fields/model.py.
@@ -42,6 +43,13 @@ class ServedFields(BaseModel):
         default="custom", description="Starting values; unset: what suits this machine."
     )
 
+    engine: EngineName = Field(
+        default="sglang", description="What serves the model; docs/vllm.md says what differs."
+    )
+    engine_python: Path | None = Field(
+        default=None,
+        description="Python of an environment that has the engine; unset: the installed one.",
+    )
     model_path: str = Field(min_length=1, description="Model folder, or a repository id.")
     revision: str | None = Field(default=None, description="Commit of the repository to serve.")
     verify_model: bool = Field(
@@ -117,7 +125,7 @@ class ServedFields(BaseModel):
         default=None, description="Quantization of the weights; unset: the checkpoint's own."
     )
     attention_backend: str | None = Field(
-        default=None, description="SGLang's kernels for attention; unset: its own choice."
+        default=None, description="The engine's kernels for attention; unset: its own choice."
     )
     kv_cache_dtype: KvCacheDtype | None = Field(
         default=None, description="Type of the KV cache; fp8_e4m3 halves it; unset: as `dtype`."
@@ -127,6 +135,12 @@ class ServedFields(BaseModel):
         gt=0.0,
         lt=1.0,
         description="Share of memory for weights and KV cache, 0 to 1.",
+    )
+    gpu_memory_utilization: float | None = Field(
+        default=None,
+        gt=0.0,
+        le=1.0,
+        description="Share of memory for all that vLLM takes, 0 to 1; on a CPU of the host's.",
     )
     max_total_tokens: int | None = Field(
         default=None, ge=1, description="Size of the KV cache, in tokens; unset: what fits."
@@ -171,10 +185,10 @@ class ServedFields(BaseModel):
     )
 
     tool_call_parser: str | None = Field(
-        default=None, description="SGLang's parser for tool calls in the model's text."
+        default=None, description="The engine's parser for tool calls in the model's text."
     )
     reasoning_parser: str | None = Field(
-        default=None, description="SGLang's parser for reasoning in the model's text."
+        default=None, description="The engine's parser for reasoning in the model's text."
     )
     glm_parsers: Literal["specserve", "sglang"] = Field(
         default="specserve",
@@ -196,7 +210,7 @@ class ServedFields(BaseModel):
     enable_metrics: bool = Field(default=True, description="Serve Prometheus metrics.")
     random_seed: int | None = Field(default=None, ge=0, description="Seed for sampling.")
     extra_args: tuple[str, ...] = Field(
-        default=(), description="Further arguments, passed to SGLang as they are."
+        default=(), description="Further arguments, passed to the engine as they are."
     )
     environment: tuple[str, ...] = Field(
         default=(), description="Variables of the server's processes, NAME=VALUE; no secrets."

@@ -10,8 +10,8 @@ from typing import Final
 from launcher.config.arguments.taken_over import raise_all
 from launcher.config.ranks import ranks_of
 from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
+from launcher.engines.common.flags import FlagTable, GivenOption
 from launcher.engines.launch import Command, CommandTarget
-from launcher.engines.sglang.options.flags import FlagTable, GivenOption
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
 from launcher.engines.sglang.plugins.glm.settings import CALL_PARSERS, REASONING_PARSERS
 from launcher.errors import ConfigError, SecretInArgumentsError

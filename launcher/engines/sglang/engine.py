@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from launcher.config.arguments.options import OwnOption, TakenOver
 from launcher.config.ranks import ranks_of
 from launcher.config.server_config import ServerConfig
+from launcher.engines.common.fields import refuse_fields
 from launcher.engines.containers import ContainerLaunch, MachineGroup
 from launcher.engines.launch import Command, CommandTarget
-from launcher.engines.prober import Prober, ServingFigures
+from launcher.engines.prober import Prober
 from launcher.engines.sglang import container, prerequisites, processes, version
 from launcher.engines.sglang.causes import foreign
 from launcher.engines.sglang.causes.table import CAUSES
@@ -19,7 +22,7 @@ from launcher.engines.sglang.metrics import METRICS
 from launcher.engines.sglang.options.flags import load_flag_table
 from launcher.engines.sglang.phases import SGLangStartLog, shows_progress
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
-from launcher.engines.sglang.prober import FollowerProber, HttpProber, ask_figures
+from launcher.engines.sglang.prober import FollowerProber, HttpProber
 from launcher.engines.sglang.takeover.fields import near_options, own_option, take_over
 from launcher.errors import InvalidValueError
 from launcher.metrics.table import MetricTable
@@ -31,6 +34,12 @@ _READ_WITHOUT_DEFAULT: Final = {
     "Gemma2ForCausalLM": ("hidden_act", "models/gemma2.py"),
     "DeepseekV2ForCausalLM": ("moe_layer_freq", "models/deepseek_v2.py"),
     "DeepseekV3ForCausalLM": ("moe_layer_freq", "models/deepseek_v2.py"),
+}
+# Fields that other engines have -> the nearest that SGLang has.
+LACKING: Final = {
+    "gpu_memory_utilization": "the nearest is mem_fraction_static, which leaves out what graphs "
+    "and activations take.",
+    "engine_python": "it runs beside the launcher; `uv sync` installs it there.",
 }
 
 
@@ -48,6 +57,11 @@ class SGLangEngine:
     keys_name = container.KEYS_NAME
     container_variables = container.CONTAINER_VARIABLES
 
+    @property
+    def interpreter(self) -> Path:
+        """The launcher's own: it is installed beside it."""
+        return Path(sys.executable)
+
     def installed_version(self) -> str:
         """Read from the installed distribution."""
         return version.installed_sglang_version()
@@ -62,7 +76,8 @@ class SGLangEngine:
         return build_command(config, target, upstream_cpu_kernels=upstream)
 
     def check_command(self, command: Command, config: ServerConfig, version: str) -> None:
-        """By the parser of that version, as a table; and what is in the file of draft steps."""
+        """By what it has of our fields, by its parser, and by what is in a file of draft steps."""
+        refuse_fields(config, self.name, LACKING)
         check_arguments(command, config.extra_args, load_flag_table(version))
         flaw = prerequisites.flaw_of_adaptive_file(config)
         if flaw is not None:
@@ -126,10 +141,6 @@ class SGLangEngine:
     def make_completer(self, config: ServerConfig, keys: Mapping[str, str]) -> HttpProber:
         """The same, of a server that generates text."""
         return HttpProber(config.base_url, keys.get("api-key"), keys.get("admin-api-key"))
-
-    def ask_figures(self, base_url: str, *, timeout_seconds: float) -> ServingFigures | None:
-        """By `/metrics`, which wants no key."""
-        return ask_figures(base_url, timeout_seconds=timeout_seconds)
 
     def children(self, members: Iterable[ProcessIdentity]) -> tuple[EngineChild, ...]:
         """Those that SGLang gave a title."""

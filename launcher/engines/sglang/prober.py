@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from launcher.engines.asking import ask
-from launcher.engines.prober import Completion, ServingFigures
+from launcher.engines.common.asking import ask
+from launcher.engines.prober import Completion
 from launcher.memory.report import ReportedMemory
 from launcher.names import LAST_OUTPUT_ROUTE
 from launcher.system.hardware import GIB
@@ -185,57 +185,6 @@ def _greedy(prompt: str, tokens: int) -> dict[str, Any]:
     """The body of a request for so many tokens."""
     sampling = {"max_new_tokens": tokens, "temperature": 0, "ignore_eos": True}
     return {"text": prompt, "sampling_params": sampling}
-
-
-def ask_figures(base_url: str, *, timeout_seconds: float) -> ServingFigures | None:
-    """`GET /metrics`, for which SGLang never wants a key; None where nothing of it comes."""
-    try:
-        status, body = ask(
-            f"{base_url}/metrics",
-            timeout_seconds=timeout_seconds,
-            most_bytes=LARGEST_METRICS_BYTES,
-        )
-        if status != http.client.OK:
-            return None
-        return read_figures(body.decode())
-    except (OSError, ValueError, http.client.HTTPException):
-        return None
-
-
-def read_figures(text: str) -> ServingFigures:
-    """What SGLang's metrics say of its work.
-
-    Formula: acceptance length = generated tokens / verify steps, of all requests that have ended.
-    Source: sglang 0.5.23, observability/metrics_collector.py, `observe_one_finished_request`. Its
-    gauge `spec_accept_length` is that of the last log interval alone.
-
-    Args:
-        text: in the Prometheus format.
-
-    Raises:
-        ValueError: it is not in that format.
-    """
-    # Imported here: most that is asked of a server needs no parser.
-    from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415
-
-    found: dict[str, dict[frozenset[tuple[str, str]], float]] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            series = frozenset((k, v) for k, v in sample.labels.items() if k not in _RANK_LABELS)
-            values = found.setdefault(sample.name.removeprefix("sglang:"), {})
-            values[series] = max(sample.value, values.get(series, sample.value))
-    total = {name: sum(values.values()) for name, values in found.items()}
-    verifies = total.get("spec_verify_calls_total")
-    tokens = total.get("generation_tokens_total")
-    return ServingFigures(
-        running_requests=_count(total.get("num_running_reqs")),
-        waiting_requests=_count(total.get("num_queue_reqs")),
-        acceptance_length=tokens / verifies if tokens and verifies else None,
-    )
-
-
-def _count(value: float | None) -> int | None:
-    return int(value) if value is not None and math.isfinite(value) else None
 
 
 class _MemoryUsage(BaseModel):

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from launcher.config.arguments.options import OwnOption, TakenOver
@@ -46,6 +48,11 @@ class GatewayEngine:
     verified_version = version.VERIFIED_VERSION
     causes = CAUSES
     metrics: MetricTable | None = None
+
+    @property
+    def interpreter(self) -> Path:
+        """The launcher's own: it is installed beside it."""
+        return Path(sys.executable)
 
     def installed_version(self) -> str:
         """Read from the installed distribution."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from launcher.engines.asking import ask
+from launcher.engines.common.asking import ask
 from launcher.memory.report import ReportedMemory
 
 STATUS_TIMEOUT_SECONDS: Final = 2.0

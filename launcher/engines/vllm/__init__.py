@@ -1,1 +1,1 @@
-"""vLLM, as far as its command line is read; the launcher does not serve with it."""
+"""vLLM, served from an environment of its own; docs/vllm.md says what differs from SGLang."""

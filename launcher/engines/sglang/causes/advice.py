@@ -14,8 +14,9 @@ from launcher.config.arguments.options import options_of
 from launcher.config.ranks import engine_options
 from launcher.config.server_config import ServerConfig
 from launcher.engines.causes import ErrorSign, LogMatch
+from launcher.engines.common.flags import FlagTable
 from launcher.engines.sglang.causes.signs import SIGNS
-from launcher.engines.sglang.options.flags import FlagTable, load_flag_table
+from launcher.engines.sglang.options.flags import load_flag_table
 from launcher.engines.sglang.version import VERIFIED_VERSION
 from launcher.text import nearest, whole_number
 

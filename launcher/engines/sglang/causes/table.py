@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from launcher.engines.causes import CauseTable
+from launcher.engines.common.causes import building, drivers, folders, hub, libraries
 from launcher.engines.sglang.causes import arguments, processes, scheduler, warm_up
 from launcher.engines.sglang.causes.general import GENERAL
-from launcher.engines.sglang.causes.gpu import collectives, drivers, faults, kernels, memory
-from launcher.engines.sglang.causes.machine import building, folders, host, libraries, packages
-from launcher.engines.sglang.causes.model import files, hub, parallel, speculation, weights
+from launcher.engines.sglang.causes.gpu import collectives, faults, kernels, memory
+from launcher.engines.sglang.causes.machine import host, packages
+from launcher.engines.sglang.causes.model import files, parallel, speculation, weights
 from launcher.engines.sglang.causes.signs import SIGNS
 
 CAUSES: Final = CauseTable(

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from launcher.config.arguments.options import OwnOption, TakenField, TakenOver
+from launcher.engines.common.flags import FlagTable, GivenOption
 from launcher.engines.sglang.command import SWITCH_FLAGS, VALUE_FLAGS, refusals
-from launcher.engines.sglang.options.flags import FlagTable, GivenOption
 
 _FLAGS: Final[Mapping[str, str]] = {**VALUE_FLAGS, **SWITCH_FLAGS}
 

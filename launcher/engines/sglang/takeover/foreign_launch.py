@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from launcher.config.arguments.foreign_launch import ForeignLaunch
+from launcher.engines.common.flags import FlagTable, GivenOption
 from launcher.engines.sglang.command import (
     CONFIG_FLAG,
     DISAGGREGATION_FLAG,
@@ -15,7 +16,6 @@ from launcher.engines.sglang.command import (
     UNSUPERVISED_FLAGS,
 )
 from launcher.engines.sglang.container import is_keys_file
-from launcher.engines.sglang.options.flags import FlagTable, GivenOption
 from launcher.engines.sglang.takeover.fields import field_of, near_options, value_of
 
 DEFAULT_PORT: Final = 30000

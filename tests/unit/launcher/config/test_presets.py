@@ -85,7 +85,7 @@ def test_an_unknown_preset_is_refused_with_the_nearest_and_the_list() -> None:
         get_preset("glm-4.5-air")
 
     assert "'glm-4.5-air' (did you mean 'glm-4.5-air-fp8'?)" in caught.value.problem
-    assert "glm-4.5-air-fp8, nano, custom" in caught.value.action
+    assert "glm-4.5-air-fp8, glm-4.5-air-fp8-vllm, nano, nano-vllm, custom" in caught.value.action
 
 
 def test_the_static_part_is_the_sum_of_what_the_model_has() -> None:

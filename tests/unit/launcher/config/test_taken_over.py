@@ -19,7 +19,7 @@ def resolved(*arguments: str, **flags: Any) -> ResolvedConfig:
     engine = default_engine()
     return resolve(
         flags={"model_path": MODEL, "device": "cpu", **flags, "extra_args": arguments},
-        take_over=lambda given_: engine.take_over(given_, version_of(engine)),
+        take_over=lambda _: lambda given_: engine.take_over(given_, version_of(engine)),
     )
 
 
@@ -58,7 +58,7 @@ def test_a_weaker_source_gives_way() -> None:
     found = resolve(
         environment={"SPECSERVE_EXTRA_ARGS": "--port 1111 --tp 2", "SPECSERVE_MODEL_PATH": MODEL},
         flags={"port": "2222", "device": "cpu"},
-        take_over=lambda given_: engine.take_over(given_, version_of(engine)),
+        take_over=lambda _: lambda given_: engine.take_over(given_, version_of(engine)),
     )
     assert (found.config.port, found.config.tp_size) == (2222, 2)
 
@@ -155,7 +155,7 @@ def test_any_mixture_is_one_configuration_or_one_list_of_complaints(
         return resolve(
             environment=variables,
             flags=flags | {"extra_args": tuple(after)},
-            take_over=lambda given_: engine.take_over(given_, version_of(engine)),
+            take_over=lambda _: lambda given_: engine.take_over(given_, version_of(engine)),
         )
 
     if contradicted:

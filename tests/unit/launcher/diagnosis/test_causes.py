@@ -30,6 +30,7 @@ from launcher.engines.causes import (
     ServerEnd,
     SilentCause,
 )
+from launcher.engines.common.causes import building, drivers, folders, hub, libraries
 from launcher.engines.phases import Phase
 from launcher.engines.sglang.causes.advice import sglang_option
 from launcher.engines.sglang.causes.table import CAUSES
@@ -432,6 +433,8 @@ def test_no_name_stands_twice_in_one_part_of_the_table() -> None:
         importlib.import_module(module.name)
         for module in pkgutil.walk_packages(folder, "launcher.engines.sglang.causes.")
     ]
+    # The rest of what any engine can meet stands in modules of SGLang's, too.
+    modules += [building, drivers, folders, hub, libraries]
     for part, causes in (
         ("ERRORS", CAUSES.errors),
         ("ECHOES", CAUSES.echoes),

@@ -47,7 +47,7 @@ def meaning(fields: dict[str, Any]) -> dict[str, Any]:
     config = resolve(
         flags=fields,
         preset="custom",
-        take_over=lambda arguments: engine.take_over(arguments, version_of(engine)),
+        take_over=lambda _: lambda arguments: engine.take_over(arguments, version_of(engine)),
     ).config
     said = config.model_dump(mode="json", exclude={"extra_args"})
     for given in load_flag_table(VERIFIED_VERSION).split(config.extra_args):

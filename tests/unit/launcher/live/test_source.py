@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from launcher.engines.common.metrics import UnreadMetricsError, ask_metrics
 from launcher.engines.sglang.metrics import METRICS
 from launcher.engines.vllm.metrics import METRICS as VLLM
-from launcher.live.source import MetricSource, UnreadMetricsError, ask_server, read_files
+from launcher.live.source import MetricSource, read_files
 from launcher.live.usage import Nvml, ServerUsage, gpus_of
 from launcher.metrics.samples import parse_text
 from launcher.metrics.table import Quantity, read
@@ -118,15 +119,15 @@ def test_without_files_the_server_is_asked_now_and_then(environment: dict[str, s
 def test_why_there_are_no_metrics_is_said() -> None:
     with MetricServer("", status=404).running() as server:
         with pytest.raises(UnreadMetricsError, match="status 404"):
-            ask_server(server.url)
+            ask_metrics(server.url)
         server.say("nothing of that kind {")
     with pytest.raises(UnreadMetricsError, match="refused"):
-        ask_server(server.url)
+        ask_metrics(server.url)
     with (
         MetricServer("nothing of that kind {").running() as server,
         pytest.raises(UnreadMetricsError, match="ValueError"),
     ):
-        ask_server(server.url)
+        ask_metrics(server.url)
 
 
 def test_the_time_on_processors_is_that_between_two_looks() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from launcher.config.presets import GLM_AIR_FP8, PRESETS, Preset
 from launcher.config.server_config import ServerConfig
+from launcher.engines.common.flags import FlagTable
 from launcher.engines.launch import Command, CommandTarget
 from launcher.engines.sglang.command import (
     MODULE,
@@ -24,7 +25,7 @@ from launcher.engines.sglang.command import (
     build_command,
     check_arguments,
 )
-from launcher.engines.sglang.options.flags import FlagTable, load_flag_table
+from launcher.engines.sglang.options.flags import load_flag_table
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
 from launcher.engines.sglang.version import VERIFIED_VERSION
 from launcher.errors import ConfigError, LauncherError, SecretInArgumentsError, UnknownFlagError

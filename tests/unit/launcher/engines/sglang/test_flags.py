@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from launcher.engines.common.flags import FlagTable
 from launcher.engines.sglang.options import flags
 from launcher.engines.sglang.options.dump_flags import describe
-from launcher.engines.sglang.options.flags import FlagTable, ask_sglang, load_flag_table
+from launcher.engines.sglang.options.flags import ask_sglang, load_flag_table
 from launcher.engines.sglang.version import VERIFIED_VERSION, installed_sglang_version
 from launcher.errors import EngineBrokenError, EngineMissingError, UnknownFlagError
 from tests.unit.launcher.examples import SECRET

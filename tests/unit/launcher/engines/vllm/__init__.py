@@ -1,1 +1,1 @@
-"""vLLM, as far as its command line is read."""
+"""vLLM as an engine."""

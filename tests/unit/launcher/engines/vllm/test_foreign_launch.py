@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from launcher.engines.vllm.foreign_launch import read_launch
+from launcher.engines.vllm.takeover.foreign_launch import read_launch
 
 
 def fields(*arguments: str) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def _take(made: ForeignLaunch, name: str, values: list[str]) -> None:
 def _take_field(made: ForeignLaunch, name: str, value: str) -> None:
     field = _FIELDS[name]
     if field == "context_length":
-        value = _count(value)
+        value = plain_count(value)
         if value == "":
             made.dropped.append(f"{name} auto: SGLang takes the model's own length")
             return
@@ -153,7 +153,7 @@ def _take_field(made: ForeignLaunch, name: str, value: str) -> None:
     made.take(field, value, name)
 
 
-def _count(text: str) -> str:
+def plain_count(text: str) -> str:
     """A number of tokens as vLLM reads it: `32k` is 32,000, `32K` is 32,768; "" for `auto`."""
     if text in {"auto", "-1"}:
         return ""

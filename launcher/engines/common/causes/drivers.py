@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from launcher.config.arguments.options import options_of
 from launcher.config.ranks import ranks_of
 from launcher.engines.causes import Confidence, LogCause, LogMatch, Retry
-from launcher.engines.sglang.causes.advice import sglang_option
 from launcher.text import whole_number
 
 
@@ -56,7 +56,7 @@ def _sizes(match: LogMatch) -> str:
 
 
 def _base_gpu(match: LogMatch) -> str:
-    return sglang_option(match.config, "--base-gpu-id") or ""
+    return dict(options_of(match.config.extra_args)).get("--base-gpu-id") or ""
 
 
 def _held_memory(match: LogMatch) -> str:
@@ -141,17 +141,17 @@ ERRORS: Final = {
         pattern=r"Torch not compiled with CUDA",
         sample="AssertionError: Torch not compiled with CUDA enabled",
         summary="The installed torch is a build without CUDA.",
-        action="Install the torch that SGLang asks for, in its build for CUDA, in place of this "
-        "one; or serve with --device cpu.",
+        action="Install the torch that the engine asks for, in its build for CUDA, in place of "
+        "this one; or serve with --device cpu.",
     ),
     "no-gpu": LogCause(
-        # Anchored: SGLang warns in like words and goes on.
+        # Anchored: engines warn in like words and go on.
         pattern=r"^[\w.]*Error: (?:.*No CUDA GPUs are available|No accelerator \("
         r"|.*No CUDA devices found"
         r"|0 active drivers \(\[\]\)|.*no CUDA-capable device is detected|.*CUDA_ERROR_NO_DEVICE)",
         sample="RuntimeError: No CUDA GPUs are available\n"
         "RuntimeError: No accelerator (CUDA, XPU, HPU) or platform plugin is available.",
-        summary="SGLang finds no GPU.",
+        summary="The engine finds no GPU.",
         action="Look at `nvidia-smi` and CUDA_VISIBLE_DEVICES, or serve with --device cpu.",
     ),
     "gpu-busy": LogCause(

@@ -1,4 +1,4 @@
-"""What SGLang's metrics say of its work."""
+"""What the servers of a fleet say of their work, asked all at once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import ClassVar
 
 import pytest
 
-from launcher.engines.prober import ServingFigures
-from launcher.engines.sglang.prober import ask_figures, read_figures
 from launcher.fleet.figures import ask_all
 
 # As SGLang 0.5.23 writes them: counters of requests by whether they were streamed.
@@ -20,38 +18,11 @@ sglang:generation_tokens_total{is_streaming="false",model_name="nano"} 3000.0
 sglang:generation_tokens_total{is_streaming="true",model_name="nano"} 300.0
 # TYPE sglang:spec_verify_calls_total counter
 sglang:spec_verify_calls_total{model_name="nano"} 1000.0
+# TYPE sglang:num_requests_total counter
+sglang:num_requests_total{model_name="nano"} 100.0
+sglang:num_running_reqs{tp_rank="0"} 3.0
+sglang:num_running_reqs{tp_rank="1"} 3.0
 """
-
-
-def gauges(rank: int, dp_rank: int, running: int, waiting: int) -> str:
-    labels = f'dp_rank="{dp_rank}",tp_rank="{rank}",pid="{100 + rank}",moe_ep_rank="{rank}"'
-    return (
-        f"sglang:num_running_reqs{{{labels}}} {running}.0\n"
-        f"sglang:num_queue_reqs{{{labels}}} {waiting}.0\n"
-    )
-
-
-def test_acceptance_is_that_of_all_requests() -> None:
-    figures = read_figures(COUNTERS + gauges(0, 0, 3, 7))
-    assert figures == ServingFigures(3, 7, 3.3)
-
-
-def test_ranks_of_one_scheduler_count_once_and_schedulers_are_added() -> None:
-    text = gauges(0, 0, 3, 1) + gauges(1, 0, 3, 1) + gauges(2, 1, 2, 0) + gauges(3, 1, 2, 0)
-    assert read_figures(text) == ServingFigures(5, 1, None)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "sglang:spec_verify_calls_total 0.0\nsglang:generation_tokens_total 0.0\n",
-        "sglang:generation_tokens_total 10.0\n",
-        "sglang:num_running_reqs NaN\n",
-    ],
-)
-def test_what_is_not_told_is_unknown(text: str) -> None:
-    assert read_figures(text) == ServingFigures()
 
 
 class _Server(BaseHTTPRequestHandler):
@@ -99,10 +70,8 @@ def urls() -> Iterator[tuple[str, str]]:
 
 def test_one_that_answers_no_end_keeps_nobody_waiting(urls: tuple[str, str]) -> None:
     well, drips = urls
-    told = ask_all((well, drips, "http://127.0.0.1:9"), seconds=0.5)
-    assert told == {well: ServingFigures(None, None, 3.3)}
-
-
-def test_what_is_no_answer_is_none(urls: tuple[str, str]) -> None:
-    assert ask_figures(f"{urls[0]}/no", timeout_seconds=1) is None
-    assert ask_figures("http://127.0.0.1:9", timeout_seconds=1) is None
+    told = ask_all((well, drips, "http://127.0.0.1:9", f"{well}/no"), seconds=0.5)
+    assert list(told) == [well]
+    # 3,300 tokens, of which each of 100 requests had its first from the prefill.
+    assert told[well].acceptance.since_start == 3.2
+    assert told[well].running_requests == 3

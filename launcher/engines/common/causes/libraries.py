@@ -165,7 +165,11 @@ def _package_of(match: LogMatch) -> str:
     """The Python package whose library misses a symbol, by its path."""
     path = _file(match)
     found = re.search(r"(?:site|dist)-packages/([\w-]+)", path)
-    name = found[1] if found else path.rpartition("/")[2].partition(".")[0]
+    folder, _, file = path.rpartition("/")
+    name = found[1] if found else file.partition(".")[0]
+    if name.startswith("_"):
+        # vllm/_C.abi3.so, of a checkout
+        name = folder.rpartition("/")[2] or name
     return _PACKAGE_OF.get(name, name) or "A package"
 
 
@@ -182,13 +186,13 @@ def _reinstall_for_torch(match: LogMatch) -> str:
     package = _package_of(match).replace("_", "-")
     if package == "flash-attn":
         return (
-            "Uninstall flash-attn, which SGLang does not need, or install the wheel of it that is "
-            "built for the installed torch."
+            "Uninstall flash-attn, which the engine does not need, or install the wheel of it that "
+            "is built for the installed torch."
         )
     return (
         f"Reinstall {package} in the version that is built for the installed torch "
-        "(`uv pip show torch`), or install torch and it together in the versions that SGLang asks "
-        "for; compiled from source, build it again."
+        "(`uv pip show torch`), or install torch and it together in the versions that the engine "
+        "asks for; compiled from source, build it again."
     )
 
 
@@ -258,7 +262,7 @@ ERRORS: Final = {
             f"A library of {_cuda_of(match)} is not found by the loader: {match['library']}."
         ),
         action=_find_cuda_library,
-        remedy="Put the folder that has it on LD_LIBRARY_PATH; a reinstall of SGLang does not "
+        remedy="Put the folder that has it on LD_LIBRARY_PATH; a reinstall of the engine does not "
         "help.",
     ),
     "torch-library-missing": LogCause(
@@ -278,7 +282,7 @@ ERRORS: Final = {
         sample="OSError: libnuma.so.1: cannot open shared object file: No such file or directory",
         summary="A library of the system is missing: {library}.",
         action=_install_system_library,
-        remedy="Install the package of the system that has it; a reinstall of SGLang does not "
+        remedy="Install the package of the system that has it; a reinstall of the engine does not "
         "help.",
     ),
 }

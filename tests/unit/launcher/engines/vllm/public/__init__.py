@@ -1,0 +1,1 @@
+"""Failures of vLLM that people reported in public."""
