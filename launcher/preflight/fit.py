@@ -25,11 +25,11 @@ from launcher.errors import (
     NoGpuError,
     UnknownShapeError,
 )
-from launcher.memory.known_shapes import find_known_shape
 from launcher.memory.lines import Device, Settings
 from launcher.memory.plan import MemoryPlan, plan_memory
 from launcher.memory.shape import ModelShape, WeightType
 from launcher.memory.shapes.config_json import read_shape
+from launcher.memory.shapes.known_shapes import find_known_shape
 from launcher.memory.weights import KvType
 from launcher.models.download.hub import Hub
 from launcher.models.download.request import PullRequest, not_here
