@@ -139,7 +139,7 @@ def _total_lines(device: Device, reserved: Spread) -> tuple[Line, ...]:
             "kept by the driver",
             reserved.usual_bytes,
             f"what CUDA does not give out{known}",
-            "logs, docs/plan-vllm.md",
+            "docs/plan-vllm.md",
         ),
     )
 
@@ -167,7 +167,8 @@ def _other_lines(
     kernels = Line(
         "kernels, workspaces", NON_TORCH.usual_bytes, _band(NON_TORCH), "docs/plan-vllm.md"
     )
-    graphs = Line("CUDA graphs", GRAPHS.usual_bytes, f"estimated by vLLM, {_band(GRAPHS)}", "logs")
+    estimate = f"estimated by vLLM, {_band(GRAPHS)}"
+    graphs = Line("CUDA graphs", GRAPHS.usual_bytes, estimate, "docs/plan-vllm.md")
     gaps = fragmentation_line(shape, device, settings, weight_type)
     there = (gaps, activations, kernels, graphs if settings.graphs else None)
     return tuple(line for line in there if line is not None)
