@@ -1,4 +1,4 @@
-"""A typed client for a chat server that SGLang runs.
+"""A typed client for a chat server that SGLang or vLLM runs.
 
     from clients import ChatClient
 
@@ -31,6 +31,7 @@ from clients.errors import (
     ConnectionLostError,
     ContextLengthError,
     EmptyAnswerError,
+    EngineLacksError,
     InternalServerError,
     MalformedReplyError,
     MissingToolCallError,
@@ -72,6 +73,7 @@ from clients.events import (
     Usage,
 )
 from clients.flow.effects import RunEvent
+from clients.http.engines import EngineInfo
 from clients.http.local.run_record import RunRecord, read_run_record, run_record_path
 from clients.http.retry import RetryPolicy
 from clients.http.server_side import Health, ServerInfo, ServerMetrics
@@ -109,6 +111,8 @@ __all__ = [
     "EmptyAnswer",
     "EmptyAnswerError",
     "EmptyCause",
+    "EngineInfo",
+    "EngineLacksError",
     "Health",
     "InternalServerError",
     "MalformedReplyError",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from clients.flow.effects import RunEvent
+    from clients.http.engines import EngineInfo
     from clients.http.server_side import Health, ServerInfo, ServerMetrics
     from clients.http.stream import OpenStream
     from clients.reply import ChatReply
@@ -150,6 +151,10 @@ class AsyncChatClient:
     async def ready(self, *, timeout_seconds: float = 5.0) -> bool:
         """Ask whether the server takes requests: started, not paused, not draining."""
         return await self._run(self._flows.health("/ready", timeout_seconds)) == "healthy"
+
+    async def engine(self) -> EngineInfo:
+        """See `ChatClient.engine`."""
+        return await self._run(self._flows.engine())
 
     async def server_info(self) -> ServerInfo:
         """Ask how the model is served; raises as `models` does."""

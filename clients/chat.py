@@ -1,4 +1,4 @@
-"""The client: a thin, typed layer over the openai SDK for a chat server that SGLang runs."""
+"""The client: a thin, typed layer over the openai SDK for a chat server of SGLang or vLLM."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from clients.flow.effects import RunEvent
+    from clients.http.engines import EngineInfo
     from clients.http.server_side import Health, ServerInfo, ServerMetrics
     from clients.reply import ChatReply
     from clients.request import AskOptions, ChatOptions, EmptyAnswer, Messages, ToolLike
@@ -55,7 +56,8 @@ class ChatClient:
         retry: how often, and after which pauses, a request is repeated that the server had not
             begun: no connection, 429, 503; and what else is repeated.
         limits: how much of an answer is taken.
-        report_acceptance: ask SGLang how speculation went, a field that other servers may refuse.
+        report_acceptance: ask SGLang how speculation went, a field that other servers may refuse;
+            vLLM passes it over, and counts in `metrics()` (`ServerMetrics.acceptance_since`).
         http_client: the transport; the caller closes it. For tests and unusual networks.
         clock_ns: a monotonic clock in nanoseconds.
 
@@ -248,11 +250,26 @@ class ChatClient:
         return self._run(self._flows.health("/health", timeout_seconds))
 
     def ready(self, *, timeout_seconds: float = 5.0) -> bool:
-        """Ask whether the server takes requests: started, not paused, not draining."""
+        """Ask whether the server takes requests: started, not paused, not draining.
+
+        vLLM has no such route: there it is whether its core lives.
+        """
         return self._run(self._flows.health("/ready", timeout_seconds)) == "healthy"
 
+    def engine(self) -> EngineInfo:
+        """Ask which engine answers, and of which version.
+
+        It is recognised by its answers, so a gateway gives that of the servers behind it. Raises as
+        `models` does.
+        """
+        return self._run(self._flows.engine())
+
     def server_info(self) -> ServerInfo:
-        """Ask how the model is served; raises as `models` does."""
+        """Ask how the model is served; raises as `models` does.
+
+        Raises:
+            EngineLacksError: vLLM has no route that tells.
+        """
         return self._run(self._flows.server_info())
 
     def metrics(self) -> ServerMetrics:
@@ -268,6 +285,7 @@ class ChatClient:
             request_id: from `Started`, a reply, or `extra={"rid": ...}` of the request.
 
         Raises:
+            EngineLacksError: vLLM has no such route.
             AuthenticationError: the admin key is missing or wrong; likewise PermissionDenied.
             RunRecordError: the file of the admin key cannot be read.
             TransportError: no answer came back.

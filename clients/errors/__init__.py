@@ -4,6 +4,7 @@ Behind some stands the exit code of `python -m clients ask`; the others inherit 
 
 ClientError                   80
 ├── ConfigurationError         2  an argument or an environment variable makes no sense
+├── EngineLacksError          84  the engine that serves has no such route
 ├── ServerLookupError         81  no URL was given, and no run record led to one
 │   ├── ServerNotFoundError         there is no record of that name
 │   ├── ServerGoneError             there is one, and its server and supervisor have ended
@@ -52,6 +53,7 @@ from clients.errors.answer import (
 from clients.errors.base import (
     ClientError,
     ConfigurationError,
+    EngineLacksError,
     StreamClosedError,
 )
 from clients.errors.lookup import (
@@ -104,6 +106,7 @@ __all__ = [
     "ConnectionLostError",
     "ContextLengthError",
     "EmptyAnswerError",
+    "EngineLacksError",
     "InternalServerError",
     "MalformedReplyError",
     "MissingToolCallError",

@@ -28,6 +28,22 @@ class ConfigurationError(ClientError, ValueError):
     exit_code = 2
 
 
+class EngineLacksError(ClientError):
+    """The engine that serves has nothing of the kind.
+
+    Attributes:
+        engine: its name, for example `vllm`.
+        route: which route it lacks.
+    """
+
+    exit_code = 84
+
+    def __init__(self, problem: str, *, engine: str, route: str, action: str | None = None) -> None:
+        super().__init__(problem, action=action)
+        self.engine = engine
+        self.route = route
+
+
 class StreamClosedError(ClientError):
     """A stream was left before its end and then asked for its whole reply."""
 

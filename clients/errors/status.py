@@ -76,7 +76,7 @@ class PermissionDeniedError(StatusError):
 class NotFoundError(StatusError):
     """404: no such route."""
 
-    default_action = "Check that base_url is that of an SGLang server."
+    default_action = "Check that base_url is that of a chat server: SGLang, or vLLM."
 
 
 class ModelNotFoundError(NotFoundError):

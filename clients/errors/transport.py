@@ -59,7 +59,7 @@ class RequestTimeoutError(TransportError):
 class MalformedReplyError(TransportError):
     """What came back is not what the endpoint promises, so it may be another server."""
 
-    default_action = "Check that base_url is that of an SGLang server."
+    default_action = "Check that base_url is that of a chat server: SGLang, or vLLM."
 
 
 class AnswerTooLargeError(TransportError):

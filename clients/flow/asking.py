@@ -18,6 +18,7 @@ from pydantic_core import from_json
 
 from clients.errors import (
     ClientError,
+    EngineLacksError,
     MalformedReplyError,
     NotFoundError,
     RequestTimeoutError,
@@ -28,6 +29,7 @@ from clients.errors import (
 )
 from clients.flow.effects import A, Flow, Send, SendChat, Sleep
 from clients.http.endpoint import Endpoint
+from clients.http.engines import VLLM, VLLM_LACKS, EngineInfo, owner_of, version_of
 from clients.http.retry import RetryPolicy, retry_pause_seconds
 from clients.http.server_side import Health, ServerInfo, ServerMetrics
 from clients.http.timeouts import Timeouts
@@ -39,6 +41,7 @@ _log = logging.getLogger("specserve.client")
 # SGLang's own limit for a health check is 20 s. Whoever gives up sooner and asks again piles up
 # checks on a server that is only busy.
 HEALTH_TIMEOUT_SECONDS = 25.0
+_HEALTH = "/health"
 
 
 @dataclass(slots=True)
@@ -68,17 +71,37 @@ class Asking:
             return "unreachable" if unreachable else "unhealthy"
         except TransportError:
             return "unreachable"
+        except NotFoundError:
+            # vLLM has one route for both.
+            if path == _HEALTH:
+                return "unhealthy"
+            return (yield from self.health(_HEALTH, timeout_seconds))
         except ClientError:
             return "unhealthy"
         return "healthy"
 
+    def engine(self) -> Flow[EngineInfo]:
+        """Ask which engine answers, by what `/v1/models` says, and of which version."""
+        name = yield from self._get("/v1/models", lambda answer: owner_of(answer.content))
+        route = "/version" if name == VLLM else "/server_info"
+        try:
+            version = yield from self._get(route, lambda answer: version_of(answer.content))
+        except (StatusError, MalformedReplyError):
+            version = None
+        return EngineInfo(name, version)
+
     def server_info(self) -> Flow[ServerInfo]:
         """Ask how the model is served; a gateway tells of one of its servers."""
-        return self._get_either(
-            "/server_info",
-            "/get_server_info",
-            lambda answer: ServerInfo.from_body(answer.content),
-        )
+        try:
+            return (
+                yield from self._get_either(
+                    "/server_info",
+                    "/get_server_info",
+                    lambda answer: ServerInfo.from_body(answer.content),
+                )
+            )
+        except NotFoundError as error:
+            raise (yield from self._lacking("/server_info", error)) from error
 
     def metrics(self) -> Flow[ServerMetrics]:
         """Ask for load and counters; a gateway tells those of all its servers."""
@@ -89,13 +112,31 @@ class Asking:
     def abort(self, request_id: str) -> Flow[None]:
         """Ask the server to end a request."""
         limits = self.timeouts.of_request(stream=True, remaining_seconds=HEALTH_TIMEOUT_SECONDS)
-        yield Send(
-            "POST",
-            "/abort_request",
-            *limits,
-            body={"rid": request_id},
-            key=self.admin_key(),
-            is_admin=True,
+        try:
+            yield Send(
+                "POST",
+                "/abort_request",
+                *limits,
+                body={"rid": request_id},
+                key=self.admin_key(),
+                is_admin=True,
+            )
+        except NotFoundError as error:
+            raise (yield from self._lacking("/abort_request", error)) from error
+
+    def _lacking(self, route: str, error: NotFoundError) -> Flow[ClientError]:
+        """The error for a route that is not there: the engine's, where it is known to lack it."""
+        try:
+            engine = yield from self.engine()
+        except ClientError:
+            return error
+        if engine.name != VLLM:
+            return error
+        return EngineLacksError(
+            f"{engine} at {self.endpoint.base_url} has no route {route}.",
+            engine=engine.name,
+            route=route,
+            action=VLLM_LACKS[route],
         )
 
     def _get_either(

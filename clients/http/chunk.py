@@ -1,4 +1,4 @@
-"""Where SGLang puts the parts of a chunk of its stream.
+"""Where SGLang and vLLM put the parts of a chunk of their streams.
 
 Read by the client, which makes events of them, and by the benchmarks, which add them up for every
 chunk of every stream; so nothing is built here. Pure: no I/O.
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 END_MARK = b"[DONE]"
 """The payload that ends a stream; it is no JSON."""
+REASONING_FIELDS = ("reasoning_content", "reasoning")
+"""Where SGLang, and where vLLM, puts reasoning."""
 
 
 def reasoning_in(delta: dict[str, Any]) -> Any:
     """The reasoning in a delta, if there is any."""
     # The first that holds text: some gateways send the same text under both names.
-    return delta.get("reasoning_content") or delta.get("reasoning")
+    first, second = REASONING_FIELDS
+    return delta.get(first) or delta.get(second)
 
 
 def parts_of_calls(
@@ -69,6 +72,13 @@ def cached_tokens_in(usage: dict[str, Any]) -> Any:
 def speculation_in(chunk: dict[str, Any]) -> dict[str, Any]:
     """What SGLang says of how speculation went; empty in most chunks."""
     return inner(inner(chunk, "sglext"), "spec_tokens_details")
+
+
+def matched_stop_in(choice: dict[str, Any]) -> str | None:
+    """The stop text that ended a choice: SGLang's `matched_stop`, vLLM's `stop_reason`."""
+    # For a token of the model's own it is a number.
+    found = choice.get("matched_stop", choice.get("stop_reason"))
+    return found if isinstance(found, str) else None
 
 
 def inner(value: dict[str, Any], name: str) -> dict[str, Any]:

@@ -51,6 +51,7 @@ _STATUS_ERRORS: dict[int, type[StatusError]] = {
     503: ServiceUnavailableError,
 }
 _FIRST_SERVER_ERROR = 500
+_NOT_FOUND = 404
 _ADMIN_ACTION = (
     "This route wants the admin key, not the API key: pass admin_key, or set SPECSERVE_ADMIN_KEY. "
     "The user who started the server needs neither: ChatClient(server=NAME) finds it."
@@ -66,12 +67,20 @@ _TIMEOUT_KINDS: dict[type[object], TimeoutKind] = {
     httpx.WriteTimeout: "write",
     httpx.PoolTimeout: "pool",
 }
-# The words of `sglang/srt/managers/tokenizer_manager.py` at its checks of lengths.
+# The words of `sglang/srt/managers/tokenizer_manager.py` at its checks of lengths, and of
+# `vllm/renderers/params.py`, which stops to count where it is too much, and checks the answer's
+# limit by itself; the last are OpenAI's own, and those of an older vLLM.
 _TOO_LONG = re.compile(
     r"input \((?P<asked>\d+) tokens\) is longer than the model's context length "
     r"\((?P<limit>\d+) tokens\)"
     r"|maximum context length of (?P<limit_2>\d+) tokens\. You requested a total of "
     r"(?P<asked_2>\d+) tokens"
+    r"|maximum context length is (?P<limit_3>\d+) tokens\. However, your prompt contains "
+    r"(?:at least )?(?P<asked_3>\d+) (?:input tokens|characters)"
+    r"|max(?:_completion)?_tokens=(?P<asked_4>\d+) cannot be greater than "
+    r"max_model_len=(?P<limit_4>\d+)"
+    r"|maximum context length is (?P<limit_5>\d+) tokens\. However, you requested "
+    r"(?P<asked_5>\d+) "
 )
 # SGLang's validation errors repeat the whole request; all of it stays in `server_message`.
 _MESSAGE_WIDTH = 500
@@ -232,16 +241,26 @@ def _status_error(
         action=action,
     )
     if isinstance(error, ContextLengthError) and too_long is not None:
-        error.asked_tokens = int(too_long["asked"] or too_long["asked_2"])
-        error.context_tokens = int(too_long["limit"] or too_long["limit_2"])
+        error.asked_tokens, error.context_tokens = _lengths(too_long)
     return error
+
+
+def _lengths(found: re.Match[str]) -> tuple[int | None, int | None]:
+    """What was asked for and what is allowed, in tokens."""
+    given = {name: value for name, value in found.groupdict().items() if value is not None}
+    asked = next(int(value) for name, value in given.items() if name.startswith("asked"))
+    limit = next(int(value) for name, value in given.items() if name.startswith("limit"))
+    # vLLM measures a very long prompt by its characters alone.
+    return (None if found[0].endswith("characters") else asked), limit
 
 
 def _status_class(status: int, body: object, *, is_too_long: bool) -> type[StatusError]:
     code = body.get("code") if isinstance(body, dict) else None
     if is_too_long or code == "context_length_exceeded":
         return ContextLengthError
-    if code == "model_not_found":
+    # vLLM names the field that is wrong.
+    param = body.get("param") if isinstance(body, dict) else None
+    if code == "model_not_found" or (status == _NOT_FOUND and param == "model"):
         return ModelNotFoundError
     default = InternalServerError if status >= _FIRST_SERVER_ERROR else StatusError
     return _STATUS_ERRORS.get(status, default)

@@ -1,4 +1,7 @@
-"""What the server says about itself: typed subsets of `/server_info` and `/metrics`. No I/O."""
+"""What the server says about itself: typed subsets of `/server_info` and `/metrics`. No I/O.
+
+Which engine has which metric is in `engines.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import from_json
+
+from clients.events import Acceptance
+from clients.http.engines import Sample, acceptance_length, metric_fields
 
 Health = Literal["healthy", "unhealthy", "unreachable"]
 """`unhealthy` is 503, or no answer in time: it starts, drains, or generates nothing."""
@@ -73,12 +79,17 @@ class ServerMetrics(BaseModel):
         running_requests: being decoded.
         queued_requests: waiting.
         kv_cache_used_fraction: 0 to 1.
-        generation_tokens_per_second: over SGLang's last log interval.
+        generation_tokens_per_second: over SGLang's last log interval; vLLM has no such value.
         prompt_tokens: since the server started.
         generation_tokens: since the server started.
         requests: answered since the server started.
-        acceptance_length: tokens per verify round: the latest value, no average.
-        acceptance_rate: accepted / proposed drafts: the latest value.
+        acceptance_length: tokens per verify round: of SGLang the latest value, no average; of vLLM
+            since it started.
+        acceptance_rate: accepted / proposed drafts, likewise.
+        verify_rounds: of all requests, since the server started; of vLLM alone, as the next three.
+        draft_tokens: that were proposed in them.
+        accepted_tokens: of those.
+        accepted_per_position: of the first proposed token of each round, of the second, and so on.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -92,6 +103,36 @@ class ServerMetrics(BaseModel):
     requests: int | None = None
     acceptance_length: float | None = None
     acceptance_rate: float | None = None
+    verify_rounds: int | None = None
+    draft_tokens: int | None = None
+    accepted_tokens: int | None = None
+    accepted_per_position: tuple[int, ...] | None = None
+
+    def acceptance_since(self, before: ServerMetrics) -> Acceptance | None:
+        """How speculation went between two looks, for servers whose answers do not tell.
+
+        Args:
+            before: the earlier look at the same server.
+
+        Returns:
+            `None` where there was no round in between, or the server does not count them, as
+            SGLang, whose answers tell (`report_acceptance`). A server that was started again in
+            between counts from 0: `None`, too.
+
+            Formula: length = 1 + accepted / rounds, rate = accepted / proposed, each the
+            difference of the counters.
+            Source: vllm 0.32.0, `v1/spec_decode/metrics.py`.
+        """
+        mine = (self.verify_rounds, self.accepted_tokens, self.draft_tokens)
+        then = (before.verify_rounds, before.accepted_tokens, before.draft_tokens)
+        if None in mine or None in then:
+            return None
+        rounds, accepted, proposed = (
+            (now or 0) - (early or 0) for now, early in zip(mine, then, strict=True)
+        )
+        if rounds < 1 or accepted < 0 or proposed < 1:
+            return None
+        return Acceptance(acceptance_length(accepted, rounds), accepted / proposed, rounds)
 
     @classmethod
     def from_text(cls, text: str) -> ServerMetrics:
@@ -106,27 +147,9 @@ class ServerMetrics(BaseModel):
         # Not on import: a client that asks for no metrics does not pay for the parser.
         from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415
 
-        values: dict[str, list[float]] = {}
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                values.setdefault(sample.name, []).append(sample.value)
-        return cls(
-            **{
-                field: combine(values[f"sglang:{name}"])
-                for field, (name, combine) in _METRICS.items()
-                if f"sglang:{name}" in values
-            }
+        samples = (
+            Sample(sample.name, sample.labels, sample.value)
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
         )
-
-
-_METRICS: dict[str, tuple[str, Any]] = {
-    "running_requests": ("num_running_reqs", sum),
-    "queued_requests": ("num_queue_reqs", sum),
-    "kv_cache_used_fraction": ("token_usage", max),
-    "generation_tokens_per_second": ("gen_throughput", sum),
-    "prompt_tokens": ("prompt_tokens_total", sum),
-    "generation_tokens": ("generation_tokens_total", sum),
-    "requests": ("num_requests_total", sum),
-    "acceptance_length": ("spec_accept_length", max),
-    "acceptance_rate": ("spec_accept_rate", max),
-}
+        return cls(**metric_fields(samples))

@@ -1,4 +1,4 @@
-"""What SGLang sends, turned into our events: one fold over decoded JSON. Pure: no I/O.
+"""What a server sends, turned into our events: one fold over decoded JSON. Pure: no I/O.
 
 The JSON is read once, and no object of the openai SDK is built from it: that is most of what the
 SDK spends on a chunk. Where its parts stand is known to `chunk`.
@@ -26,7 +26,9 @@ from clients.events import (
 )
 from clients.http.chunk import (
     END_MARK,
+    REASONING_FIELDS,
     cached_tokens_in,
+    matched_stop_in,
     parts_of_calls,
     reasoning_in,
     reasoning_tokens_in,
@@ -177,9 +179,7 @@ class AnswerFold:
                 self._add_calls(calls, events)
             if reason := choice.get("finish_reason"):
                 self._finish_reason = reason
-                # For a token of the model's own it is a number.
-                matched = choice.get("matched_stop")
-                self._matched_stop = matched if isinstance(matched, str) else None
+                self._matched_stop = matched_stop_in(choice)
                 self._finish_calls(events)
         if usage := chunk.get("usage"):
             events.append(_usage(usage))
@@ -222,10 +222,11 @@ def _without_opening(message: dict[str, Any]) -> dict[str, Any]:
     takes the mark off at the very start only, and so leaves it (`_detect_and_parse_impl`
     in sglang/srt/parser/reasoning_parser.py).
     """
-    text = message.get("reasoning_content")
-    if not isinstance(text, str) or not text.lstrip().startswith(_OPENING):
-        return message
-    return {**message, "reasoning_content": text.replace(_OPENING, "", 1)}
+    for name in REASONING_FIELDS:
+        text = message.get(name)
+        if isinstance(text, str) and text.lstrip().startswith(_OPENING):
+            message = {**message, name: text.replace(_OPENING, "", 1)}
+    return message
 
 
 def _add_acceptance(details: dict[str, Any], events: list[StreamEvent]) -> None:

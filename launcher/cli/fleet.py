@@ -100,7 +100,7 @@ def status(*, name: str, as_json: bool) -> None:
     RUN and WAIT are the requests that a server decodes and has queued, by its own metrics;
     ACCEPTED is its acceptance length since its start.
     """
-    from launcher.cli.table import print_table  # noqa: PLC0415
+    from launcher.cli.running.table import print_table  # noqa: PLC0415
     from launcher.fleet.view import view, with_figures  # noqa: PLC0415
 
     members = with_figures(view(FleetStore(name)))

@@ -8,10 +8,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from launcher.errors import UnknownPresetError
-from launcher.memory.known_shapes import KNOWN_SHAPES
 from launcher.memory.lines import Settings
 from launcher.memory.plan import kv_bytes_per_token
 from launcher.memory.shape import count_parameters
+from launcher.memory.shapes.known_shapes import KNOWN_SHAPES
 from launcher.memory.weights import rank_bytes
 from launcher.nano.folder import model_path
 from launcher.system.hardware import GIB, Gpu, Hardware

@@ -10,7 +10,7 @@ from typing import Any
 from launcher.config.presets import CUSTOM, PRESETS, get_preset
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import resolve
-from launcher.memory.known_shapes import find_known_shape
+from launcher.memory.shapes.known_shapes import find_known_shape
 from launcher.memory.weights import checkpoint_bytes
 from launcher.models.folder import LARGEST_JSON_BYTES, ModelFolder, check_model_folder
 from launcher.models.places import LARGEST_REF_BYTES, CachePlace

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from launcher.engines.launch import Command, CommandTarget
     from launcher.engines.phases import Progress
     from launcher.engines.prober import Completer, Prober
+    from launcher.memory.lines import Device, Settings
+    from launcher.memory.plan import MemoryPlan
+    from launcher.memory.shape import ModelShape
     from launcher.metrics.table import MetricTable
     from launcher.system.activity import EngineChild
     from launcher.system.process import ProcessIdentity
@@ -173,6 +176,29 @@ class ModelEngine(Engine, Protocol):
 
     def make_completer(self, config: ServerConfig, keys: Mapping[str, str]) -> Completer:
         """What gets answers of a running server, with its keys."""
+
+    # Of its memory, before a start
+
+    def plan_memory(
+        self, model: str, shape: ModelShape, device: Device, settings: Settings
+    ) -> MemoryPlan:
+        """Plan one rank as this engine divides its memory."""
+
+    def memory_settings(self, config: ServerConfig, settings: Settings) -> Settings:
+        """The settings of a plan, with what this engine reads of a configuration in its own way.
+
+        Args:
+            config: what to serve.
+            settings: what all engines read alike.
+        """
+
+    def uncounted_option(self, config: ServerConfig, quantization: str | None) -> str | None:
+        """What changes the memory of a rank and is in no plan, as it was written; None if nothing.
+
+        Args:
+            config: what to serve.
+            quantization: the checkpoint's own.
+        """
 
 
 class ContainerEngine(ModelEngine, Protocol):

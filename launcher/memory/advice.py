@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Final
 
-from launcher.memory.known_shapes import KNOWN_SHAPES
-from launcher.memory.plan import MemoryPlan, Verdict, plan_memory
+from launcher.memory.plan import MemoryPlan, Verdict
+from launcher.memory.shapes.known_shapes import KNOWN_SHAPES
 from launcher.memory.shapes.ranks import Division, find_conflicts
 
 MOST_RANKS: Final = 16
@@ -113,11 +113,11 @@ def _is_just_enough(plan: MemoryPlan, changed: MemoryPlan) -> bool:
 def _with(plan: MemoryPlan, what: str, flags: str, **settings: Any) -> Change:
     """The change of some settings; `settings` are fields of `Settings`."""
     changed = replace(plan.settings, **settings)
-    return Change(what, flags, plan_memory(plan.model, plan.shape, plan.device, changed))
+    return Change(what, flags, plan.planner(plan.model, plan.shape, plan.device, changed))
 
 
 def _fractions(plan: MemoryPlan) -> Iterator[Change]:
-    """Higher fractions, the lowest first, up to what SGLang would choose by itself."""
+    """Higher fractions, the lowest first, up to what the engine would choose by itself."""
     first = math.floor(plan.fraction * _FRACTION_STEPS) + 1
     last = math.floor(plan.own_fraction * _FRACTION_STEPS)
     return (_with_fraction(plan, step / _FRACTION_STEPS) for step in range(first, last + 1))
@@ -130,9 +130,9 @@ def _highest_fraction(plan: MemoryPlan) -> Iterator[Change]:
 
 
 def _with_fraction(plan: MemoryPlan, fraction: float) -> Change:
-    what = f"a static fraction of {fraction:g}"
-    flags = f"--mem-fraction-static {fraction:g}"
-    return _with(plan, what, flags, mem_fraction_static=fraction)
+    what = f"a {plan.fraction_name} of {fraction:g}"
+    flags = f"--{plan.fraction_field.replace('_', '-')} {fraction:g}"
+    return _with(plan, what, flags, **{plan.fraction_field: fraction})
 
 
 def _fp8_kv_cache(plan: MemoryPlan) -> Iterator[Change]:
@@ -147,7 +147,7 @@ def _fp8_checkpoint(plan: MemoryPlan) -> Iterator[Change]:
         yield Change(
             f"the FP8 checkpoint {name}",
             f"--model-path {name}",
-            plan_memory(name, KNOWN_SHAPES[name], plan.device, plan.settings),
+            plan.planner(name, KNOWN_SHAPES[name], plan.device, plan.settings),
         )
 
 

@@ -82,6 +82,10 @@ class Settings:
     None with `draft_layers` means the target's own NextN layers. `shared_imports` matters on a CPU.
     A plan is that of one rank of one copy of the model; `replicas` says how many copies there are,
     and `nodes` among how many machines the ranks are divided.
+
+    The last four matter with vLLM alone. `gpu_memory_utilization` is of all memory, also of what
+    others hold. `kv_cache_bytes` asks for a KV cache of that size. `kv_block_tokens` share a block.
+    `graphs` is whether the memory of CUDA graphs is set aside.
     """
 
     tp_size: int = 1
@@ -97,6 +101,10 @@ class Settings:
     max_total_tokens: int | None = None
     chunked_prefill_tokens: int | None = None
     shared_imports: bool = False
+    gpu_memory_utilization: float | None = None
+    kv_cache_bytes: int | None = None
+    kv_block_tokens: int | None = None
+    graphs: bool = True
 
     @property
     def ranks_here(self) -> int:
@@ -260,10 +268,8 @@ def shared_memory_lines(device: Device, settings: Settings, weights_bytes: int) 
     return (others, imports) if ranks > 1 else (imports,)
 
 
-def main_lines(
-    shape: ModelShape, device: Device, settings: Settings, weight_type: str
-) -> tuple[Line, ...]:
-    """The target's weights."""
+def target_parts(shape: ModelShape) -> dict[str, Parameters]:
+    """The parts of the target model that there are."""
     counted = count_parameters(shape)
     parts = {
         "attention": counted.attention,
@@ -274,11 +280,17 @@ def main_lines(
         "fc": counted.draft_input,
         "KV projection, absorbed": counted.absorbed,
     }
-    there = {label: part for label, part in parts.items() if part.total}
-    lines = _part_lines(there, shape, settings.tp_size, weight_type)
+    return {label: part for label, part in parts.items() if part.total}
+
+
+def main_lines(
+    shape: ModelShape, device: Device, settings: Settings, weight_type: str
+) -> tuple[Line, ...]:
+    """The target's weights."""
+    lines = part_lines(target_parts(shape), shape, settings.tp_size, weight_type)
     rotary = _rotary_line(shape, device, settings, weight_type)
     tensors = (*target_tensors(shape, settings.tp_size, weight_type), rotary.size_bytes)
-    return (*lines, rotary, *_segment_lines(device, (), tensors))
+    return (*lines, rotary, *segment_lines(device, (), tensors))
 
 
 def draft_lines(
@@ -292,13 +304,13 @@ def draft_lines(
     if draft is not None:
         counted = count_parameters(draft)
         parts = {"draft model": counted.main + counted.absorbed}
-        lines = _part_lines(parts, draft, ranks, weight_type)
+        lines = part_lines(parts, draft, ranks, weight_type)
         rotary = _rotary_line(draft, device, settings, weight_type)
         tensors = (*target_tensors(draft, ranks, weight_type), rotary.size_bytes)
         return (
             *lines,
             replace(rotary, label="draft's rotary table"),
-            *_segment_lines(device, before, tensors),
+            *segment_lines(device, before, tensors),
         )
     counted = count_parameters(shape)
     parts = {
@@ -307,9 +319,9 @@ def draft_lines(
         # the KV cache was sized.
         "draft's own embedding and head": counted.nextn_embedding_and_head,
     }
-    lines = _part_lines(parts, shape, ranks, weight_type)
+    lines = part_lines(parts, shape, ranks, weight_type)
     tensors = tuple(nextn_tensors(shape, ranks, weight_type))
-    return (*lines, *_segment_lines(device, before, tensors))
+    return (*lines, *segment_lines(device, before, tensors))
 
 
 def _rotary_line(shape: ModelShape, device: Device, settings: Settings, weight_type: str) -> Line:
@@ -320,7 +332,7 @@ def _rotary_line(shape: ModelShape, device: Device, settings: Settings, weight_t
     )
 
 
-def _segment_lines(
+def segment_lines(
     device: Device, before: tuple[int, ...], tensors: tuple[int, ...]
 ) -> tuple[Line, ...]:
     """What PyTorch's allocator takes of a GPU beyond the tensors.
@@ -340,9 +352,10 @@ def _segment_lines(
     return (line,) if size > 0 else ()
 
 
-def _part_lines(
+def part_lines(
     parts: Mapping[str, Parameters], shape: ModelShape, ranks: int, weight_type: str
 ) -> tuple[Line, ...]:
+    """The lines of some parts' weights on one rank."""
     per_rank = f" / {ranks} ranks" if ranks > 1 else ""
     lines = []
     for label, part in parts.items():

@@ -8,8 +8,10 @@ those of the verified version: `launcher.engines.sglang.version`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final, Literal
 
 from launcher.memory.lines import (
     Device,
@@ -39,6 +41,14 @@ class Verdict(StrEnum):
     DOES_NOT_FIT = "does not fit"
 
 
+FractionField = Literal["mem_fraction_static", "gpu_memory_utilization"]
+FRACTION_NAMES: Final[dict[FractionField, str]] = {
+    "mem_fraction_static": "static fraction",
+    "gpu_memory_utilization": "GPU memory utilization",
+}
+Planner = Callable[[str, ModelShape, Device, Settings], "MemoryPlan"]
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
     """One rank's memory, and what it can serve.
@@ -53,6 +63,11 @@ class MemoryPlan:
         own_fraction: what SGLang would choose by itself.
         least_fraction: below it there is no KV cache at all; 1 or more means that the weights are
             larger than the memory.
+        planner: what made this plan, and makes others like it.
+        fraction_field: the setting that is the fraction.
+        whole_context: the engine refuses to start unless a request of the wanted context fits.
+        obstacle: why it would not start, whatever the sum, as a sentence; empty where nothing is in
+            the way.
     """
 
     model: str
@@ -73,6 +88,15 @@ class MemoryPlan:
     max_running_requests: int
     own_fraction: float
     least_fraction: float
+    planner: Planner
+    fraction_field: FractionField = "mem_fraction_static"
+    whole_context: bool = False
+    obstacle: str = ""
+
+    @property
+    def fraction_name(self) -> str:
+        """What people call the fraction."""
+        return FRACTION_NAMES[self.fraction_field]
 
     @property
     def context_tokens(self) -> int:
@@ -96,7 +120,8 @@ class MemoryPlan:
             self.kv_cache_tokens_high,
             self.wanted_context_tokens,
         )
-        if high < 1:
+        least = wanted if self.whole_context else 1
+        if high < least or self.obstacle:
             return Verdict.DOES_NOT_FIT
         if low >= wanted:
             return Verdict.FITS
@@ -112,6 +137,14 @@ class MemoryPlan:
 
 def describe_shortage(plan: MemoryPlan) -> str:
     """Why a plan does not fit, as a sentence with both figures."""
+    if plan.obstacle:
+        return plan.obstacle
+    if plan.whole_context and plan.kv_cache_tokens_high > 0:
+        return (
+            "It starts only where a request of the whole context fits: "
+            f"{plan.wanted_context_tokens:,} tokens, and the KV cache has "
+            f"{plan.kv_cache_tokens_high:,} at the most."
+        )
     engine = plan.lines[1]
     if plan.baseline_bytes <= 0:
         return (
@@ -122,7 +155,7 @@ def describe_shortage(plan: MemoryPlan) -> str:
     if plan.least_fraction >= 1:
         return f"{weights} of each rank, and {human_bytes(plan.baseline_bytes)} are there."
     return (
-        f"{weights} of each rank; a static fraction of {plan.fraction:g} gives "
+        f"{weights} of each rank; a {plan.fraction_name} of {plan.fraction:g} gives "
         f"{human_bytes(plan.fraction * plan.baseline_bytes)}. It has to be above "
         f"{plan.least_fraction:.3f}."
     )
@@ -201,6 +234,7 @@ def plan_memory(model: str, shape: ModelShape, device: Device, settings: Setting
         max_running_requests=_running_requests(settings, tokens, context),
         own_fraction=sglang_fraction,
         least_fraction=1 - free_at_pool / baseline_bytes if baseline_bytes > 0 else 1.0,
+        planner=plan_memory,
     )
 
 

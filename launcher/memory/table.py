@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from launcher.memory.gpu.models import parse_machine
-from launcher.memory.known_shapes import KNOWN_SHAPES
 from launcher.memory.lines import Device, Settings
 from launcher.memory.plan import MemoryPlan, plan_memory
+from launcher.memory.shapes.known_shapes import KNOWN_SHAPES
 
 # The 4.7's shape is the 4.6's.
 MODELS: Final = tuple(name for name in KNOWN_SHAPES if "4.7" not in name)

@@ -11,7 +11,7 @@ from launcher.config.sources import ResolvedConfig
 from launcher.config.untaken import UntakenPreset
 from launcher.errors import LauncherError, UnknownShapeError
 from launcher.memory.advice import Change, nearest_changes
-from launcher.memory.plan import MemoryPlan, Verdict, plan_memory
+from launcher.memory.plan import MemoryPlan, Verdict
 from launcher.memory.speed import CONTEXT_TOKENS, REQUESTS, DecodeBound, decode_bound
 from launcher.preflight.facts import ServingFacts
 from launcher.preflight.fit import FoundShape
@@ -46,11 +46,12 @@ class PlanAnswer:
         plan: whether it fits.
         changes: what would help.
         resolved: what was planned, where each setting comes from, and why this preset.
-        own: the plan with the static fraction that SGLang chooses; None where that is planned.
+        own: the plan with the fraction that the engine chooses; None where that is planned.
         up_ranks: what `up` takes for the tensor parallel size where `--gpus` has set another one.
         untaken: a preset that serves the same model, where another one was taken.
         untaken_plan: the plan with that preset; None where it cannot be planned here.
         engine: name and verified version.
+        engine_name: without the version.
         hardware: where.
         speed: how fast it can be at the most; None where nobody asked.
     """
@@ -64,6 +65,7 @@ class PlanAnswer:
     untaken: UntakenPreset | None
     untaken_plan: MemoryPlan | None
     engine: str
+    engine_name: str
     hardware: Hardware
     speed: SpeedAnswer | None
 
@@ -102,6 +104,7 @@ def answer_plan(
         untaken=untaken,
         untaken_plan=_plan_untaken(untaken, hardware, found),
         engine=f"{facts.engine.name} {facts.engine.verified_version}",
+        engine_name=facts.engine.name,
         hardware=hardware,
         speed=_bound_speed(plan, used_gpus(resolved.config, facts.gpus or hardware.gpus), speed)
         if speed
@@ -133,8 +136,8 @@ def _bound_speed(plan: MemoryPlan, gpus: tuple[Gpu, ...], asked: SpeedQuestion) 
 def _with_own_fraction(plan: MemoryPlan) -> MemoryPlan | None:
     if plan.fraction == plan.own_fraction:
         return None
-    settings = replace(plan.settings, mem_fraction_static=None)
-    return plan_memory(plan.model, plan.shape, plan.device, settings)
+    settings = replace(plan.settings, mem_fraction_static=None, gpu_memory_utilization=None)
+    return plan.planner(plan.model, plan.shape, plan.device, settings)
 
 
 def _plan_untaken(

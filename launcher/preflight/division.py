@@ -1,4 +1,4 @@
-"""Whether SGLang divides a model among the ranks that are asked for; pure."""
+"""Whether an engine divides a model among the ranks that are asked for; pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,18 @@ from launcher.memory.shapes.ranks import (
 )
 
 
-def check_division(config: ServerConfig, name: str, shape: ModelShape) -> None:
-    """Refuse ranks that SGLang's own assertions would refuse while it loads.
+def check_division(config: ServerConfig, engine: str, name: str, shape: ModelShape) -> None:
+    """Refuse ranks that the engine's own assertions would refuse while it loads.
 
-    On a CPU SGLang pads heads and widths instead (configs/update_config.py).
+    The conditions are SGLang's; vLLM has the same for heads, widths and blocks (vllm 0.32.0,
+    config/model.py, `verify_with_parallel_config`, distributed/utils.py, `divide`). On a CPU SGLang
+    pads heads and widths instead (configs/update_config.py).
+
+    Args:
+        config: with the ranks.
+        engine: its name.
+        name: the model's.
+        shape: the model's.
 
     Raises:
         IndivisibleModelError: it does not divide the model so.
@@ -29,8 +37,8 @@ def check_division(config: ServerConfig, name: str, shape: ModelShape) -> None:
     if not conflicts:
         return
     raise IndivisibleModelError(
-        f"SGLang cannot divide {name} by --tp-size {config.tp_size}: {conflicts[0].problem}.",
-        action=_action(shape, division),
+        f"{engine} cannot divide {name} by --tp-size {config.tp_size}: {conflicts[0].problem}.",
+        action=_action(engine, shape, division),
         evidence=tuple(f"{conflict.problem} ({conflict.source})" for conflict in conflicts),
     )
 
@@ -45,10 +53,10 @@ def division_of(config: ServerConfig) -> Division:
     )
 
 
-def _action(shape: ModelShape, division: Division) -> str:
+def _action(engine: str, shape: ModelShape, division: Division) -> str:
     proposed = propose_division(shape, division)
     if proposed is None:
-        return "Take another checkpoint: SGLang divides this one among no number of ranks."
+        return f"Take another checkpoint: {engine} divides this one among no number of ranks."
     if proposed.expert_groups == 1:
         return f"Use --tp-size {proposed.ranks}."
     fewer = smaller_division(shape, Division(division.ranks))

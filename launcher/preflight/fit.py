@@ -15,9 +15,11 @@ from typing import Any, Final
 
 from launcher.config.fields.together import STEPWISE_ALGORITHMS
 from launcher.config.gpus import used_gpus
-from launcher.config.presets import DEFAULT_ENGINE, describe_gpus
-from launcher.config.ranks import check_ranks_on_cpu, given_options, ranks_of
+from launcher.config.presets import describe_gpus
+from launcher.config.ranks import check_ranks_on_cpu, ranks_of
 from launcher.config.server_config import ServerConfig
+from launcher.engines.engine import ModelEngine
+from launcher.engines.select import model_engine_of
 from launcher.errors import (
     HubAnswerError,
     HubUnreachableError,
@@ -25,11 +27,11 @@ from launcher.errors import (
     NoGpuError,
     UnknownShapeError,
 )
-from launcher.memory.known_shapes import find_known_shape
 from launcher.memory.lines import Device, Settings
-from launcher.memory.plan import MemoryPlan, plan_memory
+from launcher.memory.plan import MemoryPlan
 from launcher.memory.shape import ModelShape, WeightType
 from launcher.memory.shapes.config_json import read_shape
+from launcher.memory.shapes.known_shapes import find_known_shape
 from launcher.memory.weights import KvType
 from launcher.models.download.hub import Hub
 from launcher.models.download.request import PullRequest, not_here
@@ -43,15 +45,6 @@ from launcher.system.hardware import Gpu, Hardware
 from launcher.text import human_bytes
 
 CONFIG_NAME: Final = "config.json"
-# Options of SGLang after which a rank holds other weights -> values by which nothing changes.
-_CHANGES_WEIGHTS: Final[Mapping[str, frozenset[str]]] = {
-    "--quantization": frozenset({"auto"}),
-    "--cpu-offload-gb": frozenset({"0"}),
-    "--torchao-config": frozenset(),
-    "--enable-lora": frozenset(),
-    "--lora-paths": frozenset(),
-    "--dwdp-size": frozenset({"1"}),
-}
 # Their data takes half a byte; layouts of scales and a workspace for prefill hang on the backends
 # that SGLang chooses: layers/quantization/fp4_kv_cache_quant_method.py, `compute_cell_size`.
 _UNCOUNTED_KV_TYPES: Final = frozenset({"nvfp4", "fp4_mx_block16"})
@@ -106,27 +99,24 @@ def plan_config(
             changes what the weights or the KV cache take.
     """
     check_ranks_on_cpu(config)
-    if config.engine != DEFAULT_ENGINE:
-        raise UnknownShapeError(
-            f"The formulas of the memory plan are SGLang's, and engine is {config.engine}.",
-            action="`python -m launcher up` serves it without a plan.",
-        )
-    _check_countable(config, found)
-    check_division(config, found.name, found.shape)
+    engine = model_engine_of(config)
+    _check_countable(config, found, engine)
+    check_division(config, engine.name, found.name, found.shape)
     device = _device(config, hardware, gpus)
-    settings = _settings(config, found)
+    settings = engine.memory_settings(config, _settings(config, found))
     if settings.draft is not None:
-        check_division(config, "the draft model", settings.draft)
-    return plan_memory(found.name, found.shape, device, settings)
+        check_division(config, engine.name, "the draft model", settings.draft)
+    return engine.plan_memory(found.name, found.shape, device, settings)
 
 
-def _check_countable(config: ServerConfig, found: FoundShape) -> None:
+def _check_countable(config: ServerConfig, found: FoundShape, engine: ModelEngine) -> None:
     """Refuse to plan what an option changes and the formulas do not know.
 
     Raises:
         UnknownShapeError: stages, of which each has other weights; groups that attend by
-            themselves, of which each has all heads; one of `_CHANGES_WEIGHTS`, or another
-            quantization than the checkpoint's own; a KV cache of a type that is not counted.
+            themselves, of which each has all heads; an option of the engine that no plan knows, or
+            another quantization than the checkpoint's own; a KV cache of a type that is not
+            counted.
     """
     ranks = ranks_of(config)
     if ranks.pipeline > 1:
@@ -138,11 +128,8 @@ def _check_countable(config: ServerConfig, found: FoundShape) -> None:
             "and a KV cache of its own"
         )
         raise _uncountable(found, why, "Plan it without")
-    for flag, value, written in given_options(config):
-        if flag not in _CHANGES_WEIGHTS or value in _CHANGES_WEIGHTS[flag]:
-            continue
-        if flag == "--quantization" and value == found.shape.quantization:
-            continue
+    written = engine.uncounted_option(config, found.shape.quantization)
+    if written is not None:
         why = f"`{written}` changes what its weights take"
         raise _uncountable(found, why, "Leave it out to plan without it")
     if config.kv_cache_dtype in _UNCOUNTED_KV_TYPES:
@@ -273,7 +260,7 @@ def _parse(content: bytes, repository: str) -> dict[str, Any]:
 def _device(config: ServerConfig, hardware: Hardware, gpus: tuple[Gpu, ...]) -> Device:
     if config.device == "cpu":
         free = hardware.available_memory_bytes
-        return Device("cpu", "CPU", free, free)
+        return Device("cpu", "CPU", hardware.total_memory_bytes or free, free)
     ranks, used = ranks_of(config), used_gpus(config, gpus)
     if len(used) < ranks.count_here:
         raise NoGpuError(

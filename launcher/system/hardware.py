@@ -48,7 +48,7 @@ class Hardware:
 
     `gpu_note` says why `gpus` is what it is. `cpus` are the processors that this process may use,
     which in a container are fewer than the machine has. `gpus_are_here` is False where the GPUs
-    were named rather than found.
+    were named rather than found. `total_memory_bytes` is the host's, 0 where nobody looked.
     """
 
     gpus: tuple[Gpu, ...]
@@ -56,6 +56,7 @@ class Hardware:
     cpus: tuple[int, ...]
     available_memory_bytes: int
     gpus_are_here: bool = True
+    total_memory_bytes: int = 0
 
 
 # The seam at which tests put another machine.
@@ -70,6 +71,7 @@ def probe_hardware() -> Hardware:
         gpu_note=note,
         cpus=usable_cpus(),
         available_memory_bytes=available_memory_bytes(),
+        total_memory_bytes=int(psutil.virtual_memory().total),
     )
 
 

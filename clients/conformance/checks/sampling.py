@@ -10,7 +10,7 @@ from clients.conformance import sources
 from clients.conformance.contract import check
 from clients.conformance.probe import HELLO, first_choice
 from clients.conformance.text import quote
-from clients.conformance.verdicts import model_fault, not_judged, server_fault
+from clients.conformance.verdicts import VerdictError, model_fault, not_judged, server_fault
 
 if TYPE_CHECKING:
     from clients.conformance.answer import Answer, Choice
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _TOP = 3
 _TOKENS = 5
 _N_TOKENS = 16
+_SAMPLED = 0.7
 _ROOM_TOKENS = 512
 _NEVER = "\u2603never\u2603"
 
@@ -223,6 +224,18 @@ async def logprob_bytes(probe: Probe) -> str:
     return quote(choice.raw, 60)
 
 
+async def _two(probe: Probe, *, streamed: bool) -> Answer:
+    """An answer of two choices: greedy, or sampled where greedy ones are refused, as by vLLM."""
+    ask = probe.stream if streamed else probe.whole
+    try:
+        return await ask(probe.body(HELLO, n=2, max_tokens=_N_TOKENS))
+    except VerdictError as error:
+        if error.outcome != "not offered":
+            raise
+        sampled = probe.body(HELLO, n=2, max_tokens=_N_TOKENS, temperature=_SAMPLED)
+        return await ask(sampled)
+
+
 def _all_choices(got: Answer) -> list[Choice]:
     indexes = sorted(str(choice.index) for choice in got.choices)
     if indexes != ["0", "1"]:
@@ -243,7 +256,7 @@ def _all_choices(got: Answer) -> list[Choice]:
 )
 async def n_whole(probe: Probe) -> str:
     """Not one choice, and not the same one twice."""
-    choices = _all_choices(await probe.whole(probe.body(HELLO, n=2, max_tokens=_N_TOKENS)))
+    choices = _all_choices(await _two(probe, streamed=False))
     return ", ".join(quote(choice.content, 40) for choice in choices)
 
 
@@ -255,7 +268,7 @@ async def n_whole(probe: Probe) -> str:
 )
 async def n_streamed(probe: Probe) -> str:
     """The same, in pieces."""
-    choices = _all_choices(await probe.stream(probe.body(HELLO, n=2, max_tokens=_N_TOKENS)))
+    choices = _all_choices(await _two(probe, streamed=True))
     return ", ".join(quote(choice.content, 40) for choice in choices)
 
 
@@ -267,7 +280,7 @@ async def n_streamed(probe: Probe) -> str:
 )
 async def n_id(probe: Probe) -> str:
     """Clients put the pieces of an answer together by its id."""
-    got = await probe.stream(probe.body(HELLO, n=2, max_tokens=_N_TOKENS))
+    got = await _two(probe, streamed=True)
     if len(got.ids) != 1:
         raise server_fault(f"{len(got.ids)} ids: {quote(sorted(map(str, got.ids)))}")
     return "one id"
@@ -283,8 +296,8 @@ async def n_usage(probe: Probe) -> str:
     """Two choices that read as the one alone cost twice as much."""
     alone = await probe.whole(probe.body(HELLO, max_tokens=_N_TOKENS))
     single, cost = first_choice(alone), alone.tokens("completion_tokens")
-    body = probe.body(HELLO, n=2, max_tokens=_N_TOKENS)
-    for name, got in (("whole", await probe.whole(body)), ("streamed", await probe.stream(body))):
+    for name, streamed in (("whole", False), ("streamed", True)):
+        got = await _two(probe, streamed=streamed)
         count = got.tokens("completion_tokens")
         if count is None or cost is None:
             raise not_judged("usage is missing: see usage.adds-up and stream.usage")

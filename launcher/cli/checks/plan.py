@@ -23,9 +23,9 @@ from launcher.config.sources import ResolvedConfig, asked_engine
 from launcher.config.untaken import UntakenPreset, preset_serving
 from launcher.errors import InsufficientMemoryError, ModelNotFoundError, NotRunningError
 from launcher.memory.gpu.models import parse_machine
-from launcher.memory.known_shapes import KNOWN_SHAPES, find_known_shape
 from launcher.memory.plan import Verdict
 from launcher.memory.report import compare_memory
+from launcher.memory.shapes.known_shapes import KNOWN_SHAPES, find_known_shape
 from launcher.memory.speed import REQUESTS
 from launcher.memory.table import feasibility
 from launcher.preflight.answer import NAMED_GPUS, SpeedQuestion, answer_plan

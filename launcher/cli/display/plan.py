@@ -141,16 +141,19 @@ def _why_cpu(answer: PlanAnswer) -> list[tuple[str, str]]:
 
 
 def _fraction(answer: PlanAnswer) -> str:
-    """The static fraction, where it comes from, and what SGLang's own would give."""
-    plan, own = answer.plan, answer.own
-    if answer.resolved.config.mem_fraction_static is None:
-        return f"{plan.fraction:g}, SGLang's own choice"
-    source = answer.resolved.sources["mem_fraction_static"]
-    given = f"{plan.fraction:g}, by {describe_source('mem_fraction_static', source)}"
+    """The fraction, where it comes from, and what the engine's own would give."""
+    plan, own, field = answer.plan, answer.own, answer.plan.fraction_field
+    choice = f"{answer.engine_name}'s own choice"
+    if plan.settings.kv_cache_bytes is not None:
+        return f"none: the KV cache has {human_bytes(plan.settings.kv_cache_bytes)}, as asked for"
+    if getattr(answer.resolved.config, field) is None:
+        return f"{plan.fraction:g}, {choice}"
+    source = answer.resolved.sources[field]
+    given = f"{plan.fraction:g}, by {describe_source(field, source)}"
     if own is None:
-        return f"{given}; SGLang's own choice is the same"
+        return f"{given}; {choice} is the same"
     would = f"{own.kv_cache_tokens:,} tokens" if own.kv_cache_tokens else "no token"
-    return f"{given}; SGLang's own choice, {own.fraction:g}, would give {would}"
+    return f"{given}; {choice}, {own.fraction:g}, would give {would}"
 
 
 def _band(plan: MemoryPlan) -> str:
@@ -183,7 +186,7 @@ def _conclusion(plan: MemoryPlan) -> list[Text]:
     if plan.is_tight:
         texts.append(
             Text(
-                f"The static fraction of {plan.fraction:g} is above SGLang's own choice, "
+                f"The {plan.fraction_name} of {plan.fraction:g} is above the engine's own choice, "
                 f"{plan.own_fraction:g}: graphs or a long prefill may run out of memory.",
                 "yellow",
             )

@@ -12,14 +12,15 @@ from launcher.memory.table import Placement
 from launcher.memory.weights import checkpoint_bytes
 from launcher.preflight.answer import PlanAnswer
 
-# The source of a static fraction that no field sets.
+# The source of a fraction that no field sets: the engine, by its name in the field `engine`.
 OWN_FRACTION: Final = "sglang"
 
 
 def answer_as_json(answer: PlanAnswer) -> dict[str, Any]:
     """A plan with its reasons and what would help."""
     config, sources = answer.resolved.config, answer.resolved.sources
-    of_engine = config.mem_fraction_static is None
+    field = answer.plan.fraction_field
+    source = config.engine if getattr(config, field) is None else sources[field]
     untaken = answer.untaken.as_json() if answer.untaken else None
     if untaken is not None:
         untaken["plan"] = _outcome(answer.untaken_plan)
@@ -28,7 +29,8 @@ def answer_as_json(answer: PlanAnswer) -> dict[str, Any]:
         "preset_reason": answer.resolved.preset_reason,
         "preset_not_taken": untaken,
         "speculation": describe_speculation(config),
-        "mem_fraction_static_source": OWN_FRACTION if of_engine else sources["mem_fraction_static"],
+        "engine": config.engine,
+        "mem_fraction_static_source": source,
         "own_fraction_plan": _outcome(answer.own or answer.plan),
         "tp_size_source": sources["tp_size"],
         "tp_size_of_up": answer.up_ranks or config.tp_size,
@@ -60,6 +62,7 @@ def plan_as_json(plan: MemoryPlan) -> dict[str, Any]:
         "device": plan.device.name,
         "tp_size": settings.tp_size,
         "replicas": settings.replicas,
+        "fraction_field": plan.fraction_field,
         "mem_fraction_static": plan.fraction,
         "own_mem_fraction_static": plan.own_fraction,
         "least_mem_fraction_static": round(plan.least_fraction, 4),

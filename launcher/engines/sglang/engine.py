@@ -19,12 +19,16 @@ from launcher.engines.sglang.causes import foreign
 from launcher.engines.sglang.causes.table import CAUSES
 from launcher.engines.sglang.command import build_command, check_arguments
 from launcher.engines.sglang.metrics import METRICS
+from launcher.engines.sglang.options import memory
 from launcher.engines.sglang.options.flags import load_flag_table
 from launcher.engines.sglang.phases import SGLangStartLog, shows_progress
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
 from launcher.engines.sglang.prober import FollowerProber, HttpProber
 from launcher.engines.sglang.takeover.fields import near_options, own_option, take_over
 from launcher.errors import InvalidValueError
+from launcher.memory.lines import Device, Settings
+from launcher.memory.plan import MemoryPlan, plan_memory
+from launcher.memory.shape import ModelShape
 from launcher.metrics.table import MetricTable
 from launcher.system.activity import EngineChild
 from launcher.system.process import ProcessIdentity
@@ -141,6 +145,20 @@ class SGLangEngine:
     def make_completer(self, config: ServerConfig, keys: Mapping[str, str]) -> HttpProber:
         """The same, of a server that generates text."""
         return HttpProber(config.base_url, keys.get("api-key"), keys.get("admin-api-key"))
+
+    def plan_memory(
+        self, model: str, shape: ModelShape, device: Device, settings: Settings
+    ) -> MemoryPlan:
+        """A static fraction of what is free before the load."""
+        return plan_memory(model, shape, device, settings)
+
+    def memory_settings(self, config: ServerConfig, settings: Settings) -> Settings:  # noqa: ARG002
+        """It reads no other."""
+        return settings
+
+    def uncounted_option(self, config: ServerConfig, quantization: str | None) -> str | None:
+        """By a table of its own options."""
+        return memory.uncounted_option(config, quantization)
 
     def children(self, members: Iterable[ProcessIdentity]) -> tuple[EngineChild, ...]:
         """Those that SGLang gave a title."""

@@ -20,8 +20,12 @@ from launcher.engines.vllm.metrics import METRICS
 from launcher.engines.vllm.options.flags import load_flag_table
 from launcher.engines.vllm.phases import VllmStartLog, shows_progress
 from launcher.engines.vllm.prober import VllmProber
-from launcher.engines.vllm.takeover import fields
+from launcher.engines.vllm.takeover import fields, memory
 from launcher.errors import EngineNotInstalledError
+from launcher.memory.lines import Device, Settings
+from launcher.memory.plan import MemoryPlan
+from launcher.memory.shape import ModelShape
+from launcher.memory.vllm.plan import plan_memory
 from launcher.system.activity import EngineChild
 from launcher.system.process import ProcessIdentity
 
@@ -144,6 +148,20 @@ class VllmEngine:
     def make_completer(self, config: ServerConfig, keys: Mapping[str, str]) -> VllmProber:
         """The same."""
         return self.make_prober(config, keys)
+
+    def plan_memory(
+        self, model: str, shape: ModelShape, device: Device, settings: Settings
+    ) -> MemoryPlan:
+        """A share of all memory, less what a profile run takes."""
+        return plan_memory(model, shape, device, settings)
+
+    def memory_settings(self, config: ServerConfig, settings: Settings) -> Settings:
+        """With its utilization, or the KV cache that is asked for."""
+        return memory.memory_settings(config, settings)
+
+    def uncounted_option(self, config: ServerConfig, quantization: str | None) -> str | None:
+        """By a table of its own options."""
+        return memory.uncounted_option(config, quantization)
 
     def children(self, members: Iterable[ProcessIdentity]) -> tuple[EngineChild, ...]:
         """Those that vLLM gave a title."""

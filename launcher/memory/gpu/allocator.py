@@ -32,11 +32,27 @@ def segment_bytes(tensors: Iterable[int]) -> int:
     rounded up to 2 MiB. What is left of a segment is a gap, unless it is too small for its pool.
     Source: PyTorch, c10/cuda/CUDACachingAllocator.cpp, `get_allocation_size` and `should_split`.
     """
+    return sum(pool.taken_bytes for pool in _filled(tensors))
+
+
+def block_bytes(tensors: Iterable[int]) -> int:
+    """What PyTorch itself calls allocated for such tensors: the segments without their gaps.
+
+    Args:
+        tensors: bytes of each, in the order in which they are made.
+
+    Formula: a gap that is too small for its pool belongs to the tensor before it.
+    Source: PyTorch, c10/cuda/CUDACachingAllocator.cpp, `should_split`; vLLM's log tells this.
+    """
+    return sum(pool.taken_bytes - pool.gaps_bytes for pool in _filled(tensors))
+
+
+def _filled(tensors: Iterable[int]) -> tuple[_Pool, _Pool]:
     small, large = _Pool(BLOCK_BYTES), _Pool(SMALL_TENSOR_BYTES + 1)
     for tensor in tensors:
         size = _round_up(tensor, BLOCK_BYTES)
         (small if size <= SMALL_TENSOR_BYTES else large).add(size)
-    return small.taken_bytes + large.taken_bytes
+    return small, large
 
 
 class _Pool:
@@ -46,6 +62,11 @@ class _Pool:
         self.taken_bytes = 0
         self._least_gap_bytes = least_gap_bytes
         self._gaps: list[int] = []
+
+    @property
+    def gaps_bytes(self) -> int:
+        """What is left of the segments for further tensors."""
+        return sum(self._gaps)
 
     def add(self, size: int) -> None:
         """Put a tensor of `size` bytes into a gap or a new segment."""

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from launcher.memory.gpu.models import parse_machine
-from launcher.memory.known_shapes import GLM_4_5_AIR, KNOWN_SHAPES
 from launcher.memory.lines import Device, Settings, engine_spread, sglang_reserve_bytes
 from launcher.memory.plan import (
     MemoryPlan,
@@ -16,6 +15,7 @@ from launcher.memory.plan import (
     kv_bytes_per_token,
     plan_memory,
 )
+from launcher.memory.shapes.known_shapes import GLM_4_5_AIR, KNOWN_SHAPES
 from launcher.memory.table import feasibility
 from launcher.system.hardware import GIB, MIB
 

@@ -8,10 +8,10 @@ import pytest
 
 from launcher.engines.sglang.prober import read_server_info
 from launcher.memory.gpu.models import parse_machine
-from launcher.memory.known_shapes import KNOWN_SHAPES
 from launcher.memory.lines import Device, Settings
 from launcher.memory.plan import plan_memory
 from launcher.memory.report import PlannedMemory, ReportedMemory, compare_memory
+from launcher.memory.shapes.known_shapes import KNOWN_SHAPES
 from launcher.system.hardware import GIB
 
 # As sglang 0.5.23 answered on a CPU, the rest left out.

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from launcher.memory.known_shapes import (
+from launcher.memory.shape import count_parameters
+from launcher.memory.shapes.config_json import read_shape
+from launcher.memory.shapes.known_shapes import (
     GLM_4_5,
     GLM_4_5_AIR,
     GLM_4_6,
@@ -17,8 +19,6 @@ from launcher.memory.known_shapes import (
     KNOWN_SHAPES,
     find_known_shape,
 )
-from launcher.memory.shape import count_parameters
-from launcher.memory.shapes.config_json import read_shape
 from launcher.memory.weights import checkpoint_bytes
 from launcher.nano.folder import model_path
 from launcher.system.hardware import GIB

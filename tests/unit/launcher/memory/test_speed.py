@@ -9,11 +9,11 @@ import pytest
 
 from launcher.errors import UnknownShapeError
 from launcher.memory.gpu.models import parse_machine
-from launcher.memory.known_shapes import GLM_4_5_AIR, KNOWN_SHAPES
 from launcher.memory.lines import Device, Settings
 from launcher.memory.plan import MemoryPlan, plan_memory
 from launcher.memory.shape import ModelShape
 from launcher.memory.shapes.config_json import read_shape
+from launcher.memory.shapes.known_shapes import GLM_4_5_AIR, KNOWN_SHAPES
 from launcher.memory.speed import (
     DENSE_SHARES,
     EXPERT_SHARES,

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from launcher.memory.known_shapes import GLM_4_5_AIR, GLM_4_7_FLASH, KNOWN_SHAPES
 from launcher.memory.shape import ModelShape, count_parameters
 from launcher.memory.shapes.config_json import read_shape
+from launcher.memory.shapes.known_shapes import GLM_4_5_AIR, GLM_4_7_FLASH, KNOWN_SHAPES
 from launcher.memory.weights import nextn_tensors, rank_bytes, rotary_bytes, target_tensors
 from launcher.system.hardware import MIB
 from tests.unit.launcher.memory.shapes.test_config_json import (

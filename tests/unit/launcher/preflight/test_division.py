@@ -51,7 +51,7 @@ def test_the_refusal_names_sglang_s_condition_and_what_would_do() -> None:
     config = configure({"model_path": "OWNER/NAME", "device": "cuda", "tp_size": 3})
 
     with pytest.raises(IndivisibleModelError, match="32 attention heads") as caught:
-        check_division(config, "OWNER/NAME", LLAMA)
+        check_division(config, "SGLang", "OWNER/NAME", LLAMA)
 
     assert caught.value.exit_code == 31
     assert caught.value.action == "Use --tp-size 2."
@@ -62,7 +62,7 @@ def test_whole_experts_are_proposed_beside_fewer_ranks() -> None:
     config = configure({"model_path": "OWNER/NAME", "device": "cuda", "tp_size": 4})
 
     with pytest.raises(IndivisibleModelError, match="768/4=192, is no multiple of 128") as caught:
-        check_division(config, "OWNER/NAME", QWEN_FP8)
+        check_division(config, "SGLang", "OWNER/NAME", QWEN_FP8)
 
     assert caught.value.action == (
         "Give each rank whole experts: `--ep-size 4`; or use --tp-size 2."
@@ -72,4 +72,4 @@ def test_whole_experts_are_proposed_beside_fewer_ranks() -> None:
 def test_a_cpu_pads_what_it_cannot_divide() -> None:
     config = configure({"model_path": "OWNER/NAME", "device": "cpu", "tp_size": 3})
 
-    check_division(config, "OWNER/NAME", LLAMA)
+    check_division(config, "SGLang", "OWNER/NAME", LLAMA)

@@ -17,8 +17,8 @@ from launcher.errors import (
     NoGpuError,
     UnknownShapeError,
 )
-from launcher.memory.known_shapes import KNOWN_SHAPES
 from launcher.memory.plan import MemoryPlan, Verdict
+from launcher.memory.shapes.known_shapes import KNOWN_SHAPES
 from launcher.preflight.facts import ServingFacts
 from launcher.preflight.fit import FoundShape, find_shape, plan_config
 from launcher.system.hardware import GIB, Gpu, Hardware

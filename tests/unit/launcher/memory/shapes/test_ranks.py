@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.memory.known_shapes import GLM_4_5_AIR, GLM_4_7_FLASH, KNOWN_SHAPES
 from launcher.memory.shape import ModelShape
 from launcher.memory.shapes.config_json import read_shape
+from launcher.memory.shapes.known_shapes import GLM_4_5_AIR, GLM_4_7_FLASH, KNOWN_SHAPES
 from launcher.memory.shapes.ranks import (
     Division,
     find_conflicts,
