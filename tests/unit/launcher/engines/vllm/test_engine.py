@@ -25,7 +25,7 @@ from launcher.errors import (
     UnexportableError,
     UnknownShapeError,
 )
-from launcher.memory.known_shapes import find_known_shape
+from launcher.memory.shapes.known_shapes import find_known_shape
 from launcher.preflight.fit import find_shape, plan_config
 from launcher.system.hardware import GIB, Gpu, Hardware
 from tests.unit.launcher.examples import make_config
