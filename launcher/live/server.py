@@ -15,7 +15,7 @@ from launcher.engines.engine import Engine
 from launcher.engines.select import engine_of, metric_table_of
 from launcher.errors import StateError
 from launcher.live.snapshot import ServerSnapshot, Usage
-from launcher.live.source import MetricSource
+from launcher.live.source import ASK_SECONDS, MetricSource
 from launcher.live.usage import Nvml, ServerUsage, gpus_of
 from launcher.metrics.benchmark import Benchmark, Machine, ReportFile, find_benchmark
 from launcher.metrics.history import History
@@ -40,12 +40,14 @@ class Surroundings:
         machine: this one, for benchmarks.
         reports: of benchmarks.
         window_seconds: that figures cover.
+        ask_seconds: between two questions by HTTP.
     """
 
     nvml: Nvml
     machine: Machine
     reports: Sequence[tuple[str, ReportFile]]
     window_seconds: float
+    ask_seconds: float
 
 
 class ServerWatch:
@@ -110,7 +112,9 @@ class _RunWatch:
         self._metrics = (
             _MetricWatch(
                 engine.metrics,
-                MetricSource(engine.metrics, record.base_url, environment),
+                MetricSource(
+                    engine.metrics, record.base_url, environment, ask_seconds=around.ask_seconds
+                ),
                 around.window_seconds,
             )
             if engine.metrics is not None and config.enable_metrics
@@ -207,7 +211,9 @@ class RemoteWatch:
 
     def look(self, now: float) -> ServerSnapshot:
         """What it does now, as far as it tells."""
-        if self._metrics is None and (self._asked_at is None or now - self._asked_at >= 15.0):
+        if self._metrics is None and (
+            self._asked_at is None or now - self._asked_at >= ASK_SECONDS
+        ):
             self._asked_at = now
             self._find()
         if self._metrics is not None:
@@ -235,7 +241,7 @@ class RemoteWatch:
             self._problem = "its metrics are of no engine that is known here"
             return
         self._engine, table = known
-        source = MetricSource(table, self._url, {})
+        source = MetricSource(table, self._url, {}, ask_seconds=self._around.ask_seconds)
         self._metrics = _MetricWatch(table, source, self._around.window_seconds)
 
 

@@ -16,6 +16,7 @@ from launcher.fleet.store import FleetStore, list_fleets
 from launcher.live.reports import Reports
 from launcher.live.server import RemoteWatch, ServerWatch, Surroundings
 from launcher.live.snapshot import ServerSnapshot, Snapshot
+from launcher.live.source import ASK_SECONDS
 from launcher.live.usage import Nvml
 from launcher.metrics.benchmark import Machine
 from launcher.metrics.window import WINDOW_SECONDS
@@ -47,6 +48,7 @@ class Watch:
         name: of a server or a fleet; None: all that run, and those that have failed.
         report: of a benchmark, for the verdicts; None: those that are found.
         window_seconds: that rates and quantiles cover.
+        ask_seconds: between two questions by HTTP, of a server whose files cannot be read.
         machine: this one; None finds out.
         clock: monotonic, in seconds.
     """
@@ -57,6 +59,7 @@ class Watch:
         *,
         report: Path | None = None,
         window_seconds: float = WINDOW_SECONDS,
+        ask_seconds: float = ASK_SECONDS,
         machine: Machine | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -64,7 +67,7 @@ class Watch:
         self._reports = Reports(report)
         self._clock = clock
         self._around = Surroundings(
-            Nvml(), machine or this_machine(), self._reports.all(), window_seconds
+            Nvml(), machine or this_machine(), self._reports.all(), window_seconds, ask_seconds
         )
         self._watches: dict[str, ServerWatch] = {}
         self._remotes: dict[str, RemoteWatch] = {}

@@ -21,6 +21,7 @@ from launcher.cli.display.top.screen import NOTHING
 from launcher.cli.display.top.view import View, ordered
 from launcher.live.looker import Looker
 from launcher.live.snapshot import Snapshot
+from launcher.live.source import ASK_SECONDS
 from launcher.live.watch import Watch
 from launcher.live.web.server import page_server
 
@@ -81,7 +82,9 @@ def top(
         raise click.UsageError("--port is for --web.")
     if web and (once or as_json):
         raise click.UsageError("--web shows a page: leave out --once and --json.")
-    watch = Watch(name, report=benchmark, window_seconds=window)
+    # One look more does not add up.
+    ask_seconds = 0.0 if once else ASK_SECONDS
+    watch = Watch(name, report=benchmark, window_seconds=window, ask_seconds=ask_seconds)
     watch.require()
     console = consoles.out()
     with contextlib.closing(watch):

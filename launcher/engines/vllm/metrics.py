@@ -1,6 +1,6 @@
 """vLLM's metrics.
 
-Source: docs/usage/metrics.md and docs/design/metrics.md of vLLM 0.2x; older names as of 0.7.
+Source: vllm 0.32.0, v1/metrics/loggers.py and v1/spec_decode/metrics.py; older names as of 0.7.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from launcher.engines.select import METRIC_TABLES
 from launcher.exporting.document import Node
 from launcher.exporting.grafana.targets import JOB, ScrapeTarget
 
@@ -27,6 +28,19 @@ class StaticConfig(Node):
     labels: dict[str, str]
 
 
+class Relabel(Node):
+    """A metric's other name.
+
+    prometheus_client writes `sglang_` instead of `sglang:` for a Prometheus that asks for
+    OpenMetrics without `escaping=allow-utf-8`, as those before 3.0 do.
+    """
+
+    source_labels: tuple[str, ...] = ("__name__",)
+    regex: str
+    target_label: str = "__name__"
+    replacement: str = "${1}:${2}"
+
+
 class ScrapeConfig(Node):
     """One job: all servers that are asked in the same way."""
 
@@ -34,6 +48,7 @@ class ScrapeConfig(Node):
     metrics_path: str = "/metrics"
     scheme: str
     static_configs: tuple[StaticConfig, ...]
+    metric_relabel_configs: tuple[Relabel, ...]
 
 
 class Prometheus(Node):
@@ -49,6 +64,13 @@ class Prometheus(Node):
         return {("global" if key == "global_" else key): value for key, value in data.items()}
 
 
+def _prefixes() -> list[str]:
+    """What stands before the colon in the engines' names."""
+    tables = METRIC_TABLES.values()
+    names = (name for table in tables for one in table.metrics.values() for name in one.names)
+    return sorted({name.partition(":")[0] for name in names})
+
+
 def prometheus(targets: Sequence[ScrapeTarget]) -> Prometheus:
     """A job for the servers that are asked by HTTP, and one for those by HTTPS."""
     jobs = []
@@ -62,5 +84,12 @@ def prometheus(targets: Sequence[ScrapeTarget]) -> Prometheus:
                 )
                 for one in own
             )
-            jobs.append(ScrapeConfig(job_name=name, scheme=scheme, static_configs=configs))
+            jobs.append(
+                ScrapeConfig(
+                    job_name=name,
+                    scheme=scheme,
+                    static_configs=configs,
+                    metric_relabel_configs=(Relabel(regex=f"({'|'.join(_prefixes())})_(.+)"),),
+                )
+            )
     return Prometheus(scrape_configs=tuple(jobs))

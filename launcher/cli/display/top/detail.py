@@ -35,6 +35,8 @@ KIND_COLOURS: Final = {
 }
 _LABEL: Final = 14
 _FULL: Final = 0.9
+# Longer ones are hard to read.
+_LONGEST_LINE: Final = 100
 _LEAST_SPARKS: Final = 8
 _MOST_SPARKS: Final = 120
 # Room for the ends of a scale: "   0 to 12,345".
@@ -85,7 +87,7 @@ def _sentence(server: ServerSnapshot, room: Room) -> Iterator[Text]:
         text, style = (server.problem, "yellow") if server.problem else ("", "")
     else:
         text, style = verdict.sentence, KIND_COLOURS[verdict.kind]
-    for line in textwrap.wrap(text, max(20, room.width - 1)):
+    for line in textwrap.wrap(text, min(_LONGEST_LINE, max(20, room.width - 1))):
         yield Text(line, style=style)
 
 
@@ -100,12 +102,12 @@ def _line(label: str, *parts: Text | str) -> Text:
 def _lines(server: ServerSnapshot, room: Room) -> Iterator[Text]:
     if server.verdict is not None:
         yield from _metrics(server, server.verdict, room)
-    yield from _machine(server)
     yield _supervisor(server)
     if server.last_failure:
         ago = server.last_failure_seconds_ago
         when = "" if ago is None else f"{words.age(ago)} ago: "
         yield _line("last failure", Text(f"{when}{server.last_failure}", style="yellow"))
+    yield from _gpus(server)
     yield from _origin(server)
 
 
@@ -132,16 +134,20 @@ def _metrics(server: ServerSnapshot, verdict: Verdict, room: Room) -> Iterator[T
     yield _line("first token", _quantiles(figures.time_to_first_token_seconds))
     yield _line("output token", _quantiles(figures.time_per_output_token_seconds))
     yield _cache(server, room)
-    hits = figures.prefix_hit_fraction
-    yield _line(
-        "prefix hits", words.NONE if hits is None else f"{words.percent(hits)} of prompt tokens"
-    )
-    retractions = figures.retractions
+    yield _hits(server)
+
+
+def _hits(server: ServerSnapshot) -> Text:
+    """What the cache saves, and what it costs where it is too small."""
+    figures = server.figures
+    hits, retractions = figures.prefix_hit_fraction, figures.retractions
     total = figures.totals.retractions
-    yield _line(
-        "retractions",
+    return _line(
+        "prefix hits",
+        words.NONE if hits is None else f"{words.percent(hits)} of prompt tokens",
+        "   retractions ",
         Text(words.count(retractions), style="yellow" if retractions else ""),
-        f"   {words.count(total)} since its start" if total else "",
+        f" ({words.count(total)} since its start)" if total else "",
     )
 
 
@@ -214,7 +220,7 @@ def course(server: ServerSnapshot, room: Room) -> list[Text]:
             lines.append(_line(label, Text(sparks, style="cyan"), scale))
     if not lines:
         return []
-    return [Text(""), Text(f"since {words.age(told.seconds)}", style="dim"), *lines]
+    return [Text(""), Text(f"over {words.age(told.seconds)}", style="dim"), *lines]
 
 
 def _drafts(server: ServerSnapshot) -> str:
@@ -252,7 +258,7 @@ def _cache(server: ServerSnapshot, room: Room) -> Text:
     return _line("KV cache", *parts)
 
 
-def _machine(server: ServerSnapshot) -> Iterator[Text]:
+def _gpus(server: ServerSnapshot) -> Iterator[Text]:
     for gpu in server.usage.gpus:
         memory = (
             words.NONE
@@ -260,23 +266,18 @@ def _machine(server: ServerSnapshot) -> Iterator[Text]:
             else f"{human_bytes(gpu.memory_used_bytes)} of {human_bytes(gpu.memory_total_bytes)}"
         )
         power = "" if gpu.power_watts is None else f"   {gpu.power_watts:.0f} W"
-        yield _line(
-            f"GPU {gpu.index}",
-            f"{memory}   {words.percent(gpu.utilisation)} busy{power}   {gpu.name}",
-        )
-    if server.usage.cpu_cores is not None:
-        yield _line("processors", f"{server.usage.cpu_cores:.2f} cores busy")
+        busy = f"{words.percent(gpu.utilisation)} busy"
+        yield _line(f"GPU {gpu.index}", f"{memory}   {busy}{power}   {gpu.name}")
 
 
 def _supervisor(server: ServerSnapshot) -> Text:
-    restarts = server.restarts
-    parts: list[Text | str] = [
-        Text(
-            f"{restarts} restart{'' if restarts == 1 else 's'}", style="yellow" if restarts else ""
-        )
-    ]
+    restarts, cores = server.restarts, server.usage.cpu_cores
+    said = f"{restarts} restart{'' if restarts == 1 else 's'}"
+    parts: list[Text | str] = [Text(said, style="yellow" if restarts else "")]
     if server.routed is not None:
         parts.append(f"   gets requests: {'yes' if server.routed else 'no'}")
+    if cores is not None:
+        parts.append(f"   {cores:.2f} processor cores busy")
     return _line("supervisor", *parts)
 
 

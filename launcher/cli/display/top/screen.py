@@ -46,6 +46,9 @@ def screen(
         lines += [*_cut(table(servers, shown.name, width), servers, shown, room), Text("")]
     if shown is not None:
         lines += detail(shown, Room(width, ascii_only))
+    if len(lines) >= height:
+        # What there is to read is worth more than room around it.
+        lines = [line for number, line in enumerate(lines) if line.plain or number == 1]
     return _filled(lines, foot, height)
 
 

@@ -18,6 +18,8 @@ _COLUMNS: Final[tuple[tuple[str, int], ...]] = (
 )
 _LEFT: Final = frozenset({"STATE"})
 _LEAST_NAME: Final = 10
+# A name may be so long before it costs a column.
+_NAME: Final = 16
 
 
 def table(servers: Sequence[ServerSnapshot], selected: str, width: int) -> list[Text]:
@@ -29,11 +31,10 @@ def table(servers: Sequence[ServerSnapshot], selected: str, width: int) -> list[
         width: of the terminal.
     """
     columns = list(_COLUMNS)
-    while columns and _LEAST_NAME + sum(size + 1 for _, size in columns) > width - 2:
-        columns.pop()
-    room = width - 2 - sum(size + 1 for _, size in columns)
     longest = max([len(_label(one)) for one in servers] + [_LEAST_NAME])
-    name_width = min(longest, room)
+    while columns and min(longest, _NAME) + sum(size + 1 for _, size in columns) > width - 2:
+        columns.pop()
+    name_width = min(longest, width - 2 - sum(size + 1 for _, size in columns))
     head = f"  {'NAME':<{name_width}}"
     for title, size in columns:
         head += f" {title:<{size}}" if title in _LEFT else f" {title:>{size}}"
@@ -54,8 +55,8 @@ def table(servers: Sequence[ServerSnapshot], selected: str, width: int) -> list[
 
 
 def _label(server: ServerSnapshot) -> str:
-    # A replica's name begins with its fleet's.
-    return f"{server.fleet}: {server.name}" if server.role == "remote" else server.name
+    # A server elsewhere is called by its address.
+    return server.name.rpartition("//")[2] if server.role == "remote" else server.name
 
 
 def _state(server: ServerSnapshot) -> tuple[str, str]:

@@ -85,6 +85,24 @@ def test_prometheus_takes_the_configuration_and_the_rules(folder: Path) -> None:
     assert "rules found" in promtool("check", "config", "prometheus.yml", folder=folder)
 
 
+def test_names_that_were_escaped_get_their_colon_back(folder: Path) -> None:
+    config = yaml.safe_load((folder / "prometheus.yml").read_text())
+    for job in config["scrape_configs"]:
+        (relabel,) = job["metric_relabel_configs"]
+        shown = re.sub(r"\$\{(\d)\}", r"\\\1", relabel["replacement"])
+        names = {
+            name: re.sub(f"^(?:{relabel['regex']})$", shown, name)
+            for name in ("sglang_num_running_reqs", "vllm_x", "sglang:x", "process_cpu", "up")
+        }
+        assert names == {
+            "sglang_num_running_reqs": "sglang:num_running_reqs",
+            "vllm_x": "vllm:x",
+            "sglang:x": "sglang:x",
+            "process_cpu": "process_cpu",
+            "up": "up",
+        }
+
+
 def test_figures_are_those_of_top(folder: Path) -> None:
     # Each quarter of a minute 3 requests of 40 tokens, 10 of a prompt's 20 cached, in 45 steps.
     course = series(

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from launcher.cli.running.top import top
 from launcher.errors import NotRunningError
 from launcher.fleet.fleet_file import FleetConfig
 from launcher.fleet.store import FleetStore
@@ -67,6 +69,18 @@ def test_a_server_is_looked_at_by_its_record_and_its_metrics() -> None:
     assert list(seen.course.output_tokens_per_second) == [None, 15]
     assert seen.verdict is not None
     assert seen.verdict.kind == "off"
+
+
+def test_once_asks_twice_so_that_there_are_rates() -> None:
+    with MetricServer(ended(10, 100)).running() as metrics, served(base_url=metrics.url):
+        done = CliRunner().invoke(
+            top, ["one", "--once", "--json", "--interval", "0.5"], catch_exceptions=False
+        )
+        assert metrics.asked == 2
+
+    (seen,) = json.loads(done.output)["servers"]
+    assert seen["figures"]["requests_per_second"] == 0
+    assert seen["figures"]["window_seconds"] >= 0.5
 
 
 def test_a_restart_begins_anew() -> None:

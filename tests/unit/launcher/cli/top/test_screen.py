@@ -46,7 +46,13 @@ def test_80_by_24_suffices_for_all_that_is_known_of_one_server() -> None:
         *("9 running, 3 waiting", "expected wait 1.50 s", "312/s out", "45/s in"),
         *("66 ms median", "120 ms p90", "1.18 s p99", "23 % used of 65,536", "12 % evictable"),
         *("45 % of prompt tokens", "65.0 GiB of 140.0 GiB", "97 % busy", "512 W"),
-        *("1.80 cores", "2 restarts", "It hung.", "5 since its start", "of 60 s, from its files"),
+        *(
+            "1.80 processor cores",
+            "2 restarts",
+            "It hung.",
+            "5 since its start",
+            "of 60 s, from its files",
+        ),
     ):
         assert said in shown, said
     assert lines[-1].startswith("q quit")
@@ -76,6 +82,22 @@ def test_the_selected_server_stays_in_view_among_many() -> None:
     assert any(line.startswith("> fleet-21") for line in shown)
     assert any(line.startswith("fleet-21  READY") for line in shown)
     assert any("gets requests: yes" in line for line in text(snapshot(*MANY[:1])))
+
+
+def test_five_servers_fit_with_what_went_wrong_on_one() -> None:
+    ill = server(name="fleet-1", restarts=2, last_failure="It hung.", routed=True)
+    shown = text(snapshot(ill, *MANY[2:6]), View(selected="fleet-1"))
+
+    assert len(shown) == 24
+    for said in (
+        "> fleet-1",
+        "fleet-5",
+        "2.41 tokens a step",
+        "retractions 2",
+        "2 restarts",
+        "It hung.",
+    ):
+        assert any(said in line for line in shown), said
 
 
 def test_a_terminal_without_other_characters_gets_ascii() -> None:
