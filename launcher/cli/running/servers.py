@@ -21,7 +21,7 @@ from launcher.cli.common import (
     show_failure,
     tell_set_aside,
 )
-from launcher.cli.display.table import print_table
+from launcher.cli.table import print_table
 from launcher.errors import (
     BrokenRecordError,
     ForeignStateError,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.cli.display.table import folded
+from launcher.cli.table import folded
 
 HEAD = ("NAME", "STATE", "ENDPOINT")
 
