@@ -227,8 +227,9 @@ def test_it_speculates_and_says_when_its_last_output_came() -> None:
 @pytest.mark.parametrize(
     ("victim", "causes"),
     [
-        ("VLLM::EngineCore", {"core-lost", "worker-killed", "worker-lost"}),
-        ("VLLM::Worker", {"worker-killed"}),
+        # On a machine that is busy it is ended before it has said anything.
+        ("VLLM::EngineCore", {"core-lost", "process-lost"}),
+        ("VLLM::Worker", {"worker-lost", "worker-killed", "process-lost"}),
         ("the main process", {"killed-from-outside"}),
     ],
 )
