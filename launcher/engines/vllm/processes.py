@@ -11,8 +11,8 @@ from launcher.system.process import ProcessIdentity
 # `setproctitle` in utils/system_utils.py, `set_process_title`: VLLM::EngineCore, VLLM::Worker and
 # VLLM::APIServer, with the ranks behind them where there are several.
 TITLE_PREFIX: Final = "VLLM::"
-# Measured: what is said of a process that was killed comes within 0.1 s; then the main process takes
-# a second to end after its core, and up to its own shutdown time after a worker.
+# Measured: what is said of a process that was killed comes within 0.1 s; the main process takes a
+# second to end after its core, and longer after a worker.
 FALLOUT_SECONDS: Final = 0.5
 SLOW_FALLOUT_SECONDS: Final = 5.0
 
