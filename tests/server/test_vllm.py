@@ -70,6 +70,8 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
         *("--preset", "nano-vllm", "--api-key-file", str(key_file)),
         *("--restart-delay-seconds", "0.05", "--restart-limit", "1000"),
         *("--health-interval-seconds", "1", "--health-timeout-seconds", "10"),
+        # A limit, not a figure: fifty answers on a machine that is busy.
+        *("--drain-timeout-seconds", "180"),
     )
 
 
@@ -87,7 +89,7 @@ def served(arguments: tuple[str, ...]) -> Iterator[RunRecord]:
 
 def ask(path: str, body: dict[str, Any], **settings: Any) -> httpx.Response:
     url = f"{record_of(NAME).base_url}{path}"
-    return httpx.post(url, json={"model": "nano", **body}, headers=HEADERS, timeout=120, **settings)
+    return httpx.post(url, json={"model": "nano", **body}, headers=HEADERS, timeout=240, **settings)
 
 
 def chat(text: str, **fields: Any) -> dict[str, Any]:
@@ -227,8 +229,9 @@ def test_it_speculates_and_says_when_its_last_output_came() -> None:
 @pytest.mark.parametrize(
     ("victim", "causes"),
     [
-        ("VLLM::EngineCore", {"core-lost", "worker-killed", "worker-lost"}),
-        ("VLLM::Worker", {"worker-killed"}),
+        # On a machine that is busy it is ended before it has said anything.
+        ("VLLM::EngineCore", {"core-lost", "process-lost"}),
+        ("VLLM::Worker", {"worker-lost", "worker-killed", "process-lost"}),
         ("the main process", {"killed-from-outside"}),
     ],
 )
@@ -288,10 +291,10 @@ def test_a_server_whose_supervisor_was_killed_is_taken_over(arguments: tuple[str
 def test_what_is_in_flight_ends_before_the_server_does() -> None:
     """The last one: `down` while fifty requests run."""
     before = record_of(NAME)
-    body = {"prompt": "1", "max_tokens": 60, "ignore_eos": True, "temperature": 0}
+    body = {"prompt": "1", "max_tokens": 600, "ignore_eos": True, "temperature": 0}
     with ThreadPoolExecutor(max_workers=IN_FLIGHT) as pool:
         answers = [pool.submit(ask, "/v1/completions", body) for _ in range(IN_FLIGHT)]
-        wait_for(lambda: _running(before) >= 30, "the requests did not begin")
+        wait_for(lambda: _running(before) == IN_FLIGHT, "the requests did not begin")
         assert run_cli("down", "--name", NAME) == 0
         ended = [answer.result() for answer in answers]
 

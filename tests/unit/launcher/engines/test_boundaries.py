@@ -25,9 +25,9 @@ from launcher.engines.vllm.version import VERIFIED_VERSION as VLLM_VERSION
 from tests.project import PROJECT
 
 LAUNCHER = PROJECT / "launcher"
-# Those of the OpenAI API are no engine's own.
+# Those of the OpenAI API are no engine's own, and `/metrics` is Prometheus'.
 ROUTES = re.compile(
-    r"^/(?:generate|health|health_generate|server_info|abort_request|freeze_gc|ready|metrics|ping"
+    r"^/(?:generate|health|health_generate|server_info|abort_request|freeze_gc|ready|ping"
     r"|get_model_info|get_server_info|invocations|tokenize|liveness|readiness|workers|load)\b"
 )
 LOG_LINES = re.compile(
@@ -52,11 +52,11 @@ ALLOWED: dict[str, tuple[frozenset[str], str]] = {
         frozenset({"--base-gpu-id", "--gpu-id-step"}),
         "They name what `config/ranks.py` counts.",
     ),
-    "preflight/checks.py": (frozenset({"--gpu-id-step"}), "The same."),
-    "preflight/fit.py": (
-        frozenset({"--cpu-offload-gb", "--dwdp-size", "--enable-lora", "--lora-paths"}),
-        "The memory plan's formulas are SGLang's (decision 12), and these change their numbers.",
+    "nodes/facts.py": (
+        frozenset({"--base-gpu-id", "--gpu-id-step", "--dist-timeout"}),
+        "Of several machines it compares all options but those in which they have to differ.",
     ),
+    "preflight/checks.py": (frozenset({"--gpu-id-step"}), "The same."),
     "exporting/compose.py": (frozenset({"--api-key"}), "An argument of the gateway smg."),
     "exporting/kubernetes/gateway.py": (frozenset({"--api-key"}), "The same."),
     "exporting/gateway.py": (
