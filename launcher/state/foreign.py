@@ -101,9 +101,10 @@ def confirm(record: RunRecord, lock_file: Path, log_file: Path) -> RunRecord:
             return record.model_copy(update=changes) if changes else record
         changes["supervisor"] = record.supervisor.model_copy(update={"boot_id": _NO_BOOT})
     if record.state in RUNNING_STATES:
-        # Nobody of that pid and start, and yet somebody holds the lock.
+        # Nobody of that pid and start, and yet somebody holds the lock. One that was just killed
+        # shows its files no more, and holds the lock until its last thread has ended.
         holder = find_holder(lock_file)
-        if holder is not None and not holder.is_here:
+        if holder is not None and not holder.is_here and not _is_ending(record.supervisor):
             return record.model_copy(update=changes | {"elsewhere": holder.where})
     if record.server is not None and _is_disproved(record.server, record.run_id):
         changes["server"] = None
@@ -118,6 +119,10 @@ def _is_disproved(process: ProcessIdentity, run_id: str) -> bool:
         # Asked last: one that ends has nothing left to prove itself by.
         and not is_exiting(process)
     )
+
+
+def _is_ending(process: ProcessIdentity) -> bool:
+    return process.is_unreaped() and (not process.is_alive() or is_exiting(process))
 
 
 def _holds(supervisor: ProcessIdentity, lock_file: Path) -> bool:

@@ -52,6 +52,10 @@ class ProcessIdentity(BaseModel):
         """Whether this very process still runs. A zombie does not."""
         return boot_id() == self.boot_id and _start_ticks_of(self.pid) == self.start_ticks
 
+    def is_unreaped(self) -> bool:
+        """Whether this very process is in the table of processes still, be it as a zombie."""
+        return boot_id() == self.boot_id and bool(self._state())
+
     def is_stopped(self) -> bool:
         """Whether this very process stands still: SIGSTOP, or a debugger that holds it."""
         return self._state() in {"T", "t"}

@@ -17,6 +17,8 @@ from launcher.errors import AlreadyRunningError
 from launcher.state.store import RunStore
 from launcher.state.traces import find_trace, find_traces
 from launcher.supervision.stop import clear_up, stop_server
+from launcher.system.locks import LockHolder
+from launcher.system.process import ProcessIdentity
 from tests.unit.launcher.examples import make_record
 
 RUN_ID = "0123456789abcdef"
@@ -184,3 +186,27 @@ def test_from_another_container_a_dead_server_is_dead(store: RunStore) -> None:
         [*command, str(store.folder.parent)], capture_output=True, text=True, check=True
     ).stdout.splitlines()
     assert said == ["DEAD None False"]
+
+
+@pytest.mark.parametrize("reaped", [False, True], ids=["on its way out", "gone"])
+def test_a_supervisor_that_was_just_killed_does_not_run_elsewhere(
+    store: RunStore,
+    monkeypatch: pytest.MonkeyPatch,
+    reaped: bool,  # noqa: FBT001 - of a table
+) -> None:
+    supervisor = subprocess.Popen(["/bin/sleep", "600"])
+    identity = ProcessIdentity.of(supervisor.pid)
+    store.create()
+    store.write(make_record(store.folder, name="a", state="READY", supervisor=identity))
+    supervisor.kill()
+    os.waitid(os.P_PID, supervisor.pid, os.WEXITED | os.WNOWAIT)
+    if reaped:
+        supervisor.wait()
+    # Its threads end one by one, and show no files meanwhile: how long that takes is the kernel's.
+    unseen = LockHolder(None, is_here=False)
+    monkeypatch.setattr("launcher.state.foreign.find_holder", lambda _: unseen)
+    record = store.read()
+    supervisor.wait()
+    assert record is not None
+    assert (record.elsewhere is not None) == reaped
+    assert (record.live_state == "READY") == reaped
