@@ -15,7 +15,7 @@ from launcher.cli.common import json_option, print_json, print_line, say
 from launcher.errors import FleetError, NotRunningError
 from launcher.fleet.store import FleetStore, list_fleets
 from launcher.state.events import Event, PhaseProgress, ServerReady, StateChanged
-from launcher.text import human_seconds
+from launcher.text import human_bytes, human_seconds
 
 if TYPE_CHECKING:
     from launcher.fleet.view import MemberView
@@ -69,6 +69,46 @@ def up(*, file: Path, as_json: bool) -> None:
     say(f"  policy     {layout.gateway.policy}")
     say(f"  `python -m launcher fleet status --name {described.name}` shows them,")
     say(f"  `python -m launcher fleet down --name {described.name}` stops them.")
+
+
+@fleet.command("check")
+@file_argument
+@json_option
+def check(*, file: Path, as_json: bool) -> None:
+    """Say whether all of a fleet can be brought up here; start and download nothing."""
+    from launcher.fleet.check import check_fit  # noqa: PLC0415
+    from launcher.fleet.fleet_file import read_fleet_file  # noqa: PLC0415
+    from launcher.system.hardware import probe_hardware  # noqa: PLC0415
+
+    described = read_fleet_file(file)
+    fit = check_fit(described, FleetStore(described.name), probe_hardware())
+    if as_json:
+        members = [
+            {
+                "name": config.name,
+                "base_url": config.base_url,
+                "gpu_ids": config.gpu_ids,
+                "runs": config.name not in fit.new,
+            }
+            for config in (fit.layout.gateway, *fit.layout.replicas)
+        ]
+        print_json(
+            {
+                "fleet": described.name,
+                "members": members,
+                "needed_bytes": fit.needed_bytes,
+                "available_bytes": fit.available_bytes,
+            }
+        )
+        return
+    say(("FITS", _WELL), f"  {described.name}: {len(fit.new)} of its members would be started")
+    for config in (fit.layout.gateway, *fit.layout.replicas):
+        how = "starts" if config.name in fit.new else "runs"
+        gpus = f", GPUs {config.gpu_ids}" if config.gpu_ids else ""
+        say(f"  {config.name}  {how} at {config.base_url}{gpus}")
+    if fit.needed_bytes:
+        needed, available = human_bytes(fit.needed_bytes), human_bytes(fit.available_bytes)
+        say(f"  memory     about {needed} of {available} that are available")
 
 
 @fleet.command("down")

@@ -61,15 +61,20 @@ def notes(export: Export, made: Format) -> Iterator[str]:
     if export.choices.image is not None:
         version = f"{export.engine.name} {export.engine.verified_version}"
         yield f"the arguments are checked for {version}, and the image is one of your own."
-    if not export.has_keys:
-        yield "whoever reaches the port may use the server: --insecure leaves out the key."
-    elif config.api_key_file is not None or config.admin_key_file is not None:
-        yield "the files of keys that the configuration names are not read: make them as follows."
     if made == "leaderworkerset":
         yield (
             "the machines of a group trust each other's data: their network has to be private. "
             "The NetworkPolicy holds only where the cluster's network enforces such policies."
         )
+    if not export.has_keys:
+        yield "whoever reaches the port may use the server: --insecure leaves out the key."
+        return
+    yield (
+        f"{export.engine.name} prints its arguments when it starts, both keys among them: whoever "
+        "may read the output of a server has its keys."
+    )
+    if config.api_key_file is not None or config.admin_key_file is not None:
+        yield "the files of keys that the configuration names are not read: make them as follows."
 
 
 def _summary(export: Export, made: Format) -> str:

@@ -16,6 +16,8 @@ from launcher.exporting.kubernetes.objects import (
     Claim,
     Deployment,
     DeploymentSpec,
+    DisruptionBudget,
+    DisruptionSpec,
     Recreate,
     Selector,
     StatefulSet,
@@ -70,5 +72,10 @@ def _several(export: Export) -> Iterator[Node]:
             template=server_template(export, "server"),
             volume_claim_templates=[claim_template(export)],
         ),
+    )
+    # Whoever empties a node takes one server at a time, and waits for it to be ready elsewhere.
+    yield DisruptionBudget(
+        metadata=Metadata(name=name, labels=labels),
+        spec=DisruptionSpec(max_unavailable=1, selector=Selector(match_labels=labels)),
     )
     yield from gateway_objects(export, "server")

@@ -1,7 +1,8 @@
 """What holds pods, and what leads to them, as far as it is written here.
 
 Source: the Kubernetes API, v1.35: core/v1, apps/v1, rbac.authorization.k8s.io/v1,
-networking.k8s.io/v1. `kubernetes-validate --strict` holds what is made of them against its schemas.
+networking.k8s.io/v1, policy/v1. `kubernetes-validate --strict` holds what is made of them against
+its schemas.
 """
 
 from __future__ import annotations
@@ -199,3 +200,19 @@ class NetworkPolicy(CamelNode):
     kind: Literal["NetworkPolicy"] = "NetworkPolicy"
     metadata: Metadata
     spec: NetworkPolicySpec
+
+
+class DisruptionSpec(CamelNode):
+    """PodDisruptionBudgetSpec."""
+
+    max_unavailable: int
+    selector: Selector
+
+
+class DisruptionBudget(CamelNode):
+    """PodDisruptionBudget."""
+
+    api_version: Literal["policy/v1"] = "policy/v1"
+    kind: Literal["PodDisruptionBudget"] = "PodDisruptionBudget"
+    metadata: Metadata
+    spec: DisruptionSpec

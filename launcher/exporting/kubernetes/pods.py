@@ -178,11 +178,15 @@ class SecretItem(CamelNode):
 
 
 class SecretSource(CamelNode):
-    """SecretVolumeSource; `default_mode` in decimal, as JSON has no octal numbers."""
+    """SecretVolumeSource; `default_mode` in decimal, as JSON has no octal numbers.
+
+    `optional` is the cluster's default; podman 4.3.1 crashes where it is not said.
+    """
 
     secret_name: str
     default_mode: int
     items: list[SecretItem]
+    optional: bool = False
 
 
 class Volume(CamelNode):

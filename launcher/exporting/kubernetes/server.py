@@ -5,6 +5,7 @@ docs/exporting.md says what each probe is for, and why three.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final, Literal
 
@@ -45,6 +46,8 @@ from launcher.exporting.timing import (
     STARTING_PERIOD_SECONDS,
     timing_of,
 )
+from launcher.memory.host import engine_host_bytes
+from launcher.system.hardware import GIB
 
 Part = Literal["server", "leader", "worker", "gateway"]
 
@@ -144,7 +147,8 @@ def _server(export: Export, part: Part, group: MachineGroup | None) -> Container
         env=list(_environment(export, launch, group)),
         ports=[ContainerPort(name=PORT_NAME, container_port=export.config.port)],
         resources=Resources(
-            requests={"cpu": str(processors)}, limits={"nvidia.com/gpu": str(export.gpus)}
+            requests={"cpu": str(processors), "memory": f"{_host_gib(export)}Gi"},
+            limits={"nvidia.com/gpu": str(export.gpus)},
         ),
         volume_mounts=list(_mounts(export)),
         startup_probe=None if follows else _starting(export),
@@ -155,6 +159,15 @@ def _server(export: Export, part: Part, group: MachineGroup | None) -> Container
             pre_stop=Handler(exec=Exec(command=["sleep", str(BEFORE_STOP_SECONDS)]))
         ),
     )
+
+
+def _host_gib(export: Export) -> int:
+    """What the engine's processes take of the host's memory at the least, in GiB.
+
+    Formula: `engine_host_bytes` of the ranks on one machine, rounded up. It was measured on a CPU,
+    without weights and KV cache, which lie on the GPUs here; what the driver pins is not known.
+    """
+    return math.ceil(engine_host_bytes(export.ranks) / GIB)
 
 
 def _starting(export: Export) -> Probe:

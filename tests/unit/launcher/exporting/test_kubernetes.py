@@ -214,3 +214,22 @@ def test_none_of_the_launchers_own_variables_is_set() -> None:
     for name in ("SPECSERVE_GLM_PARSERS", "SPECSERVE_REDACT", "SPT_NOENV", "PYTHONFAULTHANDLER"):
         assert name not in text
     assert "SGLANG_TOOL_STRICT_LEVEL" in text
+
+
+def test_one_server_at_a_time_may_be_taken_from_several() -> None:
+    several = documents("kubernetes", *PINNED, "--replicas", "3")
+    budget = of_kind(several, "PodDisruptionBudget")["spec"]
+    servers = of_kind(several, "StatefulSet")["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert budget["selector"] == servers["selector"]
+    # Of one, it would keep a node from being emptied at all.
+    kinds = {document["kind"] for document in documents("kubernetes", *PINNED)}
+    assert "PodDisruptionBudget" not in kinds
+
+
+def test_memory_is_asked_for_by_the_ranks_of_a_machine() -> None:
+    asked = []
+    for size in ("2", "8"):
+        container = server_container(deployment("--tp-size", size)["spec"]["template"])
+        asked.append(container["resources"]["requests"]["memory"])
+    assert asked == ["4Gi", "8Gi"]
