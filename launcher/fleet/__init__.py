@@ -5,6 +5,7 @@
     store.py        which fleet runs, on disk
     remotes.py      servers elsewhere: what they are, before anything is routed to them
     members.py      one member: is it here, start it, take it over, stop it
+    check.py        whether all of it can be brought up here; starts nothing
     lifecycle.py    the whole: up, down, scale
     routing.py      what the gateway knows of the servers, and when it has taken one up
     roll.py         replaces members one by one, and goes back where the new ones are worse

@@ -5,25 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from launcher.config.keys import read_keys
 from launcher.config.server_config import ServerConfig
 from launcher.config.sources import KEY_FILE_FIELDS, MODEL_PATH_FIELDS
 from launcher.engines.smg.discovery import change_listed, read_listed
 from launcher.errors import (
-    FleetError,
-    InsufficientMemoryError,
     InvalidValueError,
     LauncherError,
     RemoteServerError,
 )
+from launcher.fleet.check import check_memory, check_some, is_running, lay_out_here, refuse_fewer
 from launcher.fleet.fleet_file import MOST_REPLICAS, FleetConfig
-from launcher.fleet.layout import Layout, gateway_name, lay_out, replica_name, replica_names
+from launcher.fleet.layout import Layout, gateway_name, replica_name, replica_names
 from launcher.fleet.members import (
     Prepared,
     cancel_all,
-    held_gpus,
     prepare_member,
     serves,
     start_all,
@@ -32,13 +29,10 @@ from launcher.fleet.remotes import check_remotes, models_of
 from launcher.fleet.routing import wait_until_routed
 from launcher.fleet.store import FleetStore
 from launcher.models.download.request import OnPullEvent, ignore
-from launcher.preflight import checks
-from launcher.preflight.facts import ServingFacts
 from launcher.state.events import Event
 from launcher.state.store import RunStore
 from launcher.supervision.stop import StopReport, stop_server
 from launcher.system.hardware import Hardware
-from launcher.text import human_bytes
 
 Tell = Callable[[str, Event], None]
 
@@ -90,8 +84,8 @@ def _bring_up(
     tell: Tell,
     report: OnPullEvent,
 ) -> FleetUp:
-    _check_some(fleet)
-    _refuse_fewer(fleet, before)
+    check_some(fleet)
+    refuse_fewer(fleet, before)
     layout = lay_out_here(fleet, before, store.discovery_file, hardware)
     key = read_keys(layout.gateway, os.environ).get("api-key")
     # Those that it had before may be away for now: the gateway leaves them out.
@@ -170,7 +164,7 @@ def scale(
             action="More machines: docs/scaling.md.",
         )
     after = before.model_copy(update={"replicas": replicas})
-    _check_some(after)
+    check_some(after)
     stopped = []
     for number in reversed(range(replicas, before.replicas)):
         stopped.append(stop_server(RunStore(replica_name(before.name, number))))
@@ -182,34 +176,13 @@ def scale(
         up = _bring_up(after, before, store, hardware, tell=tell, report=report)
     except BaseException:
         # What was started is stopped, so it is no member; one that does not stop still is.
-        left = [number for number in range(replicas) if _runs(replica_name(before.name, number))]
+        left = [
+            number for number in range(replicas) if is_running(replica_name(before.name, number))
+        ]
         kept = max([before.replicas, *(number + 1 for number in left)])
         store.write(before.model_copy(update={"replicas": kept}))
         raise
     return up.started, stopped
-
-
-def lay_out_here(
-    fleet: FleetConfig, before: FleetConfig | None, discovery_file: Path, hardware: Hardware
-) -> Layout:
-    """Lay a fleet out; what of it runs keeps its GPUs.
-
-    A file that names neither preset nor model means what it meant when the fleet was brought up:
-    the machine, full of the fleet's own servers, would choose otherwise now.
-
-    Args:
-        fleet: as its file says.
-        before: as it was last brought up; None where it was not.
-        discovery_file: in which the members that serve are to stand.
-        hardware: of this machine.
-
-    Raises:
-        ConfigError, NoGpuError: see `lay_out`.
-    """
-    if before is not None and not {"preset", "model_path", "model-path"} & set(fleet.server):
-        chosen = {key: before.server[key] for key in ("preset", "device") if key in before.server}
-        fleet = fleet.model_copy(update={"server": {**chosen, **fleet.server}})
-    return lay_out(fleet, hardware, discovery_file, held_gpus(replica_names(fleet)))
 
 
 def settled(fleet: FleetConfig, layout: Layout) -> FleetConfig:
@@ -226,41 +199,6 @@ def settled(fleet: FleetConfig, layout: Layout) -> FleetConfig:
 def members_of(fleet: FleetConfig) -> list[str]:
     """The names of a fleet's members on this machine, in the order in which they are stopped."""
     return [gateway_name(fleet.name), *replica_names(fleet)]
-
-
-def _check_some(fleet: FleetConfig) -> None:
-    """Refuse a gateway before nothing.
-
-    Raises:
-        InvalidValueError: the fleet has no servers.
-    """
-    if not (fleet.replicas or fleet.remotes):
-        raise InvalidValueError(
-            "The fleet has no servers: `replicas` is 0, and there are no `remotes`.",
-            action="Set `replicas: 2`, or name servers elsewhere; `fleet down` stops a fleet.",
-        )
-
-
-def _refuse_fewer(fleet: FleetConfig, before: FleetConfig | None) -> None:
-    """Refuse a file with fewer servers than run: those beyond would serve on, in nobody's care.
-
-    Raises:
-        FleetError: one of them runs.
-    """
-    for number in range(fleet.replicas, before.replicas if before else 0):
-        name = replica_name(fleet.name, number)
-        if _runs(name):
-            raise FleetError(
-                f"The file has {fleet.replicas} servers, and {name!r} runs as well.",
-                action=f"`python -m launcher fleet scale {fleet.replicas} --name {fleet.name}` "
-                "stops those beyond.",
-            )
-
-
-def _runs(name: str) -> bool:
-    """Whether a server of that name runs, supervised or not."""
-    record = RunStore(name).read()
-    return record is not None and record.is_running
 
 
 def _forget_strangers(store: FleetStore, layout: Layout) -> None:
@@ -299,15 +237,11 @@ def _check_memory(
     Raises:
         InsufficientMemoryError: they do not fit together.
     """
-    new = [
-        config
-        for config, member in zip(configs, members, strict=True)
-        if member.launch is not None and not member.adopt and config.device == "cpu"
-    ]
-    needed = sum(checks.host_bytes_needed(ServingFacts(config, hardware), 0) for config in new)
-    if needed > hardware.available_memory_bytes:
-        raise InsufficientMemoryError(
-            f"{len(new)} servers need about {human_bytes(needed)} of memory together; "
-            f"{human_bytes(hardware.available_memory_bytes)} are available.",
-            action="Lower `replicas`, or stop other programs.",
-        )
+    check_memory(
+        [
+            config
+            for config, member in zip(configs, members, strict=True)
+            if member.launch is not None and not member.adopt
+        ],
+        hardware,
+    )

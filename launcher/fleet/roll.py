@@ -16,9 +16,10 @@ from launcher.engines.prober import Completion
 from launcher.engines.select import model_engine_of
 from launcher.engines.smg.discovery import change_listed
 from launcher.errors import FleetError, InvalidValueError, LauncherError, RollError
+from launcher.fleet.check import lay_out_here
 from launcher.fleet.fleet_file import FleetConfig
 from launcher.fleet.layout import Layout, gateway_name
-from launcher.fleet.lifecycle import Tell, lay_out_here, settled
+from launcher.fleet.lifecycle import Tell, settled
 from launcher.fleet.members import prepare_member, serves, start_all
 from launcher.fleet.questions import Grade, ask, grade
 from launcher.fleet.routing import wait_until_routed

@@ -43,6 +43,25 @@ def plan_command(config: ServerConfig, hardware: Hardware, *, secrets_file: Path
     return make_command(facts, facts.models_here, secrets_file)
 
 
+def check_start(config: ServerConfig, hardware: Hardware, *, secrets_file: Path) -> None:
+    """All that `prepare` finds out before a download; starts and downloads nothing.
+
+    Raises:
+        LauncherError: see `prepare`.
+    """
+    facts = ServingFacts(config, hardware)
+    if isinstance(config, GatewayConfig):
+        facts.engine.installed_version()
+        checks.check_gateway_ports(config)
+        make_command(facts, ServedModels(), secrets_file)
+    else:
+        check_engine(facts)
+        make_command(facts, facts.models_here, secrets_file)
+        checks.check_machine(facts)
+        checks.check_model_here(facts)
+    read_keys(config, os.environ)
+
+
 def prepare(
     config: ServerConfig,
     hardware: Hardware,

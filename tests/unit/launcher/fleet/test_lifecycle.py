@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import threading
 from collections.abc import Iterator
@@ -14,21 +15,23 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.selfcheck.fleet.run import fleet_port
-from launcher.cli.fleet import status
+from launcher.cli.fleet import check, status
 from launcher.errors import (
     AlreadyRunningError,
     ConfigError,
     EngineMissingError,
     FleetError,
+    InsufficientMemoryError,
     InvalidValueError,
     NoGpuError,
     PortInUseError,
     RemoteServerError,
     StateError,
 )
+from launcher.fleet.check import check_fit, lay_out_here
 from launcher.fleet.fleet_file import FleetConfig
 from launcher.fleet.layout import lay_out
-from launcher.fleet.lifecycle import bring_up, lay_out_here, scale, settled, take_down
+from launcher.fleet.lifecycle import bring_up, scale, settled, take_down
 from launcher.fleet.store import FleetStore, list_fleets
 from launcher.fleet.view import view
 from launcher.serving import free_port
@@ -285,3 +288,39 @@ def test_servers_that_did_not_start_are_no_members(
         with pytest.raises(FleetError, match="did not start"):
             scale(2, store, hardware, lambda _name, _event: None)
     assert store.require().replicas == 1
+
+
+def test_a_check_starts_nothing_and_says_what_would_be(
+    store: FleetStore, hardware: Hardware
+) -> None:
+    described = fleet(replicas=2)
+    with running("fleet-0", described, hardware):
+        fit = check_fit(described, store, hardware)
+    assert fit.new == ("fleet-1", "fleet-gateway")
+    assert 0 < fit.needed_bytes < fit.available_bytes
+    assert not store.folder.exists()
+    assert not RunStore("fleet-1").folder.exists()
+
+
+def test_a_check_refuses_what_bring_up_would(store: FleetStore, hardware: Hardware) -> None:
+    described = fleet(replicas=2)
+    small = dataclasses.replace(hardware, available_memory_bytes=4 * 1024**3)
+    with pytest.raises(InsufficientMemoryError, match="2 servers need about"):
+        check_fit(described, store, small)
+    with pytest.raises(NoGpuError, match="3 servers of 2 GPUs need 6"):
+        check_fit(FleetConfig.model_validate({"server": {}, "replicas": 3}), store, machine(4))
+    port = ThreadingHTTPServer(("127.0.0.1", described.gateway.port + 2), BaseHTTPRequestHandler)
+    with port, pytest.raises(PortInUseError):
+        check_fit(described, store, hardware)
+
+
+def test_a_check_is_told_to_people_and_to_programs(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(fleet(replicas=1).model_dump_json())
+    shown = CliRunner().invoke(check, [str(file)], catch_exceptions=False).output
+    assert shown.startswith("FITS  fleet: 2 of its members would be started")
+    told = json.loads(CliRunner().invoke(check, [str(file), "--json"]).output)
+    assert [(one["name"], one["runs"]) for one in told["members"]] == [
+        ("fleet-gateway", False),
+        ("fleet-0", False),
+    ]
