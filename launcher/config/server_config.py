@@ -98,6 +98,18 @@ class ServerConfig(ServedFields):
         default=3, ge=1, description="Probes that fail in a row before the server is restarted."
     )
 
+    acceptance_window_seconds: float = Field(
+        default=300.0,
+        ge=1,
+        description="Time with requests over which the acceptance length is judged.",
+    )
+    acceptance_baseline_seconds: float = Field(
+        default=3600.0,
+        ge=1,
+        description="Time with requests from which the usual acceptance length is learnt, where "
+        "no benchmark tells it.",
+    )
+
     discovery_file: Path | None = Field(
         default=None,
         description="File that names the servers of a gateway; this one stands there while READY.",

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from launcher.config.server_config import ServerConfig, describe_speculation
-from launcher.engines.common.metrics import UnreadMetricsError, ask_metrics
+from launcher.engines.common.metrics import (
+    ASK_SECONDS,
+    MetricSource,
+    UnreadMetricsError,
+    ask_metrics,
+)
 from launcher.engines.engine import Engine
 from launcher.engines.select import engine_of, metric_table_of
 from launcher.errors import StateError
 from launcher.live.snapshot import ServerSnapshot, Usage
-from launcher.live.source import ASK_SECONDS, MetricSource
 from launcher.live.usage import Nvml, ServerUsage, gpus_of
 from launcher.metrics.benchmark import Benchmark, Machine, ReportFile, find_benchmark
 from launcher.metrics.history import History

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from launcher.engines.common.metrics import Origin
 from launcher.metrics.figures import Figures
 from launcher.metrics.history import Course
 from launcher.metrics.verdict import Verdict
 
 SCHEMA_VERSION = 1
-Origin = Literal["files", "http", ""]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from launcher.engines.common.metrics import ASK_SECONDS
 from launcher.engines.smg.discovery import read_listed
 from launcher.errors import FleetError, InvalidValueError, NotRunningError, StateError
 from launcher.fleet.layout import gateway_name, replica_names
 from launcher.fleet.store import FleetStore, list_fleets
-from launcher.live.reports import Reports
 from launcher.live.server import RemoteWatch, ServerWatch, Surroundings
 from launcher.live.snapshot import ServerSnapshot, Snapshot
-from launcher.live.source import ASK_SECONDS
 from launcher.live.usage import Nvml
 from launcher.metrics.benchmark import Machine
 from launcher.metrics.window import WINDOW_SECONDS
+from launcher.state.reports import Reports
 from launcher.state.store import RunStore, list_stores
 from launcher.system.hardware import probe_hardware, read_cpu_model
 

@@ -22,7 +22,7 @@ _SAME: Final = (
 )
 _SPECULATION: Final = (
     *("speculative_algorithm", "speculative_num_steps", "speculative_eagle_topk"),
-    "speculative_num_draft_tokens",
+    *("speculative_num_draft_tokens", "speculative_adaptive"),
 )
 _ALGORITHM: Final = "speculative_algorithm"
 

@@ -139,6 +139,20 @@ class ProcessLost(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpeculationJudged(Event):
+    """Speculation went wrong, or does not any more: then `alarm` is None.
+
+    `alarm` is the kind, in words; `acceptance_length` is that of the last minutes.
+    """
+
+    kind: ClassVar[str] = "server.speculation"
+    alarm: str | None
+    sentence: str
+    acceptance_length: float | None
+    running_requests: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerAdopted(Event):
     """Another supervisor has taken over a server whose own was killed."""
 
@@ -204,7 +218,15 @@ _KINDS: dict[str, type[Event]] = {
     event.kind: event
     for event in (
         *(StateChanged, PhaseProgress, StartSlow, ServerReady, ProbeFailed, ProcessLost),
-        *(ServerAdopted, LogLost, ServerCrashed, StartPostponed, ServerStopped, ServerFailed),
+        *(
+            SpeculationJudged,
+            ServerAdopted,
+            LogLost,
+            ServerCrashed,
+            StartPostponed,
+            ServerStopped,
+            ServerFailed,
+        ),
     )
 }
 

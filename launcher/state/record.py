@@ -69,6 +69,8 @@ class RunRecord(BaseModel):
     server: ProcessIdentity | None = None
     collector: ProcessIdentity | None = None
     stand_by: StandByRecord | None = None
+    # What is wrong with its speculation, a sentence; None where nothing is.
+    speculation_alarm: str | None = None
     segments: tuple[Segment, ...] = ()
     dropped_lines: int = 0
     exit: str | None = None

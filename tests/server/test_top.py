@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clients import ChatClient, ChatReply
-from launcher.engines.common.metrics import ask_metrics
+from launcher.engines.common.metrics import MetricSource, ask_metrics
 from launcher.engines.select import METRIC_TABLES
-from launcher.live.source import MetricSource
 from launcher.metrics.table import COUNTERS, Quantity, read
 from tests.server.conftest import run_cli
 

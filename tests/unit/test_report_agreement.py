@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.records import Load
-from launcher.live.reports import Reports
 from launcher.metrics.benchmark import ReportFile
 from launcher.state.benchmarks import MOST_REPORTS, known_reports, remember_report
+from launcher.state.reports import Reports
 from tests.unit.benchmarks.report.samples import sample_report
 
 

@@ -32,6 +32,7 @@ from launcher.state.events import (
     ServerCrashed,
     ServerReady,
     ServerStopped,
+    SpeculationJudged,
     StartPostponed,
     StartSlow,
     StateChanged,
@@ -148,6 +149,8 @@ class StartDisplay:
             self._mark_slow(event)
         elif isinstance(event, ProbeFailed):
             self._say(f"Health probe {event.failures} of {event.allowed} failed: {event.reason}")
+        elif isinstance(event, SpeculationJudged):
+            self._say(event.sentence)
         elif isinstance(event, ProcessLost):
             self._say(f"{event.title} (process {event.pid}) ended.")
         elif isinstance(event, LogLost):

@@ -216,6 +216,9 @@ def _print_servers(records: list[RunRecord]) -> None:
         if (note := _note(record)) is not None:
             say(f"\n{record.name}: {note}")
     for record in records:
+        if record.is_running and record.speculation_alarm:
+            say(f"\n{record.name}: {record.speculation_alarm}")
+    for record in records:
         if record.is_running and record.is_unread:
             say(
                 f"\n{record.name}: nobody reads what the server prints, since its log's collector "

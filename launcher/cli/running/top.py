@@ -19,9 +19,9 @@ from launcher.cli.display.top.lines import one_line
 from launcher.cli.display.top.loop import show_live
 from launcher.cli.display.top.screen import NOTHING
 from launcher.cli.display.top.view import View, ordered
+from launcher.engines.common.metrics import ASK_SECONDS
 from launcher.live.looker import Looker
 from launcher.live.snapshot import Snapshot
-from launcher.live.source import ASK_SECONDS
 from launcher.live.watch import Watch
 from launcher.live.web.server import page_server
 

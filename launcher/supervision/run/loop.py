@@ -227,6 +227,8 @@ class Run:
                 return EndReason.EXITED
             case messages.MemberEnded():
                 members.lose(message)
+            case messages.AlarmChanged(alarm=alarm):
+                self._serving.tell_alarm(alarm)
             case messages.Probed(result=result):
                 return self._serving.judge(result, members)
         return None

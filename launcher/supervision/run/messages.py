@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from launcher.engines.phases import Progress
 from launcher.memory.report import ReportedMemory
+from launcher.metrics.alarms import Alarm
 from launcher.nodes.events import NodesEvent, StopAsked
 from launcher.supervision.mailbox import Item, Request, RunMessage
 from launcher.supervision.watches.health import ProbeResult
@@ -61,6 +62,13 @@ class Probed(RunMessage):
     """A health probe came back, or did not."""
 
     result: ProbeResult
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmChanged(RunMessage):
+    """Speculation went wrong, or does not any more."""
+
+    alarm: Alarm | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,15 @@ from typing import Final
 
 from launcher.config.server_config import describe_speculation
 from launcher.diagnosis.conclusion import EndReason
-from launcher.state.events import ProbeFailed, ServerReady
+from launcher.metrics.alarms import Alarm
+from launcher.metrics.benchmark import Machine
+from launcher.state.events import ProbeFailed, ServerReady, SpeculationJudged
 from launcher.state.states import SERVING_STATES, ServerState
 from launcher.supervision.mailbox import Timer
 from launcher.supervision.run.context import STACKS_SECONDS, RunContext
 from launcher.supervision.run.members import Members
-from launcher.supervision.run.messages import Probed
+from launcher.supervision.run.messages import AlarmChanged, Probed
+from launcher.supervision.watches.acceptance_history import AcceptanceHistory, acceptance_file
 from launcher.supervision.watches.health import (
     Health,
     HealthJudge,
@@ -23,7 +26,9 @@ from launcher.supervision.watches.health import (
     ProbeResult,
     RequestProgress,
 )
+from launcher.supervision.watches.speculation import SpeculationWatch, Watched
 from launcher.supervision.watches.stopped import StoppedProcesses
+from launcher.system.hardware import probe_hardware, read_cpu_model
 from launcher.system.members import dump_stacks
 from launcher.system.process import ProcessIdentity
 
@@ -49,6 +54,7 @@ class Serving:
         # A stall that a probe would have outlasted is none to end a server for.
         self._stopped = StoppedProcesses(context.config.health_timeout_seconds)
         self._watch: HealthWatch | None = None
+        self._speculation: SpeculationWatch | None = None
 
     @property
     def failures(self) -> int:
@@ -72,6 +78,7 @@ class Serving:
         # A server that serves is not ended since the system has no thread left.
         with contextlib.suppress(RuntimeError):
             self._watch.start()
+            self._watch_speculation()
         self.look_again()
         context.mailbox.set(Timer.STAND_BY, STAND_BY_DELAY_SECONDS)
         self._tell_ready()
@@ -131,6 +138,40 @@ class Serving:
         """Probe no more."""
         if self._watch is not None:
             self._watch.stop()
+        if self._speculation is not None:
+            self._speculation.stop()
+
+    def tell_alarm(self, alarm: Alarm | None) -> None:
+        """Say what went wrong with speculation, or that it is well again."""
+        sentence = "Speculation is as it was." if alarm is None else alarm.sentence
+        self._context.journal.update(speculation_alarm=None if alarm is None else sentence)
+        self._context.journal.tell(
+            SpeculationJudged,
+            alarm=None if alarm is None else alarm.kind.value,
+            sentence=sentence,
+            acceptance_length=None if alarm is None else round(alarm.acceptance_length, 3),
+            running_requests=None if alarm is None else round(alarm.running_requests, 1),
+        )
+
+    def _watch_speculation(self) -> None:
+        context = self._context
+        table = context.engine.metrics
+        config = context.config
+        if table is None or config.speculative_algorithm is None or config.is_follower:
+            return
+        watched = Watched(
+            config,
+            table,
+            context.journal.record.environment,
+            _this_machine,
+            context.launch.history_key,
+        )
+        self._speculation = SpeculationWatch(
+            watched,
+            lambda alarm: context.mailbox.put(AlarmChanged(context.run_id, alarm)),
+            AcceptanceHistory(acceptance_file()),
+        )
+        self._speculation.start()
 
     def _find_stopped(self, members: Members) -> str:
         """Which processes have stood still for long, in words; in the watch's thread."""
@@ -157,6 +198,10 @@ class Serving:
             speculation=describe_speculation(self._context.config),
             planned_kv_cache_tokens=planned.kv_cache_tokens if planned else None,
         )
+
+
+def _this_machine() -> Machine:
+    return Machine(read_cpu_model(), tuple(gpu.name for gpu in probe_hardware().gpus))
 
 
 def _say_stopped(processes: Iterable[ProcessIdentity]) -> str:

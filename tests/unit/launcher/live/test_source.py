@@ -12,10 +12,14 @@ from typing import Any
 
 import pytest
 
-from launcher.engines.common.metrics import UnreadMetricsError, ask_metrics
+from launcher.engines.common.metrics import (
+    MetricSource,
+    UnreadMetricsError,
+    ask_metrics,
+    read_files,
+)
 from launcher.engines.sglang.metrics import METRICS
 from launcher.engines.vllm.metrics import METRICS as VLLM
-from launcher.live.source import MetricSource, read_files
 from launcher.live.usage import Nvml, ServerUsage, gpus_of
 from launcher.metrics.samples import parse_text
 from launcher.metrics.table import Quantity, read
