@@ -100,7 +100,8 @@ function acceptance(server) {
       known(acceptance.since_start) && `since its start ${length(acceptance.since_start)}`)),
     line(known(needed) ? `needs ${length(needed)} to pay` : "", "need"),
     line(verdict.has_decayed ? "It has decayed." : "", "bad"),
-    line(known(steps) ? `${whole(steps)} draft steps, ${whole(tokens)} tokens to verify` : ""),
+    line(steps || tokens ? `${whole(steps)} draft steps, ${whole(tokens)} tokens to verify`
+      : known(steps) ? "no draft steps at the last report" : ""),
     chart("acceptance length", server.course.acceptance_length, server.course.seconds, 1, tokens ?? 2, levels));
 }
 
