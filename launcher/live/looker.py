@@ -29,6 +29,12 @@ class Looker:
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._run, name="looker", daemon=True)
         self.newest: Snapshot | None = None
+        self._failure: BaseException | None = None
+
+    def check(self) -> None:
+        """Raise what has ended the thread, where something has."""
+        if self._failure is not None:
+            raise self._failure
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -42,7 +48,12 @@ class Looker:
     def _run(self) -> None:
         following = time.monotonic()
         while not self._ends.is_set():
-            self.newest = self._watch.look()
+            try:
+                self.newest = self._watch.look()
+            except BaseException as error:  # noqa: BLE001 - raised where somebody hears it
+                self._failure = error
+                self._tell()
+                return
             self._tell()
             # Looks that took too long are left out, and not made up for.
             following = max(following + self._interval_seconds, time.monotonic())

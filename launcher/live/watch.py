@@ -97,7 +97,11 @@ class Watch:
         self._around.reports = self._reports.all()
         servers: list[ServerSnapshot] = []
         problems: list[str] = []
-        for member in self._members(problems):
+        try:
+            members = self._members(problems)
+        except (FleetError, StateError) as error:
+            members, problems = [], [error.problem]
+        for member in members:
             try:
                 seen = self._look_at(member)
             except StateError as error:

@@ -25,6 +25,8 @@ _SPECULATION: Final = (
     *("speculative_num_draft_tokens", "speculative_adaptive"),
 )
 _ALGORITHM: Final = "speculative_algorithm"
+# The engine of a report that is older than the field.
+_FIRST_ENGINE: Final = "sglang"
 
 
 class _Part(BaseModel):
@@ -208,20 +210,41 @@ def _in_report(file: str, report: ReportFile, config: Mapping[str, Any]) -> Benc
         plain, drafted = arms.get(baseline), arms.get(candidate)
         if plain is None or drafted is None or plain.get(_ALGORITHM) or not drafted.get(_ALGORITHM):
             continue
-        is_it = all(drafted.get(field) == config.get(field) for field in _SPECULATION)
-        if is_it or not config.get(_ALGORITHM):
-            found.append(_measured(file, report, baseline, candidate))
+        if _same_speculation(drafted, config) or not config.get(_ALGORITHM):
+            found.append(_measured(file, report, baseline, candidate, drafted))
     known = [one for one in found if one is not None]
     return max(known, key=lambda one: one.speedup(1), default=None)
 
 
 def _same_model(served: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-    # A report is sent to others: it has `~` and `.` for the folders that lead to a model.
-    names = [PurePath(str(one.get("model_path"))).name for one in (served, config)]
-    return names[0] == names[1] and all(served.get(f) == config.get(f) for f in _SAME)
+    engines = {one.get("engine", _FIRST_ENGINE) for one in (served, config)}
+    return (
+        len(engines) == 1
+        and _named(served, "model_path") == _named(config, "model_path")
+        and all(served.get(field) == config.get(field) for field in _SAME)
+    )
 
 
-def _measured(file: str, report: ReportFile, baseline: str, candidate: str) -> Benchmark | None:
+def _same_speculation(drafted: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    # A report that is older than a field has none of it.
+    adaptive = {bool(one.get("speculative_adaptive")) for one in (drafted, config)}
+    tiers = {_named(one, "speculative_adaptive_config") for one in (drafted, config)}
+    same = all(drafted.get(field) == config.get(field) for field in _SPECULATION)
+    return same and len(adaptive) == len(tiers) == 1
+
+
+def _named(config: Mapping[str, Any], field: str) -> str:
+    """The last part of a path: a report is sent to others, and has `~` and `.` for the first."""
+    return PurePath(str(config.get(field) or "")).name
+
+
+def _measured(
+    file: str,
+    report: ReportFile,
+    baseline: str,
+    candidate: str,
+    drafted: Mapping[str, Any],
+) -> Benchmark | None:
     lengths = {
         (cell.workload, cell.load.concurrency): cell.acceptance_length.value
         for cell in report.cells
@@ -250,7 +273,8 @@ def _measured(file: str, report: ReportFile, baseline: str, candidate: str) -> B
                 step_cost=_mean(costs) if costs else None,
             )
         )
-    versions = [start.versions.get("sglang", "") for start in report.starts]
+    engine = str(drafted.get("engine", _FIRST_ENGINE))
+    versions = [start.versions.get(engine, "") for start in report.starts]
     return Benchmark(
         day=report.began_at[:10],
         candidate=candidate,

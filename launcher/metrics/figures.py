@@ -57,7 +57,8 @@ class Figures:
         prompt_tokens_per_second: of requests that have ended.
         output_tokens_per_second: as they are generated, where the engine counts so.
         acceptance: of drafts.
-        draft_steps: of the latest steps; what adaptive speculation changes.
+        draft_steps: of the latest steps; what adaptive speculation changes. 0 is plain decoding,
+            and what is reported before the first steps.
         draft_tokens: the same.
         time_to_first_token_seconds: of requests that began to be answered.
         time_per_output_token_seconds: of requests that have ended.

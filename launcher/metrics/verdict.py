@@ -145,7 +145,7 @@ def _with_benchmark(
     running = max(1.0, figures.running_requests or 0.0)
     most = benchmark.most_concurrency
     version = benchmark.engine_version
-    older = f" (SGLang {version})" if version and engine_version not in {"", version} else ""
+    older = f" (of version {version})" if version and engine_version not in {"", version} else ""
     source = f"by this machine's benchmark of {benchmark.day}{older}"
     at = f"at {_requests(min(running, most))}"
     if abs(speedup - 1) <= _EVEN:

@@ -74,9 +74,8 @@ class Window:
             if decoded is None
             else decoded,
             acceptance=self._acceptance(),
-            # 0 until the first steps were logged, and without speculation.
-            draft_steps=newest.get(Quantity.DRAFT_STEPS) or None,
-            draft_tokens=newest.get(Quantity.DRAFT_TOKENS) or None,
+            draft_steps=newest.get(Quantity.DRAFT_STEPS),
+            draft_tokens=newest.get(Quantity.DRAFT_TOKENS),
             time_to_first_token_seconds=self._quantiles(Quantity.FIRST_TOKEN),
             time_per_output_token_seconds=self._quantiles(Quantity.OUTPUT_TOKEN),
             queue_time_seconds=self._quantiles(Quantity.QUEUE),

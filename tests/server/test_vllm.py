@@ -19,8 +19,11 @@ import httpx
 import pytest
 
 from launcher.engines.common.environments import environment_of
+from launcher.engines.common.metrics import ask_metrics
+from launcher.engines.vllm.metrics import METRICS
 from launcher.engines.vllm.prober import VllmProber
 from launcher.engines.vllm.version import FOR_CPU, VERIFIED_VERSION
+from launcher.metrics.table import Quantity, read
 from launcher.serving import free_port
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
@@ -224,6 +227,22 @@ def test_it_speculates_and_says_when_its_last_output_came() -> None:
     assert second is not None
     assert 0 <= first < second
     assert prober.complete("1", 4, timeout_seconds=30).tokens == 4
+
+
+def test_top_has_each_figure_of_its_table(
+    served: RunRecord, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = read(METRICS, ask_metrics(served.base_url), at_seconds=0)
+    assert found.values.keys() | found.histograms.keys() == {*METRICS.metrics, Quantity.KV_TOTAL}
+    capsys.readouterr()
+
+    assert run_cli("top", NAME, "--once", "--json", "--interval", "1") == 0
+
+    (shown,) = json.loads(capsys.readouterr().out)["servers"]
+    assert (shown["engine"], shown["origin"], shown["problem"]) == ("vLLM", "http", "")
+    assert shown["figures"]["running_requests"] is not None
+    assert shown["figures"]["output_tokens_per_second"] is not None
+    assert 1.0 <= shown["figures"]["acceptance"]["since_start"] <= 4.0
 
 
 @pytest.mark.parametrize(

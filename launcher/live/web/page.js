@@ -100,7 +100,8 @@ function acceptance(server) {
       known(acceptance.since_start) && `since its start ${length(acceptance.since_start)}`)),
     line(known(needed) ? `needs ${length(needed)} to pay` : "", "need"),
     line(verdict.has_decayed ? "It has decayed." : "", "bad"),
-    line(known(steps) ? `${whole(steps)} draft steps, ${whole(tokens)} tokens to verify` : ""),
+    line(steps || tokens ? `${whole(steps)} draft steps, ${whole(tokens)} tokens to verify`
+      : known(steps) ? "no draft steps at the last report" : ""),
     chart("acceptance length", server.course.acceptance_length, server.course.seconds, 1, tokens ?? 2, levels));
 }
 
@@ -202,13 +203,15 @@ function overview(servers) {
     const says = !verdict ? "-" : known(verdict.speedup) && verdict.kind !== "off"
       ? `${verdict.speedup.toFixed(1)}x` : verdict.kind === "unknown" ? "?" : verdict.kind;
     const cells = [whole(figures.running_requests), whole(figures.waiting_requests),
-      rate(figures.output_tokens_per_second), length(window), says,
+      rate(figures.output_tokens_per_second),
+      [length(window), verdict?.has_decayed ? "bad" : ""], [says, KINDS[verdict?.kind]],
       latency(figures.time_to_first_token_seconds.p50),
       latency(figures.time_per_output_token_seconds.p50), percent(figures.kv_used_fraction)];
     return element("tr", {},
       element("td", {}, element("a", { href: `#server-${number}` }, server.name)),
       element("td", { class: STATES[server.state] }, server.state),
-      ...cells.map(text => element("td", {}, text)));
+      ...cells.map(cell => [cell].flat()).map(([text, kind]) =>
+        element("td", { class: kind }, text)));
   });
   return [element("tr", {}, ...head.map(text => element("th", {}, text))), ...rows];
 }

@@ -68,6 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         path = self.path.partition("?")[0]
         if path == _SNAPSHOT:
+            self._looker.check()
             newest = self._looker.newest
             body = json.dumps(None if newest is None else newest.as_data()).encode()
             self._send(http.HTTPStatus.OK, body, "application/json", with_body=with_body)

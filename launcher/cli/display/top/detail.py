@@ -52,14 +52,8 @@ class Room:
 
 
 def detail(server: ServerSnapshot, room: Room) -> list[Text]:
-    """All that is known of a server, one line each."""
-    return [
-        _head(server),
-        *_sentence(server, room),
-        Text(""),
-        *_lines(server, room),
-        *course(server, room),
-    ]
+    """What a server does now, one line each; `course` has what it did before."""
+    return [_head(server), *_sentence(server, room), Text(""), *_lines(server, room)]
 
 
 def _head(server: ServerSnapshot) -> Text:
@@ -227,7 +221,9 @@ def _drafts(server: ServerSnapshot) -> str:
     """Steps and tokens now, which adaptive speculation changes."""
     steps, tokens = server.figures.draft_steps, server.figures.draft_tokens
     if steps is None and tokens is None:
-        return f"{server.speculation}, none of its steps was reported yet"
+        return f"{server.speculation}; it does not report its steps"
+    if not steps and not tokens:
+        return f"{server.speculation}; none at the last report (plain, or nothing decoded yet)"
     return f"{words.count(steps)} steps, {words.count(tokens)} tokens to verify"
 
 

@@ -42,6 +42,7 @@ def show_live(console: Console, watch: Watch, interval_seconds: float) -> None:
         Looker(watch, interval_seconds, wake) as looker,
     ):
         while not view.over:
+            looker.check()
             if not view.paused:
                 shown = looker.newest
             _paint(live, console, shown, view)

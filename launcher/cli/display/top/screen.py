@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from launcher.cli.display.top.detail import Room, detail
+from launcher.cli.display.top.detail import Room, course, detail
 from launcher.cli.display.top.table import table
 from launcher.cli.display.top.view import View, ordered, selected
 from launcher.live.snapshot import ServerSnapshot, Snapshot
@@ -42,10 +42,14 @@ def screen(
     ]
     shown = selected(servers, view)
     if len(servers) > 1 and not view.alone and shown is not None:
-        room = max(2, height - len(lines) - _DETAIL_LINES - 2)
-        lines += [*_cut(table(servers, shown.name, width), servers, shown, room), Text("")]
+        most = max(2, height - len(lines) - _DETAIL_LINES - 2)
+        lines += [*_cut(table(servers, shown.name, width), servers, shown, most), Text("")]
     if shown is not None:
-        lines += detail(shown, Room(width, ascii_only))
+        room = Room(width, ascii_only)
+        lines += detail(shown, room)
+        past = course(shown, room)
+        # All of it or nothing: a heading alone says nothing.
+        lines += past if len(lines) + len(past) < height else []
     if len(lines) >= height:
         # What there is to read is worth more than room around it.
         lines = [line for number, line in enumerate(lines) if line.plain or number == 1]
@@ -67,21 +71,31 @@ def _cut(
 def _head(snapshot: Snapshot, view: View) -> Text:
     count = len(snapshot.servers)
     fleets = len({one.fleet for one in snapshot.servers if one.fleet})
-    head = Text("specserve top", style="bold", no_wrap=True, overflow="ellipsis")
-    head.append(f"  {snapshot.at[:19].replace('T', ' ')} UTC", style="not bold")
+    head = Text("top", style="bold", no_wrap=True, overflow="ellipsis")
+    if view.paused:
+        head.append("  paused", style="not bold yellow")
+    head.append(f"  {snapshot.at[11:19]} UTC", style="not bold")
     if count > 1:
         of_fleets = f", {fleets} fleet{'' if fleets == 1 else 's'}" if fleets else ""
-        head.append(f"   {count} servers{of_fleets}, by {view.sort}", style="not bold dim")
-    if view.paused:
-        head.append("   paused", style="not bold yellow")
+        head.append(f"   {count} servers{of_fleets}", style="not bold dim")
+        head.append(f"   {_totals(snapshot)}", style="not bold")
     return head
+
+
+def _totals(snapshot: Snapshot) -> str:
+    """What all servers together have to do."""
+    figures = [one.figures for one in snapshot.servers]
+    running = sum(one.running_requests or 0 for one in figures)
+    waiting = sum(one.waiting_requests or 0 for one in figures)
+    tokens = sum(one.output_tokens_per_second or 0 for one in figures)
+    return f"{running:.0f} running, {waiting:.0f} waiting, {tokens:,.0f}/s out"
 
 
 def _foot(view: View, width: int) -> Text:
     keys = (
         ("q", "quit"),
         ("p", "go on" if view.paused else "pause"),
-        ("s", "sort"),
+        ("s", f"sort ({view.sort})"),
         ("↑↓", "choose"),
         ("enter", "all" if view.alone else "one alone"),
     )

@@ -20,6 +20,7 @@ import pytest
 from benchmarks.records import Load
 from benchmarks.selfcheck.loopback.schedule import Schedule
 from benchmarks.selfcheck.loopback.server import Loopback, loopback
+from launcher.state.benchmarks import known_reports
 from tests.unit.benchmarks.command_line import bench
 from tests.unit.benchmarks.report.samples import sample_report
 
@@ -59,6 +60,7 @@ def test_a_run_leaves_a_report_in_three_forms_and_says_where(
     out = capsys.readouterr().out
 
     assert code == 0
+    assert known_reports() == [tmp_path / "r" / "report.json"]
     for name in ("report.json", "report.md", "report.html"):
         assert (tmp_path / "r" / name).stat().st_size > 1000
         assert str(tmp_path / "r" / name) in out

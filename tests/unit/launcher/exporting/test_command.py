@@ -139,7 +139,7 @@ def test_the_engines_spellings_are_understood() -> None:
 def test_the_command_line_knows_it() -> None:
     group = main.cli.get_command(click.Context(main.cli), "export")
     assert isinstance(group, click.Group)
-    assert set(group.commands) == set(KINDS)
+    assert set(group.commands) == {*KINDS, "grafana"}
     for kind in KINDS:
         done = CliRunner().invoke(main.cli, ["export", kind, "--help"])
         assert done.exit_code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,8 @@ from launcher.cli.running.top import top
 from launcher.errors import NotRunningError
 from launcher.fleet.fleet_file import FleetConfig
 from launcher.fleet.store import FleetStore
+from launcher.live.looker import Looker
+from launcher.live.snapshot import Snapshot
 from launcher.live.watch import Watch
 from launcher.metrics.benchmark import Machine
 from launcher.state.events import PhaseProgress
@@ -190,6 +193,33 @@ def test_a_fleet_s_members_stand_together() -> None:
     assert (replica.state, replica.problem, replica.routed) == ("-", "it was never started", False)
     assert (remote.engine, remote.routed) == ("vLLM", True)
     assert remote.figures.running_requests == 4
+
+
+def test_a_fleet_that_cannot_be_read_is_said() -> None:
+    store = FleetStore("fleet")
+    with store.lock():
+        store.write(FleetConfig.model_validate({"server": {"preset": "nano"}, "replicas": 1}))
+    (store.folder / "fleet.json").write_text("none of ours")
+
+    for watch in (Watch("fleet", machine=MACHINE), Watch(machine=MACHINE)):
+        seen = watch.look()
+        assert seen.servers == ()
+        assert len(seen.problems) == 1
+
+
+class _Broken(Watch):
+    """One in which there is a defect."""
+
+    def look(self) -> Snapshot:
+        raise RuntimeError("a defect")
+
+
+def test_a_defect_of_the_thread_is_heard() -> None:
+    told = threading.Event()
+    with Looker(_Broken(machine=MACHINE), 1.0, told.set) as looker:
+        assert told.wait(30)
+        with pytest.raises(RuntimeError, match="a defect"):
+            looker.check()
 
 
 def test_what_is_shown_holds_no_key() -> None:

@@ -36,7 +36,7 @@ class Page:
     """The page's server; what it shows can be changed."""
 
     def __init__(self) -> None:
-        self.looker: Any = SimpleNamespace(newest=None)
+        self.looker: Any = SimpleNamespace(newest=None, check=lambda: None)
         self.port = 0
 
     def show(self, shown: Snapshot) -> None:

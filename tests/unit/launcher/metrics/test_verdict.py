@@ -145,7 +145,7 @@ def test_about_the_same_is_no_gain() -> None:
 
 
 def test_another_version_of_the_engine_is_named() -> None:
-    assert "(SGLang 0.5.23)" in judge(EAGLE, figures(1, 3.0), measured(), "0.6.0").sentence
+    assert "(of version 0.5.23)" in judge(EAGLE, figures(1, 3.0), measured(), "0.6.0").sentence
 
 
 def test_without_a_benchmark_it_says_what_a_step_may_cost_and_how_to_measure_it() -> None:
@@ -197,12 +197,18 @@ def test_without_a_benchmark_the_baseline_is_the_server_s_own_past() -> None:
         {"served_model_name": "other"},
         {"speculative_num_steps": 5},
         {"speculative_algorithm": "NGRAM"},
+        {"speculative_adaptive": True},
+        {"engine": "vllm"},
         {"dtype": "bfloat16"},
         {"tp_size": 2},
     ],
 )
 def test_another_way_to_serve_has_no_benchmark(changed: dict[str, Any]) -> None:
     assert measured(DRAFTED | changed) is None
+
+
+def test_a_report_that_is_older_than_a_field_still_counts() -> None:
+    assert measured(DRAFTED | {"speculative_adaptive": False, "engine": "sglang"}) is not None
 
 
 def test_another_machine_s_benchmark_says_nothing() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
+from rich.console import Console, Group
 
 from launcher.cli.display.top import words
 from launcher.cli.display.top.keyboard import name_keys
@@ -30,8 +30,7 @@ def text(
     lines = screen(shown, view or View(), width=width, height=height)
     console = Console(width=width, height=height, color_system=None, force_terminal=True)
     with console.capture() as captured:
-        for line in lines:
-            console.print(line)
+        console.print(Group(*lines))
     return captured.get().splitlines()
 
 
@@ -80,6 +79,7 @@ def test_the_selected_server_stays_in_view_among_many() -> None:
     shown = text(snapshot(*MANY), View(selected="fleet-21"))
 
     assert any(line.startswith("> fleet-21") for line in shown)
+    assert "270 running, 90 waiting, 9,372/s out" in "".join(text(snapshot(*MANY), width=120))
     assert any(line.startswith("fleet-21  READY") for line in shown)
     assert any("gets requests: yes" in line for line in text(snapshot(*MANY[:1])))
 
@@ -132,7 +132,7 @@ def test_an_engine_that_tells_nothing_has_dashes() -> None:
     shown = "\n".join(text(snapshot(server(figures=Figures()))))
 
     assert "- running, - waiting" in shown
-    assert "EAGLE 3/1/4, none of its steps was reported yet" in shown
+    assert "EAGLE 3/1/4; it does not report its steps" in shown
     assert "- tokens a step" in shown
 
 
