@@ -117,6 +117,7 @@ class ChatStream:
                     else:
                         yield from state.finish()
                 except (*STREAM_FAILURES, ClientError) as error:
+                    yield from state.take_late()
                     state.fail(error)
                 finally:
                     response.close()
@@ -223,6 +224,8 @@ class AsyncChatStream:
                         for event in state.finish():
                             yield event
                 except (*STREAM_FAILURES, ClientError) as error:
+                    for event in state.take_late():
+                        yield event
                     state.fail(error)
                 finally:
                     await response.aclose()

@@ -20,7 +20,7 @@ from clients.http.wire import AnswerFold, ServerEventError
 from clients.reply import ChatReply, ReplyBuilder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from clients.errors import TimeoutKind
     from clients.events import StreamEvent
@@ -76,6 +76,7 @@ class StreamState:
         self._characters = 0
         self._fold = AnswerFold(self._limits.event_bytes)
         self._builder = ReplyBuilder()
+        self._late: tuple[StreamEvent, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -103,10 +104,16 @@ class StreamState:
             ValueError: see `AnswerFold.feed`.
         """
         now_ns = self._clock_ns()
-        events = self._fold.feed(data)
-        self._add(events, now_ns)
+        self._late = ()
+        try:
+            events = self._fold.feed(data)
+        finally:
+            # What came in the same bytes as an error has come.
+            self._late = tuple(self._fold.completed)
+            self._add(self._late, now_ns)
         if not self._fold.whole and (kind := self._too_slow(now_ns)):
             raise stalled(self.url, kind, self.partial())
+        self._late = ()
         return events
 
     def finish(self) -> list[StreamEvent]:
@@ -120,8 +127,11 @@ class StreamState:
                 good order, which no lower layer notices.
         """
         now_ns = self._clock_ns()
-        events = self._fold.end()
-        self._add(events, now_ns)
+        try:
+            events = self._fold.end()
+        finally:
+            self._late = tuple(self._fold.completed)
+            self._add(self._late, now_ns)
         if not self._fold.whole:
             raise BrokenStreamError(
                 f"The stream from {self.url} ended without a finish reason.",
@@ -129,7 +139,13 @@ class StreamState:
                 reason="incomplete",
                 partial=self.partial(),
             )
+        self._late = ()
         return events
+
+    def take_late(self) -> tuple[StreamEvent, ...]:
+        """The events that came with what `receive` or `finish` has raised, once."""
+        late, self._late = self._late, ()
+        return late
 
     def fail(self, error: Exception) -> NoReturn:
         """Keep and raise what broke the stream.
@@ -186,7 +202,7 @@ class StreamState:
             ended_ns=self._clock_ns() if self._ended_ns is None else self._ended_ns,
         )
 
-    def _add(self, events: list[StreamEvent], now_ns: int) -> None:
+    def _add(self, events: Sequence[StreamEvent], now_ns: int) -> None:
         if self._first_token_ns is None and self._fold.answered:
             self._first_token_ns = now_ns
         if events and self._fold.answered:
@@ -198,6 +214,8 @@ class StreamState:
                 self._characters += _PIECE_COST + len(event.id) + len(event.name)
             self._builder.add(event)
         if self._characters > self._limits.text_characters:
+            # What is too much is handed to nobody.
+            self._late = ()
             raise self._too_large("text_characters", self._characters)
 
     def _too_large(self, limit: str, measured: int) -> AnswerTooLargeError:

@@ -71,11 +71,13 @@ class AnswerFold:
     Attributes:
         started: whether anything of the answer has come.
         whole: whether the answer has come to its end.
+        completed: the events of the last bytes, also where `feed` or `end` has raised behind them.
     """
 
     def __init__(self, largest_event_bytes: int = LARGEST_EVENT_BYTES) -> None:
         self.started = False
         self.whole = False
+        self.completed: list[StreamEvent] = []
         self._thinks = False
         self._speaks = False
         self._decoder = EventDecoder(largest_event_bytes)
@@ -104,10 +106,12 @@ class AnswerFold:
             EventTooLargeError: an event is too long; a ValueError, too.
             ValueError: it is not a stream of chat completion chunks.
         """
+        self.completed = []
         return self._read(self._decoder.feed(data))
 
     def end(self) -> list[StreamEvent]:
         """Read what the decoder still holds once the body has ended. Raises as `feed` does."""
+        self.completed = []
         return self._read(self._decoder.end())
 
     def message(self, body: bytes) -> list[StreamEvent]:
@@ -134,7 +138,7 @@ class AnswerFold:
         return events
 
     def _read(self, payloads: list[bytes]) -> list[StreamEvent]:
-        events: list[StreamEvent] = []
+        events = self.completed
         for payload in payloads:
             if self.whole:
                 break

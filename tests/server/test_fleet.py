@@ -8,6 +8,7 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from launcher.errors import FleetError, RollError
 from launcher.fleet.fleet_file import read_fleet_file
 from launcher.fleet.layout import gateway_name, replica_name
 from launcher.fleet.store import FleetStore
-from launcher.fleet.view import MemberView, view
+from launcher.fleet.view import NOTHING_TOLD, MemberView, view
 from launcher.nano.folder import model_path
 from launcher.state.store import RunStore
 from tests.server.conftest import assert_nothing_is_left, record_of, run_cli
@@ -129,12 +130,12 @@ def test_each_server_tells_of_its_own_work(url: str, capfd: pytest.CaptureFixtur
     capfd.readouterr()
     assert run_cli("fleet", "status", "--name", NAME, "--json") == 0
     gateway, *servers = json.loads(capfd.readouterr().out)["members"]
-    assert set(gateway["figures"].values()) == {None}
+    assert gateway["figures"] == asdict(NOTHING_TOLD)
     for server in servers:
         assert server["figures"]["running_requests"] == 0
         assert server["figures"]["waiting_requests"] == 0
         # 3 draft steps: no more than 4 tokens for each verify step.
-        assert 1.0 <= server["figures"]["acceptance_length"] <= 4.0
+        assert 1.0 <= server["figures"]["acceptance"]["since_start"] <= 4.0
 
 
 def test_without_the_key_there_is_no_answer(url: str) -> None:

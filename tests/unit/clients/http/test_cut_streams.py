@@ -89,6 +89,22 @@ def test_whoever_adds_up_the_events_gets_the_same_reply() -> None:
     assert built.content == stream.reply().content
 
 
+@pytest.mark.parametrize(
+    ("body", "more"),
+    [(GATEWAYS_ERROR, "server_error"), (b"data: {\n\n", "malformed")],
+    ids=["error", "malformed"],
+)
+def test_what_came_in_the_same_bytes_as_an_error_has_come(body: bytes, more: str) -> None:
+    server = Server(streamed(Body([BEGUN + body])))
+    stream = server.client().stream("Hi")
+    events: list[StreamEvent] = []
+    with pytest.raises(BrokenStreamError) as caught:
+        events.extend(iter(stream))
+    assert caught.value.reason == more
+    assert caught.value.partial.content == "Hel"
+    assert ContentDelta("Hel") in events
+
+
 def test_what_is_void_is_no_part_of_what_has_arrived() -> None:
     stream = client(Server(cut(), streamed(WHOLE))).stream("Hi")
     assert [stream.partial().content for event in stream if isinstance(event, Restarted)] == [""]
