@@ -33,6 +33,7 @@ _FLAGS: Final[Mapping[str, str]] = {
     **SWITCH_FLAGS,
     "drain_timeout_seconds": SHUTDOWN_FLAG,
 }
+_ONE_MACHINE: Final = "the launcher serves with vLLM from one machine."
 # Fields that SGLang has and vLLM has not -> the nearest that it has.
 LACKING: Final[Mapping[str, str]] = {
     "mem_fraction_static": "the nearest is gpu_memory_utilization, which counts what graphs and "
@@ -42,6 +43,12 @@ LACKING: Final[Mapping[str, str]] = {
     "enable_dp_attention": "the nearest is dp_size with ep_size.",
     "any_model_name": "it answers to served_model_name alone.",
     "glm_parsers": "its own parsers read GLM-4.5's format: tool_call_parser, reasoning_parser.",
+    "nnodes": _ONE_MACHINE,
+    "node_rank": _ONE_MACHINE,
+    "dist_init_addr": _ONE_MACHINE,
+    "network_interface": _ONE_MACHINE,
+    "speculative_adaptive": "it drafts a fixed number of tokens, speculative_num_steps.",
+    "speculative_adaptive_config": "it drafts a fixed number of tokens, speculative_num_steps.",
     "shared_imports": "each of its processes imports by itself.",
     "stand_by": "a restart begins with the imports.",
 }

@@ -33,9 +33,22 @@ def test_an_engines_spelling_is_understood() -> None:
     assert "Clients ask for model 'a' at port 9001." in done.stderr
 
 
+def test_vllms_spelling_is_understood_where_vllm_is_meant() -> None:
+    for engine in (("--engine", "vllm"), ("--preset=nano-vllm",)):
+        done = run("up", "--dry-run", *engine, "--device", "cpu", "--max-num-seqs", "7",
+                   "--", "--max_model_len", "4k", "--block-size", "16")  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        for words in ("--max-num-seqs 7", "--max-model-len 4000", "--block-size 16"):
+            assert words in done.stdout
+        assert "--max-model-len sets context_length" in done.stderr
+    done = run("up", "--dry-run", "--max-num-seqs", "7")
+    assert done.returncode == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        (("up", "--engine", "vllm", "--block-size", "16"), "put it after `--`"),
         (("up", "--schedule-policy", "fcfs"), "put it after `--`"),
         (("up", "--schedule-policie", "fcfs"), "--schedule-policy"),
         (("plan", "--schedule-policy", "fcfs"), "only `up` takes it"),

@@ -73,7 +73,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if not path.startswith(OPEN_ROUTES) and not _is_allowed(scope):
+        if not _is_open(path) and not _is_allowed(scope):
             await _answer(send, 401, {"error": "Unauthorized"}, is_socket=_is_socket(scope))
         elif path == LAST_OUTPUT_ROUTE and _State.notes_outputs:
             at = _State.output_at
@@ -81,6 +81,10 @@ class Guard:
             await _answer(send, 200, {"seconds_ago": ago}, is_socket=_is_socket(scope))
         else:
             await self._app(scope, receive, send)
+
+
+def _is_open(path: str) -> bool:
+    return any(path == route or path.startswith(f"{route}/") for route in OPEN_ROUTES)
 
 
 def _is_socket(scope: Message) -> bool:

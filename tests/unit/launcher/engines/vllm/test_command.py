@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from launcher.config.fields.served import ServedFields
 from launcher.config.presets import GLM_AIR_FP8_VLLM, NANO_VLLM
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Command, CommandTarget
-from launcher.engines.vllm.command import INSIDE, SECRETS_FLAG
+from launcher.engines.vllm.command import INSIDE, SECRETS_FLAG, SWITCH_FLAGS, VALUE_FLAGS
 from launcher.engines.vllm.engine import VllmEngine
+from launcher.engines.vllm.takeover.fields import LACKING
 from launcher.engines.vllm.version import VERIFIED_VERSION
 from launcher.errors import (
     ConfigError,
@@ -186,6 +188,7 @@ def test_speculation_becomes_one_value(fields: dict[str, Any], said: dict[str, A
         ({"chunked_prefill_size": 4096}, "--max-num-batched-tokens"),
         ({"dp_size": 2, "tp_size": 2, "enable_dp_attention": True}, "ep_size"),
         ({"any_model_name": True}, "served_model_name"),
+        ({"nnodes": 2, "tp_size": 2, "dist_init_addr": "10.0.0.1:5000"}, "one machine"),
         ({"ep_size": 2, "tp_size": 4}, "--ep-size 4"),
         ({"speculative_algorithm": "UNO"}, "EAGLE"),
         (
@@ -289,3 +292,29 @@ def test_an_option_is_known_by_any_spelling() -> None:
     assert (known.option, known.field) == ("--max-model-len", "context_length")
     assert ENGINE.own_option("--mem-fraction-static", VERIFIED_VERSION) is None
     assert "--max-num-seqs" in ENGINE.near_options("--max-num-seq", VERIFIED_VERSION)
+
+
+# Fields of what is served that say nothing to an engine, or that `command.py` reads one by one.
+SPOKEN_FOR = {
+    *("name", "preset", "engine", "engine_python", "verify_model", "insecure", "device", "gpu_ids"),
+    *(
+        "api_key_file",
+        "admin_key_file",
+        "extra_args",
+        "environment",
+        "ep_size",
+        "strict_tool_calls",
+    ),
+    *("constrained_json_disable_any_whitespace", "enable_metrics", "dist_timeout_seconds"),
+    *("speculative_algorithm", "speculative_draft_model_path", "speculative_num_steps"),
+    *("speculative_eagle_topk", "speculative_num_draft_tokens"),
+}
+
+
+def test_each_field_of_what_is_served_is_taken_or_refused() -> None:
+    """A new field must not be left out silently."""
+    taken = {*VALUE_FLAGS, *SWITCH_FLAGS, *SPOKEN_FOR}
+
+    assert set(ServedFields.model_fields) - taken - LACKING.keys() == set()
+    assert not taken & LACKING.keys()
+    assert LACKING.keys() <= set(ServerConfig.model_fields)

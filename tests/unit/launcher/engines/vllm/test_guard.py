@@ -57,7 +57,9 @@ def test_its_names_are_the_launcher_s(guard: ModuleType) -> None:
     assert f"{MODULE}.guard.Guard" == start.MIDDLEWARE
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/invocations", "/tokenize", "/docs", "//health"])
+@pytest.mark.parametrize(
+    "path", ["/v1/models", "/invocations", "/tokenize", "/docs", "//health", "/healthy"]
+)
 def test_every_route_wants_the_key(guard: ModuleType, path: str) -> None:
     guard.require(SECRET)
 
