@@ -35,7 +35,7 @@ def grade(
     baseline: str,
     candidate: str,
 ) -> Equality:
-    """Hold a candidate's outputs against the baseline's, and the baseline's against themselves.
+    """Hold a candidate's outputs against the baseline's, and each arm's against its own.
 
     Args:
         scored: answers of a run, token by token; other arms' are passed over.
@@ -44,16 +44,22 @@ def grade(
         candidate: another.
     """
     first, second = _by_prompt(scored, baseline, 0), _by_prompt(scored, baseline, 1)
-    other = _by_prompt(scored, candidate, 0)
-    same, pairs = _timed(requests, baseline, candidate)
+    other, again = _by_prompt(scored, candidate, 0), _by_prompt(scored, candidate, 1)
+    timed = _timed(requests, baseline, candidate)
     return Equality(
         baseline=baseline,
         candidate=candidate,
         near_tie_nats=NEAR_TIE_NATS,
         answers=_all(first, other),
         noise_floor=_all(first, second) if second else (),
-        timed_same=same,
-        timed_pairs=pairs,
+        timed_same=sum(ours.answer == theirs.answer for ours, theirs in timed),
+        timed_pairs=len(timed),
+        candidate_noise_floor=_all(other, again) if again else (),
+        other_prompts=sum(
+            None not in (ours.prompt_tokens, theirs.prompt_tokens)
+            and ours.prompt_tokens != theirs.prompt_tokens
+            for ours, theirs in timed
+        ),
     )
 
 
@@ -120,14 +126,15 @@ def _all(baseline: _Answers, candidate: _Answers) -> tuple[AnswerComparison, ...
     )
 
 
-def _timed(requests: Iterable[RequestRecord], baseline: str, candidate: str) -> tuple[int, int]:
-    """How many timed answers are the same, and how many could be compared."""
-    answers: dict[str, dict[tuple[object, ...], str]] = {baseline: {}, candidate: {}}
+def _timed(
+    requests: Iterable[RequestRecord], baseline: str, candidate: str
+) -> list[tuple[RequestRecord, RequestRecord]]:
+    """The candidate's and the baseline's requests for one prompt in one round, where both ended."""
+    answers: dict[str, dict[tuple[object, ...], RequestRecord]] = {baseline: {}, candidate: {}}
     for one in requests:
         if one.outcome == "successful" and one.cell.arm in answers:
             cell = one.cell
             place = (cell.workload, cell.load, cell.round, one.prompt_id)
-            answers[cell.arm][place] = one.answer
+            answers[cell.arm][place] = one
     ours, theirs = answers[candidate], answers[baseline]
-    both = ours.keys() & theirs.keys()
-    return sum(ours[place] == theirs[place] for place in both), len(both)
+    return [(ours[place], theirs[place]) for place in ours.keys() & theirs.keys()]

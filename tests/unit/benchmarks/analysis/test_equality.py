@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from benchmarks.analysis.equality import NEAR_TIE_NATS, compare_answers, grade
@@ -136,3 +138,27 @@ def test_timed_answers_are_compared_prompt_by_prompt_in_the_same_round() -> None
     found = grade([], requests, baseline="plain", candidate="eagle")
 
     assert (found.timed_same, found.timed_pairs) == (1, 2)
+
+
+def test_prompts_that_the_servers_made_other_tokens_of_are_counted() -> None:
+    requests = [
+        request("plain", "a", 0, prompt_tokens=12),
+        request("eagle", "a", 0, prompt_tokens=11),
+        request("plain", "b", 0, prompt_tokens=12),
+        request("eagle", "b", 0, prompt_tokens=12),
+        request("plain", "c", 0, prompt_tokens=12),
+        request("eagle", "c", 0),
+    ]
+
+    assert grade([], requests, baseline="plain", candidate="eagle").other_prompts == 1
+
+
+def test_a_candidate_that_answered_twice_has_a_noise_floor_of_its_own() -> None:
+    first = eagle("The", "dog")
+    again = replace(first, repetition=1)
+
+    found = grade([PLAIN, first, again], [], baseline="plain", candidate="eagle")
+
+    assert [one.grade for one in found.answers] == ["near tie"]
+    assert [one.grade for one in found.candidate_noise_floor] == ["same text"]
+    assert found.noise_floor == ()
