@@ -31,8 +31,8 @@ def engine_host_bytes(ranks: int = 1) -> int:
 def planned_host_bytes(plan: MemoryPlan) -> int:
     """What a planned server takes, in bytes.
 
-    Formula: engine + ranks x (target weights + draft weights + KV cache asked for). It is asked for in
-    bytes, or in tokens; where it is not, it takes what is left, so that nothing is asked for.
+    Formula: engine + ranks x (target weights + draft weights + KV cache asked for). It is asked for
+    in bytes, or in tokens; where it is not, it takes what is left, so that nothing is asked for.
     """
     tokens = plan.settings.max_total_tokens or 0
     ranks = plan.settings.ranks_here
