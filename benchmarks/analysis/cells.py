@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import product, zip_longest
 from typing import Final
 
@@ -32,7 +33,7 @@ from benchmarks.analysis.metrics import (
     requests_per_second,
 )
 from benchmarks.analysis.sentences import write_sentences
-from benchmarks.records import CellRecord, Load, RequestRecord
+from benchmarks.records import CellRecord, Load, RequestRecord, SpeculationCounts
 from benchmarks.results import Results
 
 LEAST_FOR_P99: Final = 100
@@ -117,7 +118,7 @@ def figures(results: Results, arm: str, workload: str, load: Load, *, seed: int)
     proposed = sum(one.proposed_draft_tokens or 0 for one in successful)
     accepted = sum(one.correct_draft_tokens or 0 for one in successful)
     length = _acceptance_length(successful, seed)
-    counts = [one.speculation for one in whole if one.speculation is not None]
+    counts = [count for one in whole if (count := _counted(one, requests)) is not None]
     if length is None and counts:
         histogram = _added(one.histogram for one in counts)
         proposed = sum(one.proposed for one in counts)
@@ -193,6 +194,25 @@ def distribution(
         p99=p99 if len(values) >= LEAST_FOR_P99 else None,
         quantiles=tuple(float(one) for one in np.percentile(array, range(101))),
     )
+
+
+def _counted(cell: CellRecord, requests: Iterable[RequestRecord]) -> SpeculationCounts | None:
+    """A cell's counters, with the steps that had no draft to verify, which vLLM does not count.
+
+    Under a grammar there are many: it proposes no draft that the grammar forbids. SGLang verifies
+    such drafts as all others, so only with them is a length the same figure on both engines.
+
+    Formula: steps = completion tokens - requests - accepted: a step commits its own token and the
+    accepted ones, and the first token is the prefill's. Drafts accepted past an answer's end make
+    it less than the counted steps; then these are taken.
+    """
+    counts = cell.speculation
+    own = [one for one in requests if one.cell == cell.cell]
+    tokens = [one.completion_tokens for one in own if one.outcome == "successful"]
+    if counts is None or not counts.verify_rounds or None in tokens or len(tokens) < len(own):
+        return counts
+    steps = sum(one or 0 for one in tokens) - len(tokens) - counts.accepted
+    return replace(counts, verify_rounds=max(steps, counts.verify_rounds))
 
 
 def _added(histograms: Iterable[Sequence[int]]) -> tuple[int, ...]:

@@ -10,13 +10,15 @@ of another size, is the noise floor.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from benchmarks.analysis.figures import AnswerComparison, Equality
-from benchmarks.records import RequestRecord, ScoredAnswer
+from benchmarks.records import RequestRecord, ScoredAnswer, ScoredToken
 
+_PART: Final = re.compile(r"(\\x[0-9a-f]{2})*")
 NEAR_TIE_NATS: Final = 0.25
 """The gap up to which rounding explains a difference: two steps of bfloat16 for logits from 16 to
 32, one for each token, and one step from 32 to 64 (8 bits of significand). A gap of log-probability
@@ -74,7 +76,7 @@ def compare_answers(
     last of these: a true difference if that is far enough, not scored otherwise. Where one answer
     had ended and the other went on, nothing shows a tie: a true difference.
     """
-    ours, theirs = candidate.tokens, baseline.tokens
+    ours, theirs = whole_characters(candidate.tokens), whole_characters(baseline.tokens)
     found = AnswerComparison(
         workload=baseline.workload, prompt_id=baseline.prompt_id, grade="same text"
     )
@@ -103,6 +105,40 @@ def compare_answers(
     last = min(token.alternatives.values(), default=token.log_probability)
     is_far = token.log_probability - last > near_tie_nats
     return found if is_far else replace(found, grade="not scored")
+
+
+def whole_characters(tokens: Iterable[ScoredToken]) -> tuple[ScoredToken, ...]:
+    """Tokens of parts of a character put together into one, which stands where the first one was.
+
+    SGLang gives each part by its bytes; vLLM gives nothing, and the character with the last part.
+    """
+    whole: list[ScoredToken] = []
+    parts: list[ScoredToken] = []
+    for token in tokens:
+        parts.append(token)
+        text = _character(parts)
+        if text is not None:
+            whole.append(replace(parts[0], text=text) if len(parts) > 1 else token)
+            parts = []
+        elif not _PART.fullmatch(token.text):
+            whole += parts
+            parts = []
+    return (*whole, *parts)
+
+
+def _character(parts: Sequence[ScoredToken]) -> str | None:
+    """The text that parts make together; None while a character is not whole."""
+    if not any(_PART.fullmatch(part.text) for part in parts):
+        return "".join(part.text for part in parts)
+    *before, last = (part.text for part in parts)
+    if not any(before) and not _PART.fullmatch(last):
+        return last
+    try:
+        return (
+            bytes.fromhex("".join(part.text for part in parts).replace("\\x", "")).decode() or None
+        )
+    except ValueError:
+        return None
 
 
 _Answers = Mapping[tuple[str, str], ScoredAnswer]

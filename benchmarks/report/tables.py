@@ -197,9 +197,13 @@ def equality_table(report: Report) -> Table:
                 rows.setdefault((workload, what), grades)
     notes = [
         f"{one.candidate}: {one.timed_same} of {one.timed_pairs} timed answers are "
-        f"{one.baseline}'s, letter by letter. A near tie: the baseline found its own token at most "
-        f"{number(one.near_tie_nats)} nats likelier.{_other_prompts(one)}"
+        f"{one.baseline}'s, letter by letter.{_other_prompts(one)}"
         for one in report.equalities
+    ]
+    notes += [
+        f"A near tie: the one that is held against found its own token at most {number(nats)} nats "
+        "likelier."
+        for nats in dict.fromkeys(one.near_tie_nats for one in report.equalities)
     ]
     return Table(
         "Outputs",

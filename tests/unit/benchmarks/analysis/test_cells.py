@@ -139,6 +139,25 @@ def test_where_answers_do_not_tell_acceptance_is_of_the_cells_counters() -> None
     assert found.acceptance_rate_by_position == (28 / 40, 8 / 40, 4 / 40)
 
 
+def test_steps_that_had_nothing_to_verify_are_steps() -> None:
+    # As under a grammar: 20 tokens, of which one is the prefill's and 5 were drafts.
+    counts = SpeculationCounts(verify_rounds=4, proposed=6, accepted=5, accepted_by_position=(4, 1))
+
+    found = of_plain(results([request(tokens=20)], [cell(speculation=counts)]))
+
+    assert found.acceptance_length == Estimate((5 + 14) / 14)
+    assert found.accepted_histogram == (10, 3, 1)
+
+
+def test_without_all_answers_the_counted_steps_are_all_that_is_known() -> None:
+    counts = SpeculationCounts(verify_rounds=4, proposed=6, accepted=5)
+    requests = [request(tokens=20), request(prompt="p1", outcome="errored", tokens=None)]
+
+    found = of_plain(results(requests, [cell(speculation=counts)]))
+
+    assert found.acceptance_length == Estimate(9 / 4)
+
+
 def test_what_answers_tell_goes_before_the_counters() -> None:
     told = request(verify_rounds=10, correct_draft_tokens=20, proposed_draft_tokens=30)
     counted = cell(speculation=SpeculationCounts(verify_rounds=99, proposed=99, accepted=9))
