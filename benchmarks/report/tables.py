@@ -184,12 +184,15 @@ def equality_table(report: Report) -> Table:
     """Whether outputs are the same, beside the baseline held against itself."""
     rows: dict[tuple[str, str], tuple[str, ...]] = {}
     for one in report.equalities:
-        compared = [
-            (f"{one.candidate} against {one.baseline}", one.answers),
-            (f"{one.baseline} against itself", one.noise_floor),
+        compared = [(f"{one.candidate} against {one.baseline}", one.answers)]
+        compared += [
+            (f"{arm} against itself", floor)
+            for arm, floor in (
+                (one.baseline, one.noise_floor),
+                (one.candidate, one.candidate_noise_floor),
+            )
+            if floor
         ]
-        if one.candidate_noise_floor:
-            compared.append((f"{one.candidate} against itself", one.candidate_noise_floor))
         for workload in _workloads(one):
             for what, answers in compared:
                 # Several pairs may have one baseline.
