@@ -25,6 +25,8 @@ _SPECULATION: Final = (
     "speculative_num_draft_tokens",
 )
 _ALGORITHM: Final = "speculative_algorithm"
+# Of a report, or a run record, from when there was one engine.
+_ONLY_ENGINE: Final = "sglang"
 
 
 class _Part(BaseModel):
@@ -70,6 +72,12 @@ class ReportFile(_Part):
     starts: tuple[_Start, ...]
     cells: tuple[_Cell, ...]
     speedups: tuple[_Speedup, ...]
+    further: tuple[_Speedup, ...] = ()
+
+    @property
+    def compared(self) -> tuple[_Speedup, ...]:
+        """All pairs of arms: with the run's baseline, and, of two engines, within each."""
+        return (*self.speedups, *self.further)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,13 +212,13 @@ def _in_report(file: str, report: ReportFile, config: Mapping[str, Any]) -> Benc
         if isinstance(served, dict) and _same_model(served, config):
             arms[start.arm] = served
     found = []
-    for baseline, candidate in dict.fromkeys((s.baseline, s.candidate) for s in report.speedups):
+    for baseline, candidate in dict.fromkeys((s.baseline, s.candidate) for s in report.compared):
         plain, drafted = arms.get(baseline), arms.get(candidate)
         if plain is None or drafted is None or plain.get(_ALGORITHM) or not drafted.get(_ALGORITHM):
             continue
         is_it = all(drafted.get(field) == config.get(field) for field in _SPECULATION)
         if is_it or not config.get(_ALGORITHM):
-            found.append(_measured(file, report, baseline, candidate))
+            found.append(_measured(file, report, baseline, candidate, _engine(drafted)))
     known = [one for one in found if one is not None]
     return max(known, key=lambda one: one.speedup(1), default=None)
 
@@ -218,17 +226,27 @@ def _in_report(file: str, report: ReportFile, config: Mapping[str, Any]) -> Benc
 def _same_model(served: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
     # A report is sent to others: it has `~` and `.` for the folders that lead to a model.
     names = [PurePath(str(one.get("model_path"))).name for one in (served, config)]
-    return names[0] == names[1] and all(served.get(f) == config.get(f) for f in _SAME)
+    return (
+        names[0] == names[1]
+        and _engine(served) == _engine(config)
+        and all(served.get(f) == config.get(f) for f in _SAME)
+    )
 
 
-def _measured(file: str, report: ReportFile, baseline: str, candidate: str) -> Benchmark | None:
+def _engine(config: Mapping[str, Any]) -> str:
+    return str(config.get("engine") or _ONLY_ENGINE)
+
+
+def _measured(
+    file: str, report: ReportFile, baseline: str, candidate: str, engine: str
+) -> Benchmark | None:
     lengths = {
         (cell.workload, cell.load.concurrency): cell.acceptance_length.value
         for cell in report.cells
         if cell.arm == candidate and cell.acceptance_length is not None
     }
     by_load: dict[int, list[_Speedup]] = {}
-    for one in report.speedups:
+    for one in report.compared:
         is_it = (one.baseline, one.candidate) == (baseline, candidate) and one.speedup.value > 0
         # An open loop has no concurrency of its own.
         if is_it and one.load.concurrency:
@@ -250,7 +268,7 @@ def _measured(file: str, report: ReportFile, baseline: str, candidate: str) -> B
                 step_cost=_mean(costs) if costs else None,
             )
         )
-    versions = [start.versions.get("sglang", "") for start in report.starts]
+    versions = [start.versions.get(engine, "") for start in report.starts]
     return Benchmark(
         day=report.began_at[:10],
         candidate=candidate,
