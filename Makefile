@@ -41,7 +41,7 @@ test-costly:         ## tests that take servers of their own and rarely fail; CI
 
 test-vllm:           ## install vLLM for CPUs (6.2 GB, once) and run the tests that need it
 	uv run python -m launcher engine install vllm --device cpu
-	uv run pytest -m costly tests/server/test_vllm.py
+	uv run pytest -m costly tests/server/test_vllm.py tests/server/test_plan_vllm.py
 
 test-no-shared-imports:  ## the real server's tests, with processes that each import the engine
 	uv run pytest tests/server --no-shared-imports

@@ -99,3 +99,45 @@ class Plan(BaseModel):
     def baseline(self) -> str:
         """The arm that the others are held against."""
         return self.arms[0].name
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The baseline and the first arm of each engine: held against themselves as well."""
+        return tuple(dict.fromkeys((self.baseline, *self._first_of_engines().values())))
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Baseline and candidate of each comparison: those with the run's baseline come first.
+
+        Of two engines, each arm is held against its own engine's first arm too, and against the arm
+        that decodes in the same way on another engine.
+        """
+        found = [(self.baseline, arm.name) for arm in self.arms[1:]]
+        first = self._first_of_engines()
+        for number, arm in enumerate(self.arms):
+            if (engine := self._engine(arm)) is None:
+                continue
+            likes = (
+                other.name
+                for other in self.arms[:number]
+                if self._engine(other) not in (None, engine) and _decoding(other) == _decoding(arm)
+            )
+            found += [(one, arm.name) for one in (first[engine], *likes) if one != arm.name]
+        return tuple(dict.fromkeys(found))
+
+    def _first_of_engines(self) -> dict[str, str]:
+        first: dict[str, str] = {}
+        for arm in self.arms:
+            if (engine := self._engine(arm)) is not None:
+                first.setdefault(engine, arm.name)
+        return first
+
+    def _engine(self, arm: Arm) -> str | None:
+        """The engine that the plan names for an arm; None where it names none."""
+        engine = arm.fields.get("engine", self.shared.get("engine"))
+        return None if engine is None or arm.url is not None else str(engine)
+
+
+def _decoding(arm: Arm) -> dict[str, Any]:
+    """What an arm says of speculation."""
+    return {name: value for name, value in arm.fields.items() if name.startswith("speculative_")}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -142,6 +143,52 @@ class GpuUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SpeculationCounts:
+    """What a server counts of speculation, where its answers do not tell.
+
+    Attributes:
+        verify_rounds: verify steps of the target model.
+        proposed: draft tokens in them.
+        accepted: of these.
+        accepted_by_position: shape [draft steps]; of the first draft of each step, the second, ...
+    """
+
+    verify_rounds: int
+    proposed: int
+    accepted: int
+    accepted_by_position: tuple[int, ...] = ()
+
+    def since(self, before: SpeculationCounts) -> SpeculationCounts | None:
+        """What came after an earlier look; None for a server that was started again in between."""
+        then = before.accepted_by_position or (0,) * len(self.accepted_by_position)
+        if len(then) != len(self.accepted_by_position):
+            return None
+        found = SpeculationCounts(
+            verify_rounds=self.verify_rounds - before.verify_rounds,
+            proposed=self.proposed - before.proposed,
+            accepted=self.accepted - before.accepted,
+            accepted_by_position=tuple(
+                now - early for now, early in zip(self.accepted_by_position, then, strict=True)
+            ),
+        )
+        counts = (found.verify_rounds, found.proposed, found.accepted, *found.accepted_by_position)
+        return found if min(counts) >= 0 else None
+
+    @property
+    def histogram(self) -> tuple[int, ...]:
+        """Shape [draft steps + 1]: `accepted_histogram` of a request; empty where it is not known.
+
+        Formula: h_0 = steps - accepted_1; h_k = accepted_k - accepted_(k+1). A draft is accepted
+        only where all before it were.
+        """
+        if not self.accepted_by_position:
+            return ()
+        reached = (self.verify_rounds, *self.accepted_by_position, 0)
+        steps = tuple(a - b for a, b in pairwise(reached))
+        return steps if min(steps) >= 0 else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CellRecord:
     """One cell: when it ran, and what it used.
 
@@ -155,6 +202,8 @@ class CellRecord:
         cache_flushed: the prefix cache was emptied before; None where the server did not let us.
         server_cpu_seconds: of all the server's processes; None for a server elsewhere.
         generator_cpu_seconds: of the process that measured.
+        speculation: of all requests of the cell, by the server's counters before and after it; None
+            where it counts none, as a server whose answers tell.
         gpus: what NVML said, sampled.
     """
 
@@ -166,6 +215,7 @@ class CellRecord:
     cache_flushed: bool | None = None
     server_cpu_seconds: float | None = None
     generator_cpu_seconds: float | None = None
+    speculation: SpeculationCounts | None = None
     gpus: tuple[GpuUse, ...] = ()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from itertools import product
+from dataclasses import replace
+from itertools import product, zip_longest
 from typing import Final
 
 import numpy as np
@@ -32,7 +33,7 @@ from benchmarks.analysis.metrics import (
     requests_per_second,
 )
 from benchmarks.analysis.sentences import write_sentences
-from benchmarks.records import CellRecord, Load, RequestRecord
+from benchmarks.records import CellRecord, Load, RequestRecord, SpeculationCounts
 from benchmarks.results import Results
 
 LEAST_FOR_P99: Final = 100
@@ -57,14 +58,15 @@ def analyse(results: Results) -> Analysis:
     )
     speedups: list[Speedup] = []
     crossovers: list[Crossover] = []
+    further: list[Speedup] = []
     equalities: list[Equality] = []
-    for candidate in arms[1:]:
+    for baseline, candidate in plan.pairs:
         for workload in workloads:
             compared = (
                 compare(
                     results.requests,
                     results.cells,
-                    baseline=plan.baseline,
+                    baseline=baseline,
                     candidate=candidate,
                     workload=workload,
                     load=load,
@@ -73,10 +75,13 @@ def analyse(results: Results) -> Analysis:
                 for load in loads
             )
             found = [one for one in compared if one]
+            if baseline != plan.baseline:
+                further += found
+                continue
             speedups += found
             if crossing := crossover(found):
                 crossovers.append(crossing)
-        equal = grade(results.scored, results.requests, baseline=plan.baseline, candidate=candidate)
+        equal = grade(results.scored, results.requests, baseline=baseline, candidate=candidate)
         if equal.answers or equal.timed_pairs:
             equalities.append(equal)
     return Analysis(
@@ -84,7 +89,10 @@ def analyse(results: Results) -> Analysis:
         speedups=tuple(speedups),
         crossovers=tuple(crossovers),
         equalities=tuple(equalities),
-        sentences=write_sentences(plan.baseline, arms[1:], speedups, crossovers, equalities),
+        sentences=write_sentences(
+            plan.baseline, plan.pairs, [*speedups, *further], crossovers, equalities
+        ),
+        further=tuple(further),
     )
 
 
@@ -109,6 +117,14 @@ def figures(results: Results, arm: str, workload: str, load: Load, *, seed: int)
     histogram = add_histograms(successful)
     proposed = sum(one.proposed_draft_tokens or 0 for one in successful)
     accepted = sum(one.correct_draft_tokens or 0 for one in successful)
+    length = _acceptance_length(successful, seed)
+    counts = [count for one in whole if (count := _counted(one, requests)) is not None]
+    if length is None and counts:
+        histogram = _added(one.histogram for one in counts)
+        proposed = sum(one.proposed for one in counts)
+        accepted = sum(one.accepted for one in counts)
+        steps = sum(one.verify_rounds for one in counts)
+        length = Estimate((accepted + steps) / steps) if steps else None
     objective = results.plan.objective
     # All metrics draw the same prompts: each begins with the seed anew.
     found = (distribution(metric, successful, seed=seed) for metric in METRICS.values())
@@ -128,7 +144,7 @@ def figures(results: Results, arm: str, workload: str, load: Load, *, seed: int)
         output_tokens_per_second=_over_rounds(output_tokens_per_second, whole, requests),
         requests_per_second=_over_rounds(requests_per_second, whole, requests),
         goodput_requests_per_second=_over_rounds(goodput, whole, requests),
-        acceptance_length=_acceptance_length(successful, seed),
+        acceptance_length=length,
         acceptance_rate=accepted / proposed if proposed else None,
         acceptance_rate_by_position=acceptance_rate_by_position(histogram),
         accepted_histogram=histogram,
@@ -178,6 +194,30 @@ def distribution(
         p99=p99 if len(values) >= LEAST_FOR_P99 else None,
         quantiles=tuple(float(one) for one in np.percentile(array, range(101))),
     )
+
+
+def _counted(cell: CellRecord, requests: Iterable[RequestRecord]) -> SpeculationCounts | None:
+    """A cell's counters, with the steps that had no draft to verify, which vLLM does not count.
+
+    Under a grammar there are many: it proposes no draft that the grammar forbids. SGLang verifies
+    such drafts as all others, so only with them is a length the same figure on both engines.
+
+    Formula: steps = completion tokens - requests - accepted: a step commits its own token and the
+    accepted ones, and the first token is the prefill's. Drafts accepted past an answer's end make
+    it less than the counted steps; then these are taken.
+    """
+    counts = cell.speculation
+    own = [one for one in requests if one.cell == cell.cell]
+    tokens = [one.completion_tokens for one in own if one.outcome == "successful"]
+    if counts is None or not counts.verify_rounds or None in tokens or len(tokens) < len(own):
+        return counts
+    steps = sum(one or 0 for one in tokens) - len(tokens) - counts.accepted
+    return replace(counts, verify_rounds=max(steps, counts.verify_rounds))
+
+
+def _added(histograms: Iterable[Sequence[int]]) -> tuple[int, ...]:
+    """Element by element; a shorter one has nothing where it ends."""
+    return tuple(map(sum, zip_longest(*histograms, fillvalue=0)))
 
 
 def _over_rounds(

@@ -10,13 +10,15 @@ of another size, is the noise floor.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from benchmarks.analysis.figures import AnswerComparison, Equality
-from benchmarks.records import RequestRecord, ScoredAnswer
+from benchmarks.records import RequestRecord, ScoredAnswer, ScoredToken
 
+_PART: Final = re.compile(r"(\\x[0-9a-f]{2})*")
 NEAR_TIE_NATS: Final = 0.25
 """The gap up to which rounding explains a difference: two steps of bfloat16 for logits from 16 to
 32, one for each token, and one step from 32 to 64 (8 bits of significand). A gap of log-probability
@@ -35,7 +37,7 @@ def grade(
     baseline: str,
     candidate: str,
 ) -> Equality:
-    """Hold a candidate's outputs against the baseline's, and the baseline's against themselves.
+    """Hold a candidate's outputs against the baseline's, and each arm's against its own.
 
     Args:
         scored: answers of a run, token by token; other arms' are passed over.
@@ -44,16 +46,22 @@ def grade(
         candidate: another.
     """
     first, second = _by_prompt(scored, baseline, 0), _by_prompt(scored, baseline, 1)
-    other = _by_prompt(scored, candidate, 0)
-    same, pairs = _timed(requests, baseline, candidate)
+    other, again = _by_prompt(scored, candidate, 0), _by_prompt(scored, candidate, 1)
+    timed = _timed(requests, baseline, candidate)
     return Equality(
         baseline=baseline,
         candidate=candidate,
         near_tie_nats=NEAR_TIE_NATS,
         answers=_all(first, other),
         noise_floor=_all(first, second) if second else (),
-        timed_same=same,
-        timed_pairs=pairs,
+        timed_same=sum(ours.answer == theirs.answer for ours, theirs in timed),
+        timed_pairs=len(timed),
+        candidate_noise_floor=_all(other, again) if again else (),
+        other_prompts=sum(
+            None not in (ours.prompt_tokens, theirs.prompt_tokens)
+            and ours.prompt_tokens != theirs.prompt_tokens
+            for ours, theirs in timed
+        ),
     )
 
 
@@ -68,7 +76,7 @@ def compare_answers(
     last of these: a true difference if that is far enough, not scored otherwise. Where one answer
     had ended and the other went on, nothing shows a tie: a true difference.
     """
-    ours, theirs = candidate.tokens, baseline.tokens
+    ours, theirs = whole_characters(candidate.tokens), whole_characters(baseline.tokens)
     found = AnswerComparison(
         workload=baseline.workload, prompt_id=baseline.prompt_id, grade="same text"
     )
@@ -99,6 +107,40 @@ def compare_answers(
     return found if is_far else replace(found, grade="not scored")
 
 
+def whole_characters(tokens: Iterable[ScoredToken]) -> tuple[ScoredToken, ...]:
+    """Tokens of parts of a character put together into one, which stands where the first one was.
+
+    SGLang gives each part by its bytes; vLLM gives nothing, and the character with the last part.
+    """
+    whole: list[ScoredToken] = []
+    parts: list[ScoredToken] = []
+    for token in tokens:
+        parts.append(token)
+        text = _character(parts)
+        if text is not None:
+            whole.append(replace(parts[0], text=text) if len(parts) > 1 else token)
+            parts = []
+        elif not _PART.fullmatch(token.text):
+            whole += parts
+            parts = []
+    return (*whole, *parts)
+
+
+def _character(parts: Sequence[ScoredToken]) -> str | None:
+    """The text that parts make together; None while a character is not whole."""
+    if not any(_PART.fullmatch(part.text) for part in parts):
+        return "".join(part.text for part in parts)
+    *before, last = (part.text for part in parts)
+    if not any(before) and not _PART.fullmatch(last):
+        return last
+    try:
+        return (
+            bytes.fromhex("".join(part.text for part in parts).replace("\\x", "")).decode() or None
+        )
+    except ValueError:
+        return None
+
+
 _Answers = Mapping[tuple[str, str], ScoredAnswer]
 
 
@@ -120,14 +162,15 @@ def _all(baseline: _Answers, candidate: _Answers) -> tuple[AnswerComparison, ...
     )
 
 
-def _timed(requests: Iterable[RequestRecord], baseline: str, candidate: str) -> tuple[int, int]:
-    """How many timed answers are the same, and how many could be compared."""
-    answers: dict[str, dict[tuple[object, ...], str]] = {baseline: {}, candidate: {}}
+def _timed(
+    requests: Iterable[RequestRecord], baseline: str, candidate: str
+) -> list[tuple[RequestRecord, RequestRecord]]:
+    """The candidate's and the baseline's requests for one prompt in one round, where both ended."""
+    answers: dict[str, dict[tuple[object, ...], RequestRecord]] = {baseline: {}, candidate: {}}
     for one in requests:
         if one.outcome == "successful" and one.cell.arm in answers:
             cell = one.cell
             place = (cell.workload, cell.load, cell.round, one.prompt_id)
-            answers[cell.arm][place] = one.answer
+            answers[cell.arm][place] = one
     ours, theirs = answers[candidate], answers[baseline]
-    both = ours.keys() & theirs.keys()
-    return sum(ours[place] == theirs[place] for place in both), len(both)
+    return [(ours[place], theirs[place]) for place in ours.keys() & theirs.keys()]

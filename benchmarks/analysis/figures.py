@@ -57,7 +57,8 @@ class CellFigures:
         requests_per_second: the same.
         goodput_requests_per_second: the same; None without an objective.
         acceptance_length: sum of committed tokens by sum of verify steps, with its interval over
-            prompts; None without speculation.
+            prompts; none where only the server's counters tell, which know no prompts; None
+            without speculation.
         acceptance_rate: accepted by proposed draft tokens.
         acceptance_rate_by_position: shape [draft steps]: the share of verify steps in which draft
             k and all before it were accepted.
@@ -173,9 +174,13 @@ class Equality:
         near_tie_nats: the gap up to which a difference is a near tie.
         answers: candidate against baseline, one a prompt.
         noise_floor: baseline against baseline, one a prompt.
+        candidate_noise_floor: candidate against candidate, where it answered twice, as an arm of
+            another engine does: its own rounding is not the baseline's.
         timed_same: of the timed requests, those whose whole answer was the same as the baseline's
             in the same round.
         timed_pairs: how many were compared.
+        other_prompts: of these, those whose prompt had another number of tokens on the two servers:
+            they made other prompts of one conversation, and other answers are no wonder.
     """
 
     baseline: str
@@ -185,6 +190,8 @@ class Equality:
     noise_floor: tuple[AnswerComparison, ...]
     timed_same: int
     timed_pairs: int
+    candidate_noise_floor: tuple[AnswerComparison, ...] = ()
+    other_prompts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,8 +202,9 @@ class Analysis:
         cells: in the order of the plan: workload, load, arm.
         speedups: every candidate against the baseline, in the same order.
         crossovers: for each candidate and workload with two concurrencies or more.
-        equalities: one a candidate, where outputs were compared.
+        equalities: one a pair of arms, where outputs were compared.
         sentences: the verdict: the first of the whole run, then one a workload; for each candidate.
+        further: speed-ups of pairs without the run's baseline (`Plan.pairs`).
     """
 
     cells: tuple[CellFigures, ...]
@@ -204,3 +212,4 @@ class Analysis:
     crossovers: tuple[Crossover, ...]
     equalities: tuple[Equality, ...]
     sentences: tuple[str, ...]
+    further: tuple[Speedup, ...] = ()

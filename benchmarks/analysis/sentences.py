@@ -17,7 +17,7 @@ from benchmarks.analysis.figures import (
 
 def write_sentences(
     baseline: str,
-    candidates: Iterable[str],
+    pairs: Iterable[tuple[str, str]],
     speedups: Sequence[Speedup],
     crossovers: Sequence[Crossover],
     equalities: Sequence[Equality],
@@ -25,31 +25,33 @@ def write_sentences(
     """What a run says.
 
     Args:
-        baseline: an arm.
-        candidates: those held against it; may be none.
-        speedups: of all candidates; each workload's in the order in which they shall be told.
-        crossovers: of all candidates.
-        equalities: of all candidates.
+        baseline: of the run.
+        pairs: an arm and the candidate that is held against it; may be none.
+        speedups: of all pairs; each workload's in the order in which they shall be told.
+        crossovers: of all pairs.
+        equalities: of all pairs.
 
     Returns:
-        For each candidate the sentence on the whole run, then one a workload.
+        For each pair the sentence on the whole run, then one a workload.
     """
     sentences: list[str] = []
-    equality_of = {one.candidate: one for one in equalities}
-    crossing_of = {(one.candidate, one.workload): one for one in crossovers}
-    for candidate in candidates:
-        own = [one for one in speedups if one.candidate == candidate]
-        equality = equality_of.get(candidate)
+    equality_of = {(one.baseline, one.candidate): one for one in equalities}
+    crossing_of = {(one.baseline, one.candidate, one.workload): one for one in crossovers}
+    for pair in pairs:
+        against, candidate = pair
+        own = [one for one in speedups if (one.baseline, one.candidate) == pair]
+        equality = equality_of.get(pair)
         if not own:
             sentences.append(
-                f"{candidate} could not be held against {baseline}: no request was successful "
+                f"{candidate} could not be held against {against}: no request was successful "
                 "on both sides."
             )
             continue
         sentences.append(whole_run(own, equality))
         for workload in dict.fromkeys(one.workload for one in own):
             here = [one for one in own if one.workload == workload]
-            sentences.append(one_workload(here, crossing_of.get((candidate, workload)), equality))
+            crossing = crossing_of.get((*pair, workload))
+            sentences.append(one_workload(here, crossing, equality))
     return tuple(sentences) or (f"Only {baseline} was measured: there is nothing to compare.",)
 
 
@@ -76,7 +78,11 @@ def whole_run(speedups: Sequence[Speedup], equality: Equality | None) -> str:
     if few:
         clauses.append(f"too few rounds to tell in {len(few)} {of}")
     if equality:
-        clauses.append(_outputs(equality.answers, equality.noise_floor, equality))
+        clauses.append(
+            _outputs(
+                equality.answers, equality.noise_floor, equality.candidate_noise_floor, equality
+            )
+        )
     return f"{some.candidate} against {some.baseline}: {'; '.join(c for c in clauses if c)}."
 
 
@@ -95,9 +101,15 @@ def one_workload(
             f"the two cross at a concurrency of about {crossing.estimated_concurrency:.2g}"
         )
     if equality:
-        answers = [one for one in equality.answers if one.workload == some.workload]
-        floor = [one for one in equality.noise_floor if one.workload == some.workload]
-        clauses.append(_outputs(answers, floor, None))
+        answers, floor, candidate_floor = (
+            [one for one in compared if one.workload == some.workload]
+            for compared in (
+                equality.answers,
+                equality.noise_floor,
+                equality.candidate_noise_floor,
+            )
+        )
+        clauses.append(_outputs(answers, floor, candidate_floor, None))
     return f"{some.workload}: {'; '.join(clause for clause in clauses if clause)}."
 
 
@@ -138,6 +150,7 @@ def _with(speedups: Iterable[Speedup], verdict: Verdict) -> list[Speedup]:
 def _outputs(
     answers: Sequence[AnswerComparison],
     floor: Sequence[AnswerComparison],
+    candidate_floor: Sequence[AnswerComparison],
     equality: Equality | None,
 ) -> str:
     """How many outputs are the same; whole timed answers where none was scored."""
@@ -154,10 +167,12 @@ def _outputs(
         parts.append(f"{grades['not scored']} not scored")
     if parts:
         text += f", with {' and '.join(parts)}"
-    if floor:
-        own = sum(one.grade == "same text" for one in floor)
-        text += f" (the baseline against itself: {own} of {len(floor)})"
-    return text
+    own = [
+        f"{who} against itself: {sum(one.grade == 'same text' for one in found)} of {len(found)}"
+        for who, found in (("the baseline", floor), ("the candidate", candidate_floor))
+        if found
+    ]
+    return f"{text} ({'; '.join(own)})" if own else text
 
 
 def _counted(count: int, noun: str) -> str:

@@ -49,7 +49,8 @@ _BESIDE_PLAN: Final = (*_BESIDE_RESUME, "--output")
     multiple=True,
     metavar="ARM",
     help="What to compare, the first being the baseline: plain; eagle or "
-    "eagle:STEPS/TOPK/DRAFT_TOKENS; ngram; NAME=URL of a server that runs; "
+    "eagle:STEPS/TOPK/DRAFT_TOKENS; adaptive; mtp=N; ngram or ngram=N; each of these after sglang: "
+    "or vllm: on that engine; NAME=URL of a server that runs; "
     "NAME=FIELD:VALUE,... of the launcher's fields.  [default: plain, eagle]",
 )
 @click.option(

@@ -76,10 +76,16 @@ class AnswerReader:
 
     @property
     def text(self) -> str:
-        """The whole answer; a text without reasoning and tool calls is just itself."""
-        parts = ["".join(self._content)] if self._content else []
-        if self._reasoning:
-            parts.append("--- reasoning ---\n" + "".join(self._reasoning))
+        """The whole answer; a text without reasoning and tool calls is just itself.
+
+        GLM's template has a line break before each of the two, which SGLang takes away and vLLM
+        leaves; it is no part of what was said.
+        """
+        content = "".join(self._content).removeprefix("\n")
+        reasoning = "".join(self._reasoning).removeprefix("\n")
+        parts = [content] if content else []
+        if reasoning:
+            parts.append(f"--- reasoning ---\n{reasoning}")
         parts += ["--- tool call ---\n" + "".join(call) for _, call in sorted(self._calls.items())]
         return "\n".join(parts)
 

@@ -77,6 +77,7 @@ class Report(BaseModel):
         speedups: of each candidate over the baseline.
         crossovers: where plain decoding wins.
         equalities: whether the outputs are the same.
+        further: speed-ups of other pairs than with the baseline (`Plan.pairs`).
         peers: what other benchmarks measured beside ours.
         missing: what was not measured and why, a sentence each.
         cells_not_flushed: arm to the number of cells before which the server did not let us empty
@@ -103,6 +104,7 @@ class Report(BaseModel):
     missing: tuple[str, ...]
     timeline: tuple[CellTimeline, ...]
     cells_not_flushed: dict[str, int] = {}
+    further: tuple[Speedup, ...] = ()
 
     @property
     def baseline(self) -> str:
@@ -172,6 +174,7 @@ def assemble(results: Results, analysis: Analysis) -> Report:
         speedups=tuple(analysis.speedups),
         crossovers=tuple(analysis.crossovers),
         equalities=tuple(analysis.equalities),
+        further=tuple(analysis.further),
         peers=results.peers,
         missing=results.missing,
         timeline=_timeline(results.requests, results.cells),

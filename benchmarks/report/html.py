@@ -18,6 +18,7 @@ from benchmarks.report.tables import (
     crossover_table,
     equality_table,
     figures_table,
+    further_table,
     resources_table,
     speedup_table,
     workload_table,
@@ -45,6 +46,7 @@ def to_html(report: Report) -> str:
         svg=lambda plot: Markup(plot.svg),  # noqa: S704 - matplotlib's, which escapes text
         workloads=workload_table(report),
         speedups=speedup_table(report),
+        further=further_table(report),
         crossovers=crossover_table(report),
         figures=[figures_table(report, name) for name in report.workload_names()],
         resources=resources_table(report),

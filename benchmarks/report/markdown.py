@@ -13,6 +13,7 @@ from benchmarks.report.tables import (
     crossover_table,
     equality_table,
     figures_table,
+    further_table,
     resources_table,
     speedup_table,
     workload_table,
@@ -56,6 +57,7 @@ def _parts(report: Report) -> Iterator[str]:
     )
     yield table(workload_table(report), level=3)
     yield table(speedup_table(report))
+    yield table(further_table(report), level=3)
     yield table(crossover_table(report), level=3)
     if report.cells:
         yield "## Figures"

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from benchmarks.analysis.figures import AnswerComparison, CellFigures, Equality
+from benchmarks.analysis.figures import AnswerComparison, CellFigures, Equality, Speedup
 from benchmarks.report.document import Report
 from benchmarks.report.wording import (
     NONE,
@@ -57,32 +57,40 @@ class Table:
     note: str = ""
 
 
+_RATIOS = (
+    *figures("Speed-up (95 % interval)", "Throughput ratio", "TTFT ratio", "Pairs"),
+    *texts("Verdict"),
+)
+
+
 def speedup_table(report: Report) -> Table:
     """Speed-ups with intervals, by workload, candidate and load."""
     return Table(
         f"Speed-up over {report.baseline}",
-        (
-            *texts("Workload", "Candidate", "Load"),
-            *figures("Speed-up (95 % interval)", "Throughput ratio", "TTFT ratio", "Pairs"),
-            *texts("Verdict"),
-        ),
+        (*texts("Workload", "Candidate", "Load"), *_RATIOS),
         tuple(
-            (
-                workload,
-                arm,
-                load.words,
-                estimate(one.speedup, decimals=2),
-                estimate(one.throughput_ratio, decimals=2),
-                estimate(one.time_to_first_token_ratio, decimals=2),
-                f"{one.pairs} in {counted(one.rounds, 'round')}",
-                one.verdict,
-            )
+            (workload, arm, load.words, *_ratios(one))
             for workload in report.workload_names()
             for arm in report.arms[1:]
             for load in report.loads(workload)
             if (one := report.speedup(arm, workload, load)) is not None
         ),
         "Above 1 the candidate is faster. A verdict is given only where the interval leaves 1 out.",
+    )
+
+
+def further_table(report: Report) -> Table:
+    """Speed-ups of pairs without the baseline: within an engine, and of like arms of two."""
+    order = {name: place for place, name in enumerate(report.workload_names())}
+    found = sorted(report.further, key=lambda one: order.get(one.workload, len(order)))
+    return Table(
+        "Speed-up of other pairs",
+        (*texts("Workload", "Candidate", "Over", "Load"), *_RATIOS),
+        tuple(
+            (one.workload, one.candidate, one.baseline, one.load.words, *_ratios(one))
+            for one in found
+        ),
+        "The first arm of each engine, and arms that decode in the same way on two engines.",
     )
 
 
@@ -174,18 +182,31 @@ def resources_table(report: Report) -> Table:
 
 def equality_table(report: Report) -> Table:
     """Whether outputs are the same, beside the baseline held against itself."""
-    rows: list[tuple[str, ...]] = []
+    rows: dict[tuple[str, str], tuple[str, ...]] = {}
     for one in report.equalities:
+        compared = [(f"{one.candidate} against {one.baseline}", one.answers)]
+        compared += [
+            (f"{arm} against itself", floor)
+            for arm, floor in (
+                (one.baseline, one.noise_floor),
+                (one.candidate, one.candidate_noise_floor),
+            )
+            if floor
+        ]
         for workload in _workloads(one):
-            answers = [a for a in one.answers if a.workload == workload]
-            floor = [a for a in one.noise_floor if a.workload == workload]
-            rows.append((workload, f"{one.candidate} against {one.baseline}", *_grades(answers)))
-            rows.append((workload, f"{one.baseline} against itself", *_grades(floor)))
+            for what, answers in compared:
+                # Several pairs may have one baseline.
+                grades = _grades(a for a in answers if a.workload == workload)
+                rows.setdefault((workload, what), grades)
     notes = [
-        f"{one.candidate}: {one.timed_same} of {one.timed_pairs} timed answers are the "
-        f"baseline's, letter by letter. A near tie: the baseline found its own token at most "
-        f"{number(one.near_tie_nats)} nats likelier."
+        f"{one.candidate}: {one.timed_same} of {one.timed_pairs} timed answers are "
+        f"{one.baseline}'s, letter by letter.{_other_prompts(one)}"
         for one in report.equalities
+    ]
+    notes += [
+        f"A near tie: the one that is held against found its own token at most {number(nats)} nats "
+        "likelier."
+        for nats in dict.fromkeys(one.near_tie_nats for one in report.equalities)
     ]
     return Table(
         "Outputs",
@@ -194,7 +215,7 @@ def equality_table(report: Report) -> Table:
             *figures("Prompts", "Same text", "Near tie", "True difference", "Not scored"),
             *figures("First divergent token, median"),
         ),
-        tuple(rows),
+        tuple((*named, *grades) for named, grades in rows.items()),
         " ".join(notes),
     )
 
@@ -212,6 +233,17 @@ def workload_table(report: Report) -> Table:
             (one.name, one.description, one.source, str(one.prompts), one.sha256[:12])
             for one in report.workloads
         ),
+    )
+
+
+def _ratios(one: Speedup) -> tuple[str, ...]:
+    """What belongs under `_RATIOS`."""
+    return (
+        estimate(one.speedup, decimals=2),
+        estimate(one.throughput_ratio, decimals=2),
+        estimate(one.time_to_first_token_ratio, decimals=2),
+        f"{one.pairs} in {counted(one.rounds, 'round')}",
+        one.verdict,
     )
 
 
@@ -239,6 +271,15 @@ def _outcomes(cell: CellFigures) -> str:
         if count
     ]
     return ", ".join([f"{cell.successful:,} ok", *failed])
+
+
+def _other_prompts(one: Equality) -> str:
+    if not one.other_prompts:
+        return ""
+    return (
+        f" In {one.other_prompts} of them the two servers made another number of tokens of the "
+        "prompt: they were not asked the same, and other answers are no fault of either."
+    )
 
 
 def _workloads(equality: Equality) -> list[str]:

@@ -1,4 +1,4 @@
-"""Arms as a person names them on the command line: `plain`, `eagle:5/4/8`, `old=http://...`."""
+"""Arms as a person names them: `plain`, `eagle:5/4/8`, `vllm:mtp=3`, `old=http://...`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ from launcher.text import nearest
 
 PLAIN: Final = "plain"
 ADAPTIVE: Final = "adaptive"
+ENGINES: Final = ("sglang", "vllm")
 _EAGLE: Final = re.compile(r"eagle(?::(\d+)/(\d+)/(\d+))?")
+_MTP: Final = re.compile(r"mtp(?:=(\d+))?")
+_NGRAM: Final = re.compile(r"ngram(?:=(\d+))?")
+_ON_ENGINE: Final = re.compile(rf"({'|'.join(ENGINES)}):(.+)")
 _FORMS: Final = (
-    "plain; eagle or eagle:STEPS/TOPK/DRAFT_TOKENS; adaptive; ngram; NAME=URL of a server that "
-    "runs; NAME=FIELD:VALUE,FIELD:VALUE with fields of `python -m launcher config show`"
+    "plain; eagle or eagle:STEPS/TOPK/DRAFT_TOKENS; adaptive; mtp=N, a chain of N drafts; ngram or "
+    "ngram=N; each of these after sglang: or vllm: on that engine; NAME=URL of a server that runs; "
+    "NAME=FIELD:VALUE,FIELD:VALUE with fields of `python -m launcher config show`"
 )
 
 
@@ -42,6 +47,22 @@ def adaptive() -> Arm:
     return Arm(name=ADAPTIVE, fields={**eagle().fields, "speculative_adaptive": True})
 
 
+def mtp(drafts: int = 3) -> Arm:
+    """A chain of drafts by the model's own NextN layer: what vLLM calls MTP, and EAGLE is too."""
+    return eagle(drafts, 1, drafts + 1).model_copy(update={"name": f"mtp-{drafts}"})
+
+
+def ngram(drafts: int | None = None) -> Arm:
+    """Drafts that were in the text before; as many as the engine has by itself."""
+    fields: dict[str, Any] = {"speculative_algorithm": "NGRAM"}
+    if drafts is None:
+        return Arm(name="ngram", fields=fields)
+    # SGLang counts the token that is verified with them.
+    return Arm(
+        name=f"ngram-{drafts}", fields={**fields, "speculative_num_draft_tokens": drafts + 1}
+    )
+
+
 def parse_arm(text: str) -> Arm:
     """Read one arm.
 
@@ -51,26 +72,42 @@ def parse_arm(text: str) -> Arm:
     Raises:
         PlanError: in none of them, or a field does not exist.
     """
+    if found := _ON_ENGINE.fullmatch(text):
+        engine, way = found.groups()
+        arm = _parse_way(way)
+        if arm is None:
+            raise _no_arm(text, way)
+        return Arm(name=f"{engine}-{arm.name}", fields={"engine": engine, **arm.fields})
     name, equals, rest = text.partition("=")
     try:
+        if arm := _parse_way(text):
+            return arm
         if equals and rest.startswith(("http://", "https://")):
             return Arm(name=name, url=rest)
         if equals:
             return Arm(name=name, fields=_parse_fields(rest))
-        if text == PLAIN:
-            return Arm(name=PLAIN, fields={"speculative_algorithm": None})
-        if text == ADAPTIVE:
-            return adaptive()
-        if text == "ngram":
-            return Arm(name="ngram", fields={"speculative_algorithm": "NGRAM"})
-        if found := _EAGLE.fullmatch(text):
-            return eagle(*(int(number) for number in found.groups() if number))
     except ValidationError as error:
         raise PlanError(
             f"Not an arm: {text!r}: {error.errors()[0]['msg']}.", action=f"Arms are: {_FORMS}."
         ) from error
-    raise PlanError(
-        f"Not an arm: {text!r}{nearest(text, (PLAIN, 'eagle', ADAPTIVE, 'ngram'))}.",
+    raise _no_arm(text, text)
+
+
+def _parse_way(text: str) -> Arm | None:
+    """How to decode, on whichever engine; None for another form."""
+    if text == PLAIN:
+        return Arm(name=PLAIN, fields={"speculative_algorithm": None})
+    if text == ADAPTIVE:
+        return adaptive()
+    for pattern, make in ((_EAGLE, eagle), (_MTP, mtp), (_NGRAM, ngram)):
+        if found := pattern.fullmatch(text):
+            return make(*(int(number) for number in found.groups() if number))
+    return None
+
+
+def _no_arm(text: str, way: str) -> PlanError:
+    return PlanError(
+        f"Not an arm: {text!r}{nearest(way, (PLAIN, 'eagle', 'mtp', ADAPTIVE, 'ngram'))}.",
         action=f"Arms are: {_FORMS}.",
     )
 
@@ -79,8 +116,13 @@ def option_of(arm: Arm) -> str:
     """What `parse_arm` reads this arm from."""
     if arm.url is not None:
         return f"{arm.name}={arm.url}"
-    short = arm.name.replace("-", ":", 1).replace("-", "/")
-    for text in (arm.name, short):
+    engine, dash, way = arm.name.partition("-")
+    on, way = (f"{engine}:", way) if dash and engine in ENGINES else ("", arm.name)
+    for text in (
+        on + way,
+        on + way.replace("-", ":", 1).replace("-", "/"),
+        on + way.replace("-", "=", 1),
+    ):
         with contextlib.suppress(PlanError):
             if parse_arm(text) == arm:
                 return text

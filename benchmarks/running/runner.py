@@ -201,6 +201,7 @@ class Runner:
         flushed = served.flush_cache()
         self.progress.began(cell, len(workload.prompts))
         sampler = GpuSampler(served.gpus)
+        counted = served.speculation()
         before = served.cpu_seconds()
         with sampler.sampling():
             record, requests = asyncio.run(
@@ -214,6 +215,7 @@ class Runner:
                 )
             )
         after = served.cpu_seconds()
+        now_counted = served.speculation() if counted else None
         record = replace(
             record,
             cache_flushed=flushed or None,
@@ -221,6 +223,7 @@ class Runner:
             server_cpu_seconds=None
             if before is None or after is None or after < before
             else after - before,
+            speculation=now_counted.since(counted) if now_counted and counted else None,
             gpus=sampler.uses,
         )
         failed = [one for one in requests if one.outcome != "successful"]
@@ -238,7 +241,7 @@ class Runner:
             self._note(cell.arm, _none_answered(record, requests))
 
     def _repetitions(self, arm: str) -> tuple[int, ...]:
-        return (0, 1) if arm == self.plan.baseline else (0,)
+        return (0, 1) if arm in self.plan.references else (0,)
 
     def _is_unscored(self, arm: str) -> bool:
         return bool(self.plan.scored_prompts) and any(

@@ -10,13 +10,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 
 from benchmarks.errors import ArmFailedError, PlanError, TargetError, UnreachableError
 from benchmarks.load.target import Target
 from benchmarks.plan import Arm
+from benchmarks.records import SpeculationCounts
 from benchmarks.results import ArmStart
 from benchmarks.running.resources import server_cpu_seconds
 from clients import (
@@ -37,6 +38,7 @@ from launcher.state.record import RunRecord
 from launcher.state.store import RunStore
 from launcher.supervision.stop import stop_server
 
+Said = TypeVar("Said")
 ADMIN_TIMEOUT_SECONDS: Final = 30.0
 FLUSH_SECONDS: Final = 10.0
 # What a restart would hide: a server that fell over while it was measured.
@@ -58,6 +60,7 @@ class ServedArm:
         gpus: UUIDs of the GPUs it has.
         cpu_seconds: of all its processes until now; None where they are elsewhere, or gone.
         flush_cache: empties the prefix cache; False where the server does not let us.
+        speculation: the server's counters now; None where it has none.
     """
 
     arm: Arm
@@ -67,6 +70,7 @@ class ServedArm:
     gpus: tuple[str, ...]
     cpu_seconds: Callable[[], float | None]
     flush_cache: Callable[[], bool]
+    speculation: Callable[[], SpeculationCounts | None]
 
 
 def server_name(arm: Arm, tag: str) -> str:
@@ -182,6 +186,7 @@ def _served(arm: Arm, record: RunRecord, admin_key: str, round_number: int) -> S
         gpus=tuple(filter(None, record.environment.get("CUDA_VISIBLE_DEVICES", "").split(","))),
         cpu_seconds=lambda: server_cpu_seconds(record),
         flush_cache=lambda: _flush(target, admin_key),
+        speculation=lambda: _speculation(target),
     )
 
 
@@ -206,12 +211,13 @@ def connect(arm: Arm, url: str, *, round_number: int = 0) -> ServedArm:
             round=round_number,
             base_url=base_url,
             server_info=info,
-            versions={"sglang": info["version"]} if info else {},
+            versions=_versions(target),
         ),
         tokenizer=folder if folder.name and folder.is_dir() else None,
         gpus=(),
         cpu_seconds=lambda: None,
         flush_cache=lambda: _flush(target, None),
+        speculation=lambda: _speculation(target),
     )
 
 
@@ -235,13 +241,38 @@ def _first_model(arm: Arm, base_url: str, key: str | None) -> str:
 
 def _server_info(target: Target) -> dict[str, Any] | None:
     """What SGLang says of itself; None of another server."""
+    info = _ask(target, ChatClient.server_info)
+    return info.model_dump(mode="json") if info else None
+
+
+def _versions(target: Target) -> dict[str, str]:
+    """The engine that answers, by what it says."""
+    engine = _ask(target, ChatClient.engine)
+    return {engine.name: engine.version} if engine and engine.version else {}
+
+
+def _speculation(target: Target) -> SpeculationCounts | None:
+    said = _ask(target, ChatClient.metrics)
+    if said is None or said.verify_rounds is None:
+        return None
+    return SpeculationCounts(
+        verify_rounds=said.verify_rounds,
+        proposed=said.draft_tokens or 0,
+        accepted=said.accepted_tokens or 0,
+        accepted_by_position=said.accepted_per_position or (),
+    )
+
+
+def _ask(target: Target, question: Callable[[ChatClient], Said]) -> Said | None:
+    """What a server answers; None where it does not."""
     try:
         target.check()
-        with ChatClient(target.base_url, api_key=target.api_key, model=target.model) as client:
-            info = client.server_info()
+        with ChatClient(
+            target.base_url, api_key=target.api_key, model=target.model, retry=_ONCE
+        ) as client:
+            return question(client)
     except (ClientError, TargetError, ValueError):
         return None
-    return info.model_dump(mode="json")
 
 
 def _flush(target: Target, admin_key: str | None) -> bool:

@@ -31,13 +31,15 @@ def engine_host_bytes(ranks: int = 1) -> int:
 def planned_host_bytes(plan: MemoryPlan) -> int:
     """What a planned server takes, in bytes.
 
-    Formula: engine + ranks x (target weights + draft weights + tokens asked for x bytes per token).
-    Without `max_total_tokens` the KV cache takes what is left, so that nothing is asked for.
+    Formula: engine + ranks x (target weights + draft weights + KV cache asked for). It is asked for
+    in bytes, or in tokens; where it is not, it takes what is left, so that nothing is asked for.
     """
     tokens = plan.settings.max_total_tokens or 0
     ranks = plan.settings.ranks_here
-    of_a_rank = plan.weights_bytes + plan.draft_bytes + tokens * plan.bytes_per_token
-    return engine_host_bytes(ranks) + ranks * of_a_rank
+    cache = plan.settings.kv_cache_bytes or tokens * plan.bytes_per_token
+    of_a_rank = plan.weights_bytes + plan.draft_bytes + cache
+    engine = plan.host_engine_bytes or engine_host_bytes(ranks)
+    return engine + ranks * of_a_rank
 
 
 def unplanned_host_bytes(ranks: int, files_bytes: int, *, wide: bool) -> int:

@@ -65,6 +65,8 @@ class MemoryPlan:
             larger than the memory.
         planner: what made this plan, and makes others like it.
         fraction_field: the setting that is the fraction.
+        host_engine_bytes: on a CPU, what the engine's processes take without weights and KV cache;
+            None: as `launcher.memory.host` has it.
         whole_context: the engine refuses to start unless a request of the wanted context fits.
         obstacle: why it would not start, whatever the sum, as a sentence; empty where nothing is in
             the way.
@@ -90,6 +92,7 @@ class MemoryPlan:
     least_fraction: float
     planner: Planner
     fraction_field: FractionField = "mem_fraction_static"
+    host_engine_bytes: int | None = None
     whole_context: bool = False
     obstacle: str = ""
 

@@ -22,7 +22,7 @@ _SAME: Final = (
 )
 _SPECULATION: Final = (
     *("speculative_algorithm", "speculative_num_steps", "speculative_eagle_topk"),
-    *("speculative_num_draft_tokens", "speculative_adaptive"),
+    "speculative_num_draft_tokens",
 )
 _ALGORITHM: Final = "speculative_algorithm"
 # The engine of a report that is older than the field.
@@ -72,6 +72,12 @@ class ReportFile(_Part):
     starts: tuple[_Start, ...]
     cells: tuple[_Cell, ...]
     speedups: tuple[_Speedup, ...]
+    further: tuple[_Speedup, ...] = ()
+
+    @property
+    def compared(self) -> tuple[_Speedup, ...]:
+        """All pairs of arms: with the run's baseline, and, of two engines, within each."""
+        return (*self.speedups, *self.further)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +212,7 @@ def _in_report(file: str, report: ReportFile, config: Mapping[str, Any]) -> Benc
         if isinstance(served, dict) and _same_model(served, config):
             arms[start.arm] = served
     found = []
-    for baseline, candidate in dict.fromkeys((s.baseline, s.candidate) for s in report.speedups):
+    for baseline, candidate in dict.fromkeys((s.baseline, s.candidate) for s in report.compared):
         plain, drafted = arms.get(baseline), arms.get(candidate)
         if plain is None or drafted is None or plain.get(_ALGORITHM) or not drafted.get(_ALGORITHM):
             continue
@@ -251,7 +257,7 @@ def _measured(
         if cell.arm == candidate and cell.acceptance_length is not None
     }
     by_load: dict[int, list[_Speedup]] = {}
-    for one in report.speedups:
+    for one in report.compared:
         is_it = (one.baseline, one.candidate) == (baseline, candidate) and one.speedup.value > 0
         # An open loop has no concurrency of its own.
         if is_it and one.load.concurrency:

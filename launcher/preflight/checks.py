@@ -208,7 +208,7 @@ def _check_folder(facts: ServingFacts) -> None:
 
 
 def _check_plan(plan: MemoryPlan | None) -> MemoryPlan | None:
-    """Refuse what would end in SGLang's own error after minutes of loading: no KV cache is left."""
+    """Refuse what would end in the engine's own error after minutes of loading: no KV cache."""
     if plan is not None and plan.verdict is Verdict.DOES_NOT_FIT:
         changes = nearest_changes(plan)
         raise InsufficientMemoryError(

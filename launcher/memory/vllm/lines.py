@@ -38,6 +38,9 @@ NON_TORCH: Final = Spread(int(0.03 * GIB), int(0.15 * GIB), int(0.35 * GIB))
 GRAPHS: Final = Spread(0, int(0.5 * GIB), int(2.4 * GIB))
 # A worker on a CPU with the embedded model, before its KV cache is there, without its weights.
 CPU_WORKER: Final = Spread(int(0.7 * GIB), int(0.75 * GIB), int(0.8 * GIB))
+# The two other processes on a CPU, after some requests: 0.69 GB of the API server and 0.66 GB of
+# the engine's core (proportional set size, vllm 0.32.0, 2026-11-30).
+CPU_PROCESSES_BYTES: Final = int(1.35e9)
 
 
 def reserved_spread(device: Device) -> Spread:

@@ -17,6 +17,7 @@ from launcher.memory.plan import MemoryPlan, kv_bytes_per_token
 from launcher.memory.shape import ModelShape
 from launcher.memory.vllm.lines import (
     CPU_BLOCK_TOKENS,
+    CPU_PROCESSES_BYTES,
     CPU_WORKER,
     DEFAULT_UTILIZATION,
     GPU_BLOCK_TOKENS,
@@ -105,6 +106,7 @@ def plan_memory(model: str, shape: ModelShape, device: Device, settings: Setting
         least_fraction=1 - free_at_pool / total_bytes if total_bytes > 0 else 1.0,
         planner=plan_memory,
         fraction_field="gpu_memory_utilization",
+        host_engine_bytes=CPU_PROCESSES_BYTES + settings.tp_size * CPU_WORKER.most_bytes,
         whole_context=True,
         obstacle=_obstacle(device, math.ceil(utilization * total_bytes), settings),
     )

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.analysis.cells import analyse, figures
 from benchmarks.analysis.figures import CellFigures, Distribution, Estimate
 from benchmarks.plan import Objective
-from benchmarks.records import GpuUse, Load
+from benchmarks.records import GpuUse, Load, SpeculationCounts
 from benchmarks.results import Results
 from tests.unit.benchmarks.analysis_records import (
     ALONE,
@@ -107,6 +107,73 @@ def test_acceptance_is_added_up_over_requests() -> None:
     assert found.acceptance_rate == 40 / 120
     assert found.accepted_histogram == (10, 23, 4, 3)
     assert found.acceptance_rate_by_position == (30 / 40, 7 / 40, 3 / 40)
+
+
+def test_where_answers_do_not_tell_acceptance_is_of_the_cells_counters() -> None:
+    cells = [
+        cell(
+            round_number=0,
+            speculation=SpeculationCounts(
+                verify_rounds=10, proposed=30, accepted=15, accepted_by_position=(8, 4, 3)
+            ),
+        ),
+        cell(
+            round_number=1,
+            speculation=SpeculationCounts(
+                verify_rounds=30, proposed=90, accepted=25, accepted_by_position=(20, 4, 1)
+            ),
+        ),
+        cell(
+            round_number=2,
+            is_complete=False,
+            speculation=SpeculationCounts(verify_rounds=99, proposed=99, accepted=99),
+        ),
+    ]
+
+    found = of_plain(results([request(round_number=number) for number in range(3)], cells))
+
+    # Counters know no prompts, over which an interval would be.
+    assert found.acceptance_length == Estimate((15 + 25 + 40) / 40)
+    assert found.acceptance_rate == 40 / 120
+    assert found.accepted_histogram == (12, 20, 4, 4)
+    assert found.acceptance_rate_by_position == (28 / 40, 8 / 40, 4 / 40)
+
+
+def test_steps_that_had_nothing_to_verify_are_steps() -> None:
+    # As under a grammar: 20 tokens, of which one is the prefill's and 5 were drafts.
+    counts = SpeculationCounts(verify_rounds=4, proposed=6, accepted=5, accepted_by_position=(4, 1))
+
+    found = of_plain(results([request(tokens=20)], [cell(speculation=counts)]))
+
+    assert found.acceptance_length == Estimate((5 + 14) / 14)
+    assert found.accepted_histogram == (10, 3, 1)
+
+
+def test_without_all_answers_the_counted_steps_are_all_that_is_known() -> None:
+    counts = SpeculationCounts(verify_rounds=4, proposed=6, accepted=5)
+    requests = [request(tokens=20), request(prompt="p1", outcome="errored", tokens=None)]
+
+    found = of_plain(results(requests, [cell(speculation=counts)]))
+
+    assert found.acceptance_length == Estimate(9 / 4)
+
+
+def test_what_answers_tell_goes_before_the_counters() -> None:
+    told = request(verify_rounds=10, correct_draft_tokens=20, proposed_draft_tokens=30)
+    counted = cell(speculation=SpeculationCounts(verify_rounds=99, proposed=99, accepted=9))
+
+    found = of_plain(results([told], [counted]))
+
+    assert found.acceptance_length == Estimate(3.0)
+    assert found.acceptance_rate == 20 / 30
+
+
+def test_a_server_that_drafted_nothing_in_a_cell_has_no_acceptance() -> None:
+    nothing = SpeculationCounts(verify_rounds=0, proposed=0, accepted=0)
+
+    found = of_plain(results([request()], [cell(speculation=nothing)]))
+
+    assert (found.acceptance_length, found.acceptance_rate) == (None, None)
 
 
 def test_plain_decoding_has_no_figures_of_acceptance() -> None:

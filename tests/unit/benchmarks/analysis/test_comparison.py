@@ -326,7 +326,7 @@ def test_the_verdict_is_a_sentence_on_the_run_and_one_on_each_workload() -> None
 
     sentences = write_sentences(
         "plain",
-        ["EAGLE 3/1/4"],
+        [("plain", "EAGLE 3/1/4")],
         speedups,
         [crossing],
         [equality(*same, "near tie", floor=same)],
@@ -355,7 +355,9 @@ def test_the_verdict_is_a_sentence_on_the_run_and_one_on_each_workload() -> None
 
 
 def test_too_few_rounds_are_said_to_be_too_few() -> None:
-    run, workload = write_sentences("plain", ["EAGLE 3/1/4"], [told(2.0, "too few rounds")], [], [])
+    run, workload = write_sentences(
+        "plain", [("plain", "EAGLE 3/1/4")], [told(2.0, "too few rounds")], [], []
+    )
 
     assert run == "EAGLE 3/1/4 against plain: too few rounds to tell in 1 of 1 comparison."
     assert workload == (
@@ -366,7 +368,7 @@ def test_too_few_rounds_are_said_to_be_too_few() -> None:
 
 def test_a_sentence_that_begins_with_no_difference_names_both_sides() -> None:
     _, workload = write_sentences(
-        "plain", ["EAGLE 3/1/4"], [told(1.0, "no difference shown")], [], []
+        "plain", [("plain", "EAGLE 3/1/4")], [told(1.0, "no difference shown")], [], []
     )
 
     assert workload == (
@@ -378,7 +380,9 @@ def test_a_sentence_that_begins_with_no_difference_names_both_sides() -> None:
 def test_true_differences_and_answers_without_a_score_are_told() -> None:
     graded = equality("near tie", "near tie", "true difference", "not scored")
 
-    run, _ = write_sentences("plain", ["EAGLE 3/1/4"], [told(2.0, "faster")], [], [graded])
+    run, _ = write_sentences(
+        "plain", [("plain", "EAGLE 3/1/4")], [told(2.0, "faster")], [], [graded]
+    )
 
     assert run.endswith(
         "outputs are the same in 0 of 4, with 2 near ties and 1 true difference and 1 not scored."
@@ -387,7 +391,7 @@ def test_true_differences_and_answers_without_a_score_are_told() -> None:
 
 def test_without_scored_answers_the_timed_ones_are_told() -> None:
     run, workload = write_sentences(
-        "plain", ["EAGLE 3/1/4"], [told(2.0, "faster")], [], [equality()]
+        "plain", [("plain", "EAGLE 3/1/4")], [told(2.0, "faster")], [], [equality()]
     )
 
     assert run.endswith("7 of 9 timed answers are the same.")
@@ -398,6 +402,6 @@ def test_a_run_without_a_comparison_says_why() -> None:
     assert write_sentences("plain", [], [], [], []) == (
         "Only plain was measured: there is nothing to compare.",
     )
-    assert write_sentences("plain", ["ngram"], [], [], []) == (
+    assert write_sentences("plain", [("plain", "ngram")], [], [], []) == (
         "ngram could not be held against plain: no request was successful on both sides.",
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from benchmarks.analysis.equality import NEAR_TIE_NATS, compare_answers, grade
+from benchmarks.analysis.equality import NEAR_TIE_NATS, compare_answers, grade, whole_characters
 from benchmarks.analysis.figures import AnswerComparison
 from benchmarks.records import ScoredAnswer
 from tests.unit.benchmarks.analysis_records import request, scored
@@ -136,3 +138,56 @@ def test_timed_answers_are_compared_prompt_by_prompt_in_the_same_round() -> None
     found = grade([], requests, baseline="plain", candidate="eagle")
 
     assert (found.timed_same, found.timed_pairs) == (1, 2)
+
+
+def test_prompts_that_the_servers_made_other_tokens_of_are_counted() -> None:
+    requests = [
+        request("plain", "a", 0, prompt_tokens=12),
+        request("eagle", "a", 0, prompt_tokens=11),
+        request("plain", "b", 0, prompt_tokens=12),
+        request("eagle", "b", 0, prompt_tokens=12),
+        request("plain", "c", 0, prompt_tokens=12),
+        request("eagle", "c", 0),
+    ]
+
+    assert grade([], requests, baseline="plain", candidate="eagle").other_prompts == 1
+
+
+def test_a_candidate_that_answered_twice_has_a_noise_floor_of_its_own() -> None:
+    first = eagle("The", "dog")
+    again = replace(first, repetition=1)
+
+    found = grade([PLAIN, first, again], [], baseline="plain", candidate="eagle")
+
+    assert [one.grade for one in found.answers] == ["near tie"]
+    assert [one.grade for one in found.candidate_noise_floor] == ["same text"]
+    assert found.noise_floor == ()
+
+
+@pytest.mark.parametrize(
+    ("texts", "whole"),
+    [
+        # As SGLang and as vLLM give one character that is two tokens.
+        (("Bac", "\\xc3", "\\xad", "a"), ("Bac", "í", "a")),
+        (("Bac", "", "í", "a"), ("Bac", "í", "a")),
+        (("\\xf0\\x9f", "\\x99", "\\x82"), ("🙂",)),
+        (("", "", "🙂"), ("🙂",)),
+        # What is no character stays as it is.
+        (("a", "\\xc3"), ("a", "\\xc3")),
+        (("\\xc3", "a", "b"), ("\\xc3", "a", "b")),
+        (("a", ""), ("a", "")),
+        ((), ()),
+    ],
+)
+def test_parts_of_a_character_are_put_together(
+    texts: tuple[str, ...], whole: tuple[str, ...]
+) -> None:
+    tokens = scored("plain", [(text, {text: -0.1}) for text in texts]).tokens
+
+    assert tuple(one.text for one in whole_characters(tokens)) == whole
+
+
+def test_a_character_in_parts_is_the_same_text_however_an_engine_writes_it() -> None:
+    plain = scored("plain", [("c", SURE), ("\\xc3", SURE), ("\\xad", SURE)])
+
+    assert graded(eagle("c", "", "í"), plain).grade == "same text"

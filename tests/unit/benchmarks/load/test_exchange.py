@@ -126,6 +126,13 @@ def test_a_whole_answer_gives_text_and_all_counts() -> None:
     assert usable
 
 
+def test_the_line_break_of_the_template_is_no_part_of_what_was_said() -> None:
+    text = [chunk(reasoning_content="\nWell.\n"), chunk(content="\n"), chunk(content="\nHi\n")]
+    answer, _ = receive(chunked(ROLE, *text, STOP, DONE), [])
+
+    assert record_of(answer).answer == "\nHi\n\n--- reasoning ---\nWell.\n"
+
+
 @given(
     cuts=st.lists(st.integers(0, 10_000), max_size=40),
     frames=st.lists(st.integers(0, len(GOOD)), max_size=20),

@@ -11,6 +11,7 @@ import pytest
 from benchmarks.analysis.figures import Estimate
 from benchmarks.records import Load
 from benchmarks.report.document import assemble
+from benchmarks.report.html import to_html
 from benchmarks.report.markdown import to_markdown
 from benchmarks.report.peer_tables import peer_rows, peer_table
 from benchmarks.report.wording import NONE, estimate, number, percent
@@ -130,6 +131,32 @@ def test_a_prefix_cache_that_could_not_be_emptied_is_said() -> None:
     assert "Prefix cache" not in to_markdown(sample_report(**SMALL))
     said = to_markdown(assemble(replace(results, cells=cells), sample_analysis(results)))
     assert "Prefix cache: not emptied before 10 cells of plain: prompts of earlier" in said
+
+
+def test_pairs_without_the_baseline_stand_in_a_table_of_their_own() -> None:
+    results = sample_results(**SMALL, arms=("plain", "eagle", "mtp"))
+    analysis = sample_analysis(results)
+    speedup = replace(analysis.speedups[0], baseline="eagle", candidate="mtp")
+    equality = replace(
+        analysis.equalities[0],
+        candidate_noise_floor=analysis.equalities[0].noise_floor,
+        other_prompts=4,
+    )
+    report = assemble(
+        results, replace(analysis, further=(speedup,), equalities=(equality, equality))
+    )
+
+    text = to_markdown(report)
+    rows = [row for table in tables(text) for row in table]
+
+    assert "### Speed-up of other pairs" in text
+    assert any(row[1:3] == ["mtp", "eagle"] for row in rows)
+    # A floor is shown once, however many pairs have it.
+    for floor in ("plain against itself", "eagle against itself"):
+        assert sum(row[:2] == ["chat", floor] for row in rows) == 1
+    assert "In 4 of them the two servers made another number of tokens" in text
+    assert "other pairs" in to_html(report)
+    assert "other pairs" not in to_markdown(sample_report(**SMALL))
 
 
 def test_one_arm_alone_has_no_speed_up_and_no_empty_heading() -> None:

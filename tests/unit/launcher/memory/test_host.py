@@ -12,6 +12,7 @@ from launcher.memory.host import engine_host_bytes, planned_host_bytes, unplanne
 from launcher.memory.lines import Device, Settings
 from launcher.memory.plan import plan_memory
 from launcher.memory.shapes.config_json import read_shape
+from launcher.memory.vllm.plan import plan_memory as plan_for_vllm
 from launcher.nano.folder import model_path
 from launcher.preflight.checks import host_bytes_needed
 from launcher.preflight.facts import ServingFacts
@@ -31,6 +32,14 @@ def test_the_embedded_model_takes_what_was_measured(ranks: int, measured_gib: fl
     # launcher/engines/sglang/plugins/cpu/README.md, "Memory": two ranks share what pages they
     # have not touched.
     assert planned_host_bytes(plan) / GIB == pytest.approx(measured_gib, abs=0.2)
+
+
+def test_vllm_takes_what_was_measured_and_the_kv_cache_that_is_asked_for_in_bytes() -> None:
+    asked = replace(FLOAT32, max_total_tokens=None, kv_cache_bytes=GIB)
+    plan = plan_for_vllm("nano", NANO, CPU, asked)
+
+    # Proportional set sizes, after `clients check`: 0.69, 0.66 and 1.80 GB of its three processes.
+    assert planned_host_bytes(plan) / 1e9 == pytest.approx(3.15, abs=0.2)
 
 
 def test_each_rank_holds_its_share_of_the_weights_and_a_kv_cache() -> None:

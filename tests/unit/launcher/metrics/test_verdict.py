@@ -114,6 +114,42 @@ def test_between_two_loads_it_lies_between() -> None:
     assert benchmark.crossover(1.0) == 1
 
 
+def test_of_two_engines_in_a_report_a_server_s_own_counts() -> None:
+    whole = report()
+    starts = [
+        {"arm": arm, "run_record": {"config": config | {"engine": engine}}, "versions": versions}
+        for arm, config, engine, versions in (
+            ("plain", SERVED, "sglang", {"sglang": "0.5.23"}),
+            ("eagle", DRAFTED, "sglang", {"sglang": "0.5.23"}),
+            ("vllm-plain", SERVED, "vllm", {"vllm": "0.32.0"}),
+            ("vllm-mtp", DRAFTED, "vllm", {"vllm": "0.32.0"}),
+        )
+    ]
+
+    def speedup(baseline: str, candidate: str, value: float) -> dict[str, Any]:
+        one = whole.speedups[0].model_dump() | {"baseline": baseline, "candidate": candidate}
+        return one | {"speedup": {"value": value}}
+
+    changed = {
+        "starts": starts,
+        "speedups": [speedup("plain", "eagle", 1.5), speedup("plain", "vllm-mtp", 9.0)],
+        "further": [speedup("vllm-plain", "vllm-mtp", 2.0), speedup("eagle", "vllm-mtp", 6.0)],
+    }
+    two = ReportFile.model_validate_json(json.dumps(whole.model_dump() | changed))
+
+    for engine, candidate, value, version in (
+        ("sglang", "eagle", 1.5, "0.5.23"),
+        ("vllm", "vllm-mtp", 2.0, "0.32.0"),
+    ):
+        found = measured(DRAFTED | {"engine": engine}, two)
+        assert found is not None
+        assert (found.candidate, found.speedup(1)) == (candidate, value)
+        assert found.engine_version == version
+    # Written when there was one engine.
+    assert measured(DRAFTED | {"engine": "sglang"}) is not None
+    assert measured(DRAFTED | {"engine": "vllm"}) is None
+
+
 def test_the_sentence_of_one_that_pays() -> None:
     assert judge(EAGLE, figures(4, 3.0), measured(), "0.5.23").sentence == (
         "Speculation pays 1.7 times here at 4 requests, by this machine's benchmark of "
