@@ -57,7 +57,7 @@ class Podman:
             *("podman", "--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"),
             *("--runtime", "runc", "--events-backend", "file"),
             *("--root", str(folder / "root"), "--runroot", str(folder / "run")),
-            *("--tmpdir", str(folder / "tmp")),
+            *("--tmpdir", str(folder / "tmp"), "--network-config-dir", str(folder / "networks")),
         )
 
     def __call__(self, *arguments: str, given: bytes | None = None, check: bool = True) -> str:
@@ -87,7 +87,8 @@ def podman() -> Iterator[Podman]:
     finally:
         command("pod", "rm", "--all", "--force", "--time", "0", check=False)
         command("volume", "rm", "--all", "--force", check=False)
-        command("system", "reset", "--force", check=False)
+        # No `system reset`: what is of other stores on this machine would go as well.
+        command("network", "prune", "--force", check=False)
         shutil.rmtree(folder, ignore_errors=True)
 
 
