@@ -53,10 +53,11 @@ SIGNS: Final = OutputSigns(
     # v1/engine/core_client.py, v1/engine/exceptions.py
     ends=re.compile(
         r"Engine core initialization failed|EngineDeadError|Engine core proc .* died unexpectedly"
-        r"|EngineCore failed to start"
+        r"|EngineCore failed to start|Worker proc \S+ died unexpectedly"
     ),
-    # uvicorn
-    asked=re.compile(r"^INFO: +Shutting down|Received signal|shutdown triggered by signal"),
+    # entrypoints/launchers/launcher.py, at SIGTERM and SIGINT. What uvicorn says, "Shutting down",
+    # stands behind a lost core as well.
+    asked=re.compile(r"\[shutdown\] API server: shutdown triggered"),
     stages=tuple((re.compile(pattern), stage) for pattern, stage in _STAGES),
 )
 

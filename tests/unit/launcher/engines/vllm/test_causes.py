@@ -7,6 +7,7 @@ import signal
 
 import pytest
 
+from launcher.diagnosis.foreign import diagnose_output
 from launcher.diagnosis.search import find_cause
 from launcher.diagnosis.unexplained import engines_words
 from launcher.engines.causes import Cause, Confidence, Retry, ServerEnd
@@ -177,3 +178,30 @@ def test_at_least_fifteen_kinds_are_vllms_own() -> None:
     for name, cause in LOG_CAUSES.items():
         assert cause.looks or cause.sample, name
         assert bool(cause.remedy) == callable(cause.action), name
+
+
+LOST = """\
+(APIServer pid=1) INFO 11-30 10:05:16 [api_utils.py:286] non-default args: {'model': '/models/x'}
+INFO:     Application startup complete.
+(EngineCore pid=2) ERROR 11-30 10:24:04 [multiproc_executor.py:315] Worker proc VllmWorker-0 died \
+unexpectedly (exit code: -9), shutting down executor.
+INFO:     Shutting down
+INFO:     Application shutdown complete."""
+ASKED = """\
+(APIServer pid=1) INFO 11-30 10:05:16 [api_utils.py:286] non-default args: {'model': '/models/x'}
+INFO:     Application startup complete.
+(APIServer pid=1) INFO 11-30 10:35:51 [launcher.py:254] [shutdown] API server: shutdown triggered
+INFO:     Shutting down
+INFO:     Application shutdown complete."""
+
+
+@pytest.mark.parametrize("exit_code", [0, None])
+@pytest.mark.parametrize(("log", "cause"), [(LOST, "worker-killed"), (ASKED, "no-failure")])
+def test_a_log_alone_tells_a_lost_worker_from_a_stop(
+    log: str, cause: str, exit_code: int | None
+) -> None:
+    lines = log.split("\n")
+
+    found = diagnose_output(lines, engine_of_output(lines), exit_code=exit_code)
+
+    assert found.cause == cause
