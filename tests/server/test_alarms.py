@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -23,22 +24,30 @@ def judged() -> list[SpeculationJudged]:
     return [event for event in found if isinstance(event, SpeculationJudged)]
 
 
-# Nano's drafts fit almost all of what it says to the one, and half of what it says to the other.
-EASY = ("zxq {} vkjw pqo: write random letters", 1.0)
-HARD = ("Tell me {} qq", 5.0)
+# Nano's drafts fit its stories, and little of what a grammar holds it to.
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        name: {"type": "integer"} for name in ("alpha", "bravo", "charlie", "delta", "echo")
+    },
+    "required": ["alpha", "bravo", "charlie", "delta", "echo"],
+    "additionalProperties": False,
+}
+HELD = {"type": "json_schema", "json_schema": {"name": "numbers", "schema": SCHEMA}}
 
 
-def ask_until(record: RunRecord, done: threading.Event, text: str, temperature: float) -> None:
-    """Keep the server busy with answers that are easy, or hard, to draft."""
+def ask_until(record: RunRecord, done: threading.Event, held: Mapping[str, object] | None) -> None:
+    """Keep the server busy with stories, or with JSON."""
     with ChatClient(record.base_url) as client, ThreadPoolExecutor(4) as pool:
 
         def ask(count: int) -> None:
             if not done.is_set():
                 client.chat(
-                    text.format(count),
+                    f"Tell me a story about {count} sheep.",
                     thinking=False,
                     max_tokens=120,
-                    temperature=temperature,
+                    temperature=0.0,
+                    response_format=held,
                 )
 
         for begin in range(0, 10_000, 8):
@@ -53,13 +62,13 @@ def test_a_decay_is_told_once_and_in_status() -> None:
     windows = ("--acceptance-window-seconds", "10", "--acceptance-baseline-seconds", "15")
     with server(NAME, *windows) as record, ThreadPoolExecutor(1) as background:
         done = threading.Event()
-        busy = background.submit(ask_until, record, done, *EASY)
+        busy = background.submit(ask_until, record, done, None)
         waiting.wait(30.0)
         assert judged() == []
         done.set()
         busy.result()
         done = threading.Event()
-        busy = background.submit(ask_until, record, done, *HARD)
+        busy = background.submit(ask_until, record, done, HELD)
         for _ in range(int(PATIENCE_SECONDS)):
             if judged():
                 break
