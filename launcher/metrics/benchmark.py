@@ -254,7 +254,9 @@ def _measured(
     lengths = {
         (cell.workload, cell.load.concurrency): cell.acceptance_length.value
         for cell in report.cells
-        if cell.arm == candidate and cell.acceptance_length is not None
+        if cell.arm == candidate
+        and cell.acceptance_length is not None
+        and cell.acceptance_length.value > 0
     }
     by_load: dict[int, list[_Speedup]] = {}
     for one in report.compared:

@@ -11,12 +11,13 @@ from typing import Final
 
 from launcher.nodes.messages import LARGEST_LINE_BYTES, Message, decode, encode
 
-# A machine that lost its power is gone after a minute and a quarter. A cable that is out for less
-# cuts nothing.
+# A machine that lost its power is gone after a minute and a quarter, whether something was on its
+# way to it (the last one) or not. A cable that is out for less cuts nothing.
 _KEEPALIVE: Final = (
     (socket.TCP_KEEPIDLE, 15),
     (socket.TCP_KEEPINTVL, 10),
     (socket.TCP_KEEPCNT, 6),
+    (socket.TCP_USER_TIMEOUT, 75_000),
 )
 _SEND_SECONDS: Final = 5
 
@@ -42,6 +43,12 @@ class Connection:
                 self._socket.sendall(encode(message))
             except OSError:
                 self.close()
+
+    def wait_at_most(self, seconds: int | None) -> None:
+        """Bound each wait for something to come in; None: not at all."""
+        timeval = struct.pack("ll", seconds or 0, 0)
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
 
     def messages(self) -> Iterator[Message]:
         """What comes in, until the connection ends, or what comes is no message."""

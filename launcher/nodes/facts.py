@@ -16,7 +16,7 @@ _OWN: Final = frozenset(
     {
         *("--node-rank", "--host", "--port", "--config", "--model-path", "--base-gpu-id"),
         *("--gpu-id-step", "--dist-init-addr", "--dist-timeout"),
-        "--speculative-draft-model-path",
+        *("--speculative-draft-model-path", "--speculative-adaptive-config"),
     }
 )
 # Of the model's folder: what decides the shapes, and the sizes of what has them.
@@ -32,6 +32,8 @@ class NodeFacts(BaseModel):
         nodes: how many there are.
         versions: of the packages that decide what a run does.
         model: a digest of the model; see `model_digest`.
+        draft: of the draft model, where it is one of its own; "" otherwise.
+        files: of other files that an option names, by the option.
         arguments: the engine's, without those that each machine has by itself.
     """
 
@@ -41,6 +43,8 @@ class NodeFacts(BaseModel):
     nodes: int = Field(ge=2, le=64)
     versions: dict[str, str] = Field(max_length=64)
     model: str = Field(max_length=200)
+    draft: str = Field(default="", max_length=200)
+    files: dict[str, str] = Field(default={}, max_length=16)
     arguments: tuple[tuple[str, str], ...] = Field(max_length=_MOST_ARGUMENTS)
 
 
@@ -77,6 +81,10 @@ def differences(leader: NodeFacts, follower: NodeFacts) -> tuple[str, ...]:
                      f"{leader.nodes - 1}")  # fmt: skip
     if follower.model != leader.model:
         found.append(f"the model is {leader.model} on machine 0 and {follower.model} on {who}")
+    if follower.draft != leader.draft:
+        drafts = (leader.draft or "none", follower.draft or "none")
+        found.append(f"the draft model is {drafts[0]} on machine 0 and {drafts[1]} on {who}")
+    found += _unlike(leader.files, follower.files, who)
     found += _unlike(leader.versions, follower.versions, who)
     found += _unlike(dict(leader.arguments), dict(follower.arguments), who)
     return tuple(found)

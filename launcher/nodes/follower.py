@@ -36,6 +36,9 @@ class Follower:
         self._connection: Connection | None = None
         self._waits = False
         self._was_told = False
+        self._told_to_stop = False
+        # The last word of a machine 0 that has given up.
+        self._over: NodesEvent | None = None
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         self._post: Callable[[NodesEvent], None] = lambda _: None
@@ -44,10 +47,18 @@ class Follower:
         """Wait for the word of machine 0."""
         with self._lock:
             self._post, self._waits, self._was_told = post, True, False
-            connection = self._connection
+            self._told_to_stop = False
+            connection, over = self._connection, self._over
         self._begin()
         if connection is not None:
             connection.send(messages.Waiting())
+        if over is not None:
+            post(over)
+
+    def leave(self) -> None:
+        """Start nothing: this machine is not ready any more."""
+        with self._lock:
+            self._waits = False
 
     def resume(self, post: Callable[[NodesEvent], None]) -> None:
         """Hear of machine 0 again."""
@@ -85,8 +96,9 @@ class Follower:
 
     def _begin(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="nodes", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="nodes", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def _run(self) -> None:
         while not self._closed.is_set():
@@ -104,7 +116,11 @@ class Follower:
         """One connection, until it ends."""
         connection.send(messages.Hello(facts=self._facts))
         with self._lock:
+            if self._closed.is_set():
+                connection.close()
+                return
             self._connection = connection
+            self._over = None
             waits = self._waits
         if waits:
             connection.send(messages.Waiting())
@@ -118,7 +134,7 @@ class Follower:
     def _take(self, message: Message) -> None:
         match message:
             case messages.Start() if self._waits:
-                self._waits = False
+                self._waits = self._was_told = False
                 self._post(events.AllHere())
             case messages.Missing(ranks=ranks) if self._waits:
                 self._post(events.Joined(ranks))
@@ -128,11 +144,13 @@ class Follower:
                 if not self._waits:
                     self._post(events.NodeEnded(0, problem))
             case messages.Stopping(again=again):
-                self._was_told = True
-                # One that waits for a start anyway has nothing to restart.
-                if not (again and self._waits):
+                # One that waits for a start anyway has nothing to restart. What is said again is no
+                # second wish, which would end what is in flight.
+                if not (again and self._waits) and not self._told_to_stop:
+                    self._was_told, self._told_to_stop = True, not again
                     self._post(events.StopAsked(again))
             case messages.GaveUp(problem=problem):
-                self._post(events.LeaderGaveUp(problem))
+                self._over = events.LeaderGaveUp(problem)
+                self._post(self._over)
             case messages.Moving():
                 self._post(events.Moved())

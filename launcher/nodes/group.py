@@ -23,7 +23,11 @@ class Group(Protocol):
 
         Raises:
             OSError: nobody can listen at the address; of machine 0 alone.
+            RuntimeError: no thread is to be had.
         """
+
+    def leave(self) -> None:
+        """Not be ready any more, until the next `meet`."""
 
     def resume(self, post: Post) -> None:
         """Serve on: the server was taken over from a supervisor that was killed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -13,9 +14,12 @@ from launcher.nodes import events, messages
 from launcher.nodes.connection import Connection
 from launcher.nodes.events import NodesEvent
 from launcher.nodes.facts import NodeFacts, differences
-from launcher.nodes.messages import Message, shortened
+from launcher.nodes.messages import MOST_PROBLEMS, Message, shortened
 
 _BACKLOG: Final = 64
+RETRY_SECONDS: Final = 0.5
+HELLO_SECONDS: Final = 10
+MOST_STRANGERS: Final = 64
 STARTS_ANEW: Final = "machine 0 starts anew"
 
 
@@ -46,6 +50,8 @@ class Leader:
         self._meets = False
         self._post: Callable[[NodesEvent], None] = lambda _: None
         self._listener: socket.socket | None = None
+        # Connections that have not said hello yet.
+        self._strangers = threading.BoundedSemaphore(MOST_STRANGERS)
 
     def meet(self, post: Callable[[NodesEvent], None]) -> None:
         """Wait until all the others wait as well."""
@@ -53,7 +59,15 @@ class Leader:
             self._post, self._meets = post, True
         self._listen()
         with self._lock:
+            for node in self._nodes.values():
+                if not node.waits:
+                    node.connection.send(messages.Ended(problem=STARTS_ANEW))
             self._begin_if_all_wait()
+
+    def leave(self) -> None:
+        """Start nobody: this machine is not ready any more."""
+        with self._lock:
+            self._meets = False
 
     def resume(self, post: Callable[[NodesEvent], None]) -> None:
         """Hear of the others again."""
@@ -111,30 +125,52 @@ class Leader:
                 listener.close()
                 raise
             self._listener = listener
-        threading.Thread(target=self._accept, args=(listener,), name="nodes", daemon=True).start()
+            try:
+                threading.Thread(
+                    target=self._accept, args=(listener,), name="nodes", daemon=True
+                ).start()
+            except RuntimeError:
+                self._listener = None
+                listener.close()
+                raise
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
                 connected, address = listener.accept()
             except OSError:
-                return
-            threading.Thread(
-                target=self._attend,
-                args=(Connection(connected), str(address[0])),
-                name="node",
-                daemon=True,
-            ).start()
+                if self._listener is not listener:
+                    return
+                # No descriptor is free, or a peer had gone already: the next one may do.
+                time.sleep(RETRY_SECONDS)
+                continue
+            if not self._strangers.acquire(blocking=False):
+                connected.close()
+                continue
+            try:
+                threading.Thread(
+                    target=self._attend,
+                    args=(Connection(connected), str(address[0])),
+                    name="node",
+                    daemon=True,
+                ).start()
+            except (OSError, RuntimeError):
+                connected.close()
+                self._strangers.release()
 
     def _attend(self, connection: Connection, host: str) -> None:
         """One machine, from its hello on."""
         incoming = connection.messages()
+        # Whoever says nothing is not waited for.
+        connection.wait_at_most(HELLO_SECONDS)
         hello = next(incoming, None)
+        connection.wait_at_most(None)
+        self._strangers.release()
         if isinstance(hello, messages.Hello) and self._welcome(hello.facts, connection, host):
             rank = hello.facts.rank
             for message in incoming:
                 with self._lock:
-                    self._take(rank, message)
+                    self._take(rank, connection, message)
             with self._lock:
                 self._lose(rank, connection)
         connection.close()
@@ -148,7 +184,9 @@ class Leader:
                 both = f"{known.host} and on {host}"
                 problems = (f"node_rank is {facts.rank} on {both}, and each has one of its own",)
             if problems:
-                connection.send(messages.Refused(problems=tuple(map(shortened, problems))))
+                connection.send(
+                    messages.Refused(problems=tuple(map(shortened, problems[:MOST_PROBLEMS])))
+                )
                 if self._meets:
                     self._post(events.Disagreed(problems))
                 return False
@@ -160,9 +198,9 @@ class Leader:
                 connection.send(messages.Ended(problem=STARTS_ANEW))
             return True
 
-    def _take(self, rank: int, message: Message) -> None:
+    def _take(self, rank: int, connection: Connection, message: Message) -> None:
         node = self._nodes.get(rank)
-        if node is None:
+        if node is None or node.connection is not connection:
             return
         match message:
             case messages.Waiting():
@@ -180,6 +218,10 @@ class Leader:
                     self._post(events.StopAsked(again=True))
             case messages.Moving():
                 self._post(events.Moved())
+                # What waits for that machine does not hang on the others either.
+                for other, one in self._nodes.items():
+                    if other != rank:
+                        one.connection.send(message)
 
     def _begin_if_all_wait(self) -> None:
         missing = tuple(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from launcher.nodes.facts import NodeFacts
 
 LARGEST_LINE_BYTES: Final = 64 * 1024
+MOST_PROBLEMS: Final = 64
 _Sentence: TypeAlias = Annotated[str, Field(max_length=2_000)]
 
 
@@ -46,7 +47,7 @@ class Refused(_Message):
     """Machine 0 says why a follower cannot serve with it."""
 
     kind: Literal["refused"] = "refused"
-    problems: Annotated[tuple[_Sentence, ...], Field(max_length=64)]
+    problems: Annotated[tuple[_Sentence, ...], Field(max_length=MOST_PROBLEMS)]
 
 
 class Moving(_Message):
@@ -98,4 +99,4 @@ def decode(line: bytes) -> Message:
 
 def shortened(text: str) -> str:
     """A sentence that a message takes."""
-    return text[:2_000]
+    return text.encode("utf-8", "replace").decode()[:2_000]

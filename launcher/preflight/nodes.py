@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from launcher.config.server_config import ServerConfig
@@ -46,10 +47,27 @@ def node_facts(facts: ServingFacts, models: ServedModels, command: Command) -> N
     config = facts.config
     if config.nnodes == 1:
         return None
+    served = models.put_into(config)
+    draft = served.speculative_draft_model_path
+    own_draft = config.speculative_algorithm is not None and draft not in (None, served.model_path)
     return NodeFacts(
         rank=config.node_rank,
         nodes=config.nnodes,
         versions=facts.engine.versions(),
-        model=model_digest(models.commit, Path(models.put_into(config).model_path)),
+        model=model_digest(models.commit, Path(served.model_path)),
+        draft=model_digest(models.draft.commit if models.draft else None, Path(str(draft)))
+        if own_draft
+        else "",
+        files=_files(config),
         arguments=common_arguments(command.server_arguments),
     )
+
+
+def _files(config: ServerConfig) -> dict[str, str]:
+    """Digests of files that options name, and that decide what the ranks compute."""
+    file = config.speculative_adaptive_config
+    if file is None or config.speculative_algorithm is None:
+        return {}
+    # Its size was checked with its content.
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    return {"speculative_adaptive_config": f"file {digest}"}

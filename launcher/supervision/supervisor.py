@@ -12,9 +12,10 @@ from typing import Final, NoReturn
 
 from launcher.diagnosis import failures, nodes
 from launcher.diagnosis.conclusion import Failed, Stopped
+from launcher.engines.causes import Retry
 from launcher.engines.launch import Launch
 from launcher.engines.select import engine_of
-from launcher.errors import LauncherError
+from launcher.errors import LauncherError, StopError
 from launcher.nodes.events import LeaderGaveUp
 from launcher.nodes.group import make_group
 from launcher.state.events import Event, ServerCrashed, ServerFailed, ServerStopped, StartPostponed
@@ -34,6 +35,7 @@ from launcher.supervision.restarts import (
 )
 from launcher.supervision.run.context import Dependencies
 from launcher.supervision.run.loop import Run
+from launcher.supervision.run.meeting import NODE_MISSING
 from launcher.supervision.run.messages import NodesHeard, asked_elsewhere
 from launcher.supervision.run.spawn import Failure
 from launcher.supervision.server.stand_by import Holder, Nobody, StandBy
@@ -229,17 +231,18 @@ class Supervisor:
             LauncherError: there is no restart.
         """
         self._has_served = self._has_served or end.served_seconds > 0
+        elsewhere = self._is_counted_elsewhere(end)
         left_in = refuse_restart(
             end,
             self._launch.config.restart,
-            has_served=self._has_served,
+            has_served=self._has_served or elsewhere,
             state=self._journal.record.state,
         )
         if left_in is not None:
             self._give_up(end.error, left_in)
         if end.served_seconds > 0:
             self._postponed_at = None
-        if end.elsewhere:
+        if elsewhere:
             # Machine 0 decides whether and when all start again.
             self._back_off(end, 0, 0.0)
         elif is_transient(end.error):
@@ -262,6 +265,15 @@ class Supervisor:
                 return False
             if restart:
                 return True
+
+    def _is_counted_elsewhere(self, end: Failed) -> bool:
+        """Whether machine 0 counts a failure: it hears of each that this machine has."""
+        return end.elsewhere or (
+            self._launch.config.is_follower
+            and end.retry is not Retry.NEVER
+            and end.cause != NODE_MISSING
+            and not isinstance(end.error, StopError)
+        )
 
     def _is_stop(self, item: Item) -> bool:
         """Whether somebody asks for a stop, here or on machine 0.

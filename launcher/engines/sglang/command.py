@@ -186,7 +186,9 @@ def _between_nodes(target: CommandTarget) -> dict[str, str]:
     """
     if target.network is None:
         return {}
-    interfaces = dict.fromkeys(INTERFACE_VARIABLES, target.network.interface)
+    # NCCL takes a name for a beginning, eth1 for eth10 too, unless = stands before it.
+    values = (f"={target.network.interface}", target.network.interface)
+    interfaces = dict(zip(INTERFACE_VARIABLES, values, strict=True))
     return {HOST_VARIABLE: target.network.address, **interfaces}
 
 

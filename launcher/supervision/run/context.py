@@ -61,6 +61,7 @@ class RunContext:
         last_words: what was found before the server was ended, or empty.
         group: the machines that serve together with this one; None where it serves alone.
         ended_node: that of them whose server ended, and why.
+        is_alone: this one is being stopped, and another of them has ended.
     """
 
     launch: Launch
@@ -78,6 +79,7 @@ class RunContext:
     last_words: str = ""
     group: Group | None = None
     ended_node: tuple[int, str] | None = None
+    is_alone: bool = False
 
     def __post_init__(self) -> None:
         self.engine = engine_of(self.config)

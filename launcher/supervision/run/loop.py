@@ -24,7 +24,7 @@ from launcher.engines.causes import Retry
 from launcher.engines.launch import Launch
 from launcher.errors import LauncherError
 from launcher.logs.output import Output
-from launcher.nodes.events import Moved, NodeEnded, NodesEvent
+from launcher.nodes.events import LeaderGaveUp, Moved, NodeEnded, NodesEvent
 from launcher.nodes.group import Group
 from launcher.state.events import LogLost
 from launcher.state.record import RunRecord
@@ -110,6 +110,8 @@ class Run:
         is_new = self._restarts == 0 and not self._ends
         context.journal.begin(self._first_record(), must_be_written=is_new)
         if context.group is not None and (early := self._join(context.group)) is not None:
+            # Who was told to start just then ends again.
+            context.group.tell_ended(_last_word(early))
             return early
         end: Stopped | Failed | None = None
         try:
@@ -126,9 +128,9 @@ class Run:
             return meet(context, group)
         try:
             group.resume(lambda event: post(context, event))
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             # The server serves; who leads it hears nothing of the others.
-            context.last_words = f"no other machine is heard of: {error.strerror}"
+            context.last_words = f"no other machine is heard of: {error}"
         return None
 
     def _run(self) -> Stopped | Failed:
@@ -239,7 +241,7 @@ class Run:
         match event:
             case Moved() if self._is_starting:
                 self._starting.saw_others()
-            case NodeEnded() if members.has_lost:
+            case NodeEnded() | LeaderGaveUp() if members.has_lost:
                 # That one ended since this one did.
                 pass
             case NodeEnded(rank=rank, problem=problem):
@@ -247,7 +249,13 @@ class Run:
                     context.ended_node = (rank, problem)
                     return EndReason.NODE_ENDED
                 # It ends itself by now, or hangs: nothing is in flight any more.
-                context.mailbox.set(Timer.KILL, ALONE_SECONDS)
+                if not context.is_alone:
+                    context.is_alone = True
+                    context.mailbox.clear(Timer.TERM, Timer.DRAIN)
+                    context.mailbox.set(Timer.KILL, ALONE_SECONDS)
+            case LeaderGaveUp(problem=problem) if context.stopping is None:
+                context.ended_node = (0, problem)
+                return EndReason.NODE_ENDED
         return None
 
     @property

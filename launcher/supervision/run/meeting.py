@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from launcher.diagnosis import failures
 from launcher.diagnosis import nodes as words
 from launcher.diagnosis.conclusion import Failed, Stopped
 from launcher.engines.causes import Retry
@@ -13,12 +14,13 @@ from launcher.nodes import events
 from launcher.nodes.group import Group
 from launcher.state.events import PhaseProgress
 from launcher.state.states import ServerState
-from launcher.supervision.mailbox import Request, Timer
+from launcher.supervision.mailbox import Item, Request, Timer
 from launcher.supervision.run.context import RunContext
 from launcher.supervision.run.messages import NodesHeard, asked_elsewhere
 
 # Whoever follows the start hears of it as often.
 TELL_SECONDS: Final = 20.0
+NODE_MISSING: Final = "node-missing"
 
 
 def meet(context: RunContext, group: Group) -> Stopped | Failed | None:
@@ -27,7 +29,16 @@ def meet(context: RunContext, group: Group) -> Stopped | Failed | None:
     Returns:
         None: all are ready, start now. Otherwise why there is no start.
     """
-    return _Meeting(context).wait(group)
+    try:
+        group.meet(lambda event: post(context, event))
+    except OSError as error:
+        return Failed(words.cannot_listen(context.config, error), Retry.ONCE_SERVED)
+    except RuntimeError as error:
+        return Failed(failures.out_of_means(error), Retry.ONCE_SERVED)
+    early = _Meeting(context).wait(group)
+    if early is not None:
+        group.leave()
+    return early
 
 
 def post(context: RunContext, event: events.NodesEvent) -> None:
@@ -42,22 +53,19 @@ class _Meeting:
             rank for rank in range(context.config.nnodes) if rank != context.config.node_rank
         )
         self._began = time.monotonic()
+        self._is_overdue = False
 
     def wait(self, group: Group) -> Stopped | Failed | None:
         context, mailbox = self._context, self._context.mailbox
-        try:
-            group.meet(lambda event: post(context, event))
-        except OSError as error:
-            return Failed(words.cannot_listen(context.config, error), Retry.ONCE_SERVED)
         self._tell()
         mailbox.set(Timer.START, context.config.dist_timeout_seconds)
         while True:
             mailbox.set(Timer.LOOK, TELL_SECONDS)
-            item = mailbox.next()
+            item = self._next()
+            if item is None:
+                return self._missed()
             if item is Request.STOP or asked_elsewhere(item) is Request.STOP:
                 return self._stop(group)
-            if item is Timer.START:
-                return self._missed()
             if item is Timer.LOOK:
                 self._tell()
             elif isinstance(item, NodesHeard):
@@ -66,11 +74,29 @@ class _Meeting:
                     return Failed(words.leader_gave_up(item.event.problem), Retry.NEVER)
                 if item.run_id != context.run_id:
                     continue
-                if isinstance(item.event, events.AllHere):
+                if self._is_all_here(item):
                     mailbox.clear()
                     return None
                 if (failed := self._hear(item.event)) is not None:
                     return failed
+
+    def _next(self) -> Item | None:
+        """What is next; None: the time is over, and nothing that came in time is left."""
+        mailbox = self._context.mailbox
+        if not self._is_overdue:
+            item = mailbox.next()
+            if item is not Timer.START:
+                return item
+            # Timers come first, and the last machine may have come just now.
+            self._is_overdue = True
+        return mailbox.poll()
+
+    def _is_all_here(self, item: Item | None) -> bool:
+        return (
+            isinstance(item, NodesHeard)
+            and item.run_id == self._context.run_id
+            and isinstance(item.event, events.AllHere)
+        )
 
     def _hear(self, event: events.NodesEvent) -> Failed | None:
         match event:
@@ -84,7 +110,7 @@ class _Meeting:
     def _missed(self) -> Failed:
         waited = time.monotonic() - self._began
         error = words.missing(self._context.config, self._missing, seconds=waited)
-        return Failed(error, Retry.ONCE_SERVED, "node-missing")
+        return Failed(error, Retry.ONCE_SERVED, NODE_MISSING)
 
     def _tell(self) -> None:
         nodes = self._context.config.nnodes

@@ -77,6 +77,8 @@ def adopted_record(context: RunContext, adopted: RunRecord, *, ends: bool) -> Ru
     """
     changes: dict[str, object] = {
         "stand_by": None,
+        # Whoever watches from now on judges anew.
+        "speculation_alarm": None,
         "supervisor": ProcessIdentity.of(os.getpid()),
         "detached": context.launch.detached,
         "server": adopted.leader,

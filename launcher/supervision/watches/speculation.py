@@ -6,6 +6,7 @@ Its metrics are read from its processes' own files, which costs the server nothi
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from launcher.engines.common.metrics import MetricSource, UnreadMetricsError
 from launcher.metrics.alarms import WINDOW_SLICES, Alarm, Baseline, Slice, SpeculationJudge
 from launcher.metrics.benchmark import Benchmark, Machine, find_benchmark
 from launcher.metrics.figures import Figures
-from launcher.metrics.table import MetricTable, read
+from launcher.metrics.table import MetricTable, Quantity, read
 from launcher.metrics.window import Window
 from launcher.state.reports import Reports
 from launcher.supervision.watches.acceptance_history import AcceptanceHistory
@@ -100,8 +101,9 @@ class SpeculationWatch:
         judge = self._make_judge(benchmark)
         source = MetricSource(self._watched.table, self._watched.config.base_url,
                               self._watched.environment)  # fmt: skip
-        window = Window(self._slice_seconds)
-        looks = 0
+        # As long as a slice turns out to be: who is asked by HTTP is not asked as often.
+        window = Window(math.inf)
+        running: list[float] = []
         while not self._stopped.wait(self._slice_seconds / LOOKS):
             now = time.monotonic()
             try:
@@ -110,10 +112,16 @@ class SpeculationWatch:
                 continue
             if samples is None:
                 continue
-            window.add(read(self._watched.table, samples, at_seconds=now))
-            looks += 1
-            if looks % LOOKS == 0:
-                self._take(judge, _slice(window.figures(), benchmark))
+            reading = read(self._watched.table, samples, at_seconds=now)
+            window.add(reading)
+            running.append(reading.values.get(Quantity.RUNNING, 0.0))
+            if len(running) > LOOKS:
+                # The first reading is the last one of the slice before.
+                mean = math.fsum(running[1:]) / LOOKS
+                self._take(judge, _slice(window.figures(), mean, benchmark))
+                window.clear()
+                window.add(reading)
+                running = running[-1:]
 
     def _take(self, judge: SpeculationJudge, seen: Slice | None) -> None:
         if seen is None:
@@ -125,13 +133,13 @@ class SpeculationWatch:
             self._history.keep(self._watched.history_key, judge.baseline)
 
 
-def _slice(figures: Figures, benchmark: Benchmark | None) -> Slice | None:
+def _slice(figures: Figures, running: float, benchmark: Benchmark | None) -> Slice | None:
     """What was decoded since the last slice; None where nothing was."""
     length = figures.acceptance.window
     tokens = (figures.output_tokens_per_second or 0.0) * figures.window_seconds
     if length is None or length < 1 or not tokens:
         return None
-    running = max(1.0, figures.running_requests or 0.0)
+    running = max(1.0, running)
     speedup = None if benchmark is None else benchmark.speedup(running, length)
     # Steps are counted when a request has ended, and tokens at once.
     return Slice(length, tokens / length, running, speedup)

@@ -32,6 +32,8 @@ def test_machines_that_agree_differ_in_nothing() -> None:
         ({"rank": 0}, "a machine has node_rank 0, and the numbers are 1 to 1"),
         ({"rank": 2}, "a machine has node_rank 2, and the numbers are 1 to 1"),
         ({"model": "commit abd"}, "the model is commit abc on machine 0 and commit abd on"),
+        ({"draft": "folder 1"}, "the draft model is none on machine 0 and folder 1 on machine 1"),
+        ({"files": {"f": "file 1"}}, "f is not set on machine 0 and file 1 on machine 1"),
         ({"versions": {"sglang": "0.5.22", "torch": "2.11.0"}},
          "sglang is 0.5.23 on machine 0 and 0.5.22 on machine 1"),
         ({"versions": {"sglang": "0.5.23"}},

@@ -29,10 +29,10 @@ class Heard:
     def __call__(self, event: NodesEvent) -> None:
         self._events.put(event)
 
-    def next(self) -> NodesEvent:
+    def next(self, seconds: float = WAIT_SECONDS) -> NodesEvent:
         """The next event that is not about who is missing."""
         while True:
-            event = self._events.get(timeout=WAIT_SECONDS)
+            event = self._events.get(timeout=seconds)
             if not isinstance(event, events.Joined):
                 return event
 
@@ -160,6 +160,79 @@ def test_a_server_of_a_start_that_is_over_is_told_so(port: int) -> None:
     assert isinstance(event, events.NodeEnded)
     assert event.rank == 0
     served.close(None)
+    leader.close(None)
+
+
+def test_a_machine_that_works_keeps_the_others_from_hanging(made: Group3) -> None:
+    heard = begin(made)
+    made[1].tell_moving()
+    assert isinstance(heard[0].next(), events.Moved)
+    assert isinstance(heard[2].next(), events.Moved)
+
+
+@pytest.mark.parametrize("leaves", [0, 1])
+def test_nobody_starts_with_one_that_is_not_ready_any_more(port: int, leaves: int) -> None:
+    leader, follower = Leader(HOST, port, facts(0, 2)), Follower(HOST, port, facts(1, 2))
+    first, other = (leader, follower) if leaves == 0 else (follower, leader)
+    early = Heard()
+    first.meet(early)
+    first.leave()
+    heard = Heard()
+    other.meet(heard)
+    again = Heard()
+    first.meet(again)
+    for post in (heard, again):
+        assert isinstance(post.next(), events.AllHere)
+    follower.close(None)
+    leader.close(None)
+
+
+def test_what_machine_0_said_last_is_heard_at_the_next_meeting(made: Group3) -> None:
+    heard = begin(made)
+    made[0].close("it crashed five times")
+    assert isinstance(heard[1].next(), events.LeaderGaveUp)
+    again = Heard()
+    made[1].meet(again)
+    assert again.next() == events.LeaderGaveUp("it crashed five times")
+
+
+def test_a_stop_that_is_said_twice_is_one_wish(made: Group3) -> None:
+    heard = begin(made)
+    made[0].tell_stopping(again=False)
+    made[0].close(None)
+    assert heard[1].next() == events.StopAsked(again=False)
+    with pytest.raises(queue.Empty):
+        heard[1].next(seconds=1.0)
+
+
+def test_a_restart_that_is_told_to_one_that_waits_is_forgotten_with_the_start(port: int) -> None:
+    leader, follower = Leader(HOST, port, facts(0, 2)), Follower(HOST, port, facts(1, 2))
+    leader.resume(Heard())
+    waits = Heard()
+    follower.meet(waits)
+    leader_heard = Heard()
+    leader.resume(leader_heard)
+    assert isinstance(leader_heard.next(), events.NodeEnded)
+    leader.tell_stopping(again=True)
+    leader.meet(leader_heard)
+    assert isinstance(waits.next(), events.AllHere)
+    follower.tell_stopping(again=False)
+    assert isinstance(leader_heard.next(), events.AllHere)
+    assert leader_heard.next() == events.StopAsked(again=True)
+    follower.close(None)
+    leader.close(None)
+
+
+def test_a_hundred_differences_are_told_too(port: int) -> None:
+    many = tuple((f"--option-{number}", "1") for number in range(100))
+    leader = Leader(HOST, port, facts(0, 2))
+    other = Follower(HOST, port, facts(1, 2, arguments=many))
+    heard = Heard(), Heard()
+    leader.meet(heard[0])
+    other.meet(heard[1])
+    for post in heard:
+        assert isinstance(post.next(), events.Disagreed)
+    other.close(None)
     leader.close(None)
 
 

@@ -69,6 +69,8 @@ def test_a_machine_of_several_is_told_where_the_others_are() -> None:
     # What the user names himself stays.
     assert command.environment["NCCL_SOCKET_IFNAME"] == "ib0"
     assert command.environment["GLOO_SOCKET_IFNAME"] == "eth1"
+    named = build(config.model_copy(update={"environment": ()}), network=NodeNetwork("e", "a"))
+    assert named.environment["NCCL_SOCKET_IFNAME"] == "=e"
     assert command.environment["SGLANG_HOST_IP"] == "10.0.0.2"
     # Two ranks are here, and no detokenizer.
     assert command.environment["SGLANG_CPU_OMP_THREADS_BIND"] == "0,1|2,3"
