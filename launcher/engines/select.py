@@ -10,16 +10,16 @@ from launcher.config.gateway_config import GatewayConfig
 from launcher.config.server_config import ServerConfig
 from launcher.engines.common.installing import Installable
 from launcher.engines.engine import ContainerEngine, Engine, ModelEngine
-from launcher.engines.sglang import metrics as sglang_metrics
 from launcher.engines.sglang.engine import SGLANG
 from launcher.engines.sglang.options.flags import load_flag_table
 from launcher.engines.sglang.takeover import foreign_launch as sglang_launches
+from launcher.engines.sglang.watching import metrics as sglang_metrics
 from launcher.engines.smg.engine import SMG
 from launcher.engines.vllm import installation as vllm_installation
-from launcher.engines.vllm import metrics as vllm_metrics
 from launcher.engines.vllm.causes.signs import is_output as is_vllms
 from launcher.engines.vllm.engine import VllmEngine
 from launcher.engines.vllm.takeover import foreign_launch as vllm_launches
+from launcher.engines.vllm.watching import metrics as vllm_metrics
 from launcher.errors import EngineMissingError, InvalidValueError, UnexportableError
 from launcher.metrics.samples import Samples
 from launcher.metrics.table import MetricTable

@@ -23,7 +23,7 @@ import httpx
 import pytest
 
 from clients import BrokenStreamError, ChatClient, ContentDelta, RetryPolicy
-from launcher.engines.sglang.prober import HttpProber
+from launcher.engines.sglang.watching.prober import HttpProber
 from launcher.serving import free_port
 from launcher.state.record import RunRecord
 from launcher.state.store import RunStore

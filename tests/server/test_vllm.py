@@ -20,9 +20,9 @@ import pytest
 
 from launcher.engines.common.environments import environment_of
 from launcher.engines.common.metrics import ask_metrics
-from launcher.engines.vllm.metrics import METRICS
-from launcher.engines.vllm.prober import VllmProber
 from launcher.engines.vllm.version import FOR_CPU, VERIFIED_VERSION
+from launcher.engines.vllm.watching.metrics import METRICS
+from launcher.engines.vllm.watching.prober import VllmProber
 from launcher.metrics.table import Quantity, read
 from launcher.serving import free_port
 from launcher.state.record import RunRecord

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Final
 
-from launcher.engines.sglang.prober import HttpProber
+from launcher.engines.sglang.watching.prober import HttpProber
 
 # More than is generated before the latest kill, and few enough to wait for where nothing breaks.
 REQUEST_TOKENS: Final = 512

@@ -29,8 +29,8 @@ from benchmarks.selfcheck.soak.report import (
     Kill,
 )
 from benchmarks.selfcheck.soak.watch import POLL_SECONDS, Seen, Watch, title_of
-from launcher.engines.sglang.prober import HttpProber
-from launcher.engines.sglang.processes import TITLE_PREFIX
+from launcher.engines.sglang.watching.prober import HttpProber
+from launcher.engines.sglang.watching.processes import TITLE_PREFIX
 from launcher.state.events import (
     Event,
     PhaseProgress,

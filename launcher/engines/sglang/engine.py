@@ -14,17 +14,18 @@ from launcher.engines.common.fields import refuse_fields
 from launcher.engines.containers import ContainerLaunch, MachineGroup
 from launcher.engines.launch import Command, CommandTarget
 from launcher.engines.prober import Prober
-from launcher.engines.sglang import container, prerequisites, processes, version
+from launcher.engines.sglang import container, prerequisites, version
 from launcher.engines.sglang.causes import foreign
 from launcher.engines.sglang.causes.table import CAUSES
 from launcher.engines.sglang.command import build_command, check_arguments
-from launcher.engines.sglang.metrics import METRICS
 from launcher.engines.sglang.options import memory
 from launcher.engines.sglang.options.flags import load_flag_table
-from launcher.engines.sglang.phases import SGLangStartLog, shows_progress
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
-from launcher.engines.sglang.prober import FollowerProber, HttpProber
 from launcher.engines.sglang.takeover.fields import near_options, own_option, take_over
+from launcher.engines.sglang.watching import processes
+from launcher.engines.sglang.watching.metrics import METRICS
+from launcher.engines.sglang.watching.phases import SGLangStartLog, shows_progress
+from launcher.engines.sglang.watching.prober import FollowerProber, HttpProber
 from launcher.errors import InvalidValueError
 from launcher.memory.lines import Device, Settings
 from launcher.memory.plan import MemoryPlan, plan_memory

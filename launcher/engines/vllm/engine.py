@@ -12,15 +12,16 @@ from launcher.config.server_config import ServerConfig
 from launcher.engines.common.environments import environment_of
 from launcher.engines.common.flags import FlagTable
 from launcher.engines.launch import Command, CommandTarget
-from launcher.engines.vllm import prerequisites, processes, version
+from launcher.engines.vllm import prerequisites, version
 from launcher.engines.vllm.causes import foreign
 from launcher.engines.vllm.causes.table import CAUSES
 from launcher.engines.vllm.command import build_command
-from launcher.engines.vllm.metrics import METRICS
 from launcher.engines.vllm.options.flags import load_flag_table
-from launcher.engines.vllm.phases import VllmStartLog, shows_progress
-from launcher.engines.vllm.prober import VllmProber
 from launcher.engines.vllm.takeover import fields, memory
+from launcher.engines.vllm.watching import processes
+from launcher.engines.vllm.watching.metrics import METRICS
+from launcher.engines.vllm.watching.phases import VllmStartLog, shows_progress
+from launcher.engines.vllm.watching.prober import VllmProber
 from launcher.errors import EngineNotInstalledError
 from launcher.memory.lines import Device, Settings
 from launcher.memory.plan import MemoryPlan

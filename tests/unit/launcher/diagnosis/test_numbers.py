@@ -15,14 +15,14 @@ from launcher.diagnosis.foreign import diagnose_output
 from launcher.engines.causes import LogCause
 from launcher.engines.sglang.causes.table import CAUSES
 from launcher.engines.sglang.engine import SGLANG
-from launcher.engines.sglang.phases import SGLangStartLog
+from launcher.engines.sglang.watching.phases import SGLangStartLog
 from launcher.text import LARGEST_NUMBER, decimal_number, whole_number
 
 ROOT: Final = Path(__file__).parents[4]
 READERS: Final = (
     *sorted((ROOT / "launcher/engines/sglang/causes").rglob("*.py")),
     *sorted((ROOT / "launcher/diagnosis").glob("*.py")),
-    ROOT / "launcher/engines/sglang/phases.py",
+    ROOT / "launcher/engines/sglang/watching/phases.py",
 )
 KNOWN: Final[dict[str, LogCause]] = dict(CAUSES.errors) | dict(CAUSES.echoes)
 DIGITS: Final = st.sampled_from(

@@ -18,8 +18,8 @@ import pytest
 
 from launcher.cli.main import cli
 from launcher.engines.sglang.options.flags import load_flag_table as sglang_flags
-from launcher.engines.sglang.phases import FIRED_UP
 from launcher.engines.sglang.version import VERIFIED_VERSION as SGLANG_VERSION
+from launcher.engines.sglang.watching.phases import FIRED_UP
 from launcher.engines.vllm.options.flags import load_flag_table as vllm_flags
 from launcher.engines.vllm.version import VERIFIED_VERSION as VLLM_VERSION
 from tests.project import PROJECT

@@ -18,8 +18,8 @@ from launcher.engines.common.metrics import (
     ask_metrics,
     read_files,
 )
-from launcher.engines.sglang.metrics import METRICS
-from launcher.engines.vllm.metrics import METRICS as VLLM
+from launcher.engines.sglang.watching.metrics import METRICS
+from launcher.engines.vllm.watching.metrics import METRICS as VLLM
 from launcher.live.usage import Nvml, ServerUsage, gpus_of
 from launcher.metrics.samples import parse_text
 from launcher.metrics.table import Quantity, read

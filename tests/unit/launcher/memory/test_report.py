@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from launcher.engines.sglang.prober import read_server_info
+from launcher.engines.sglang.watching.prober import read_server_info
 from launcher.memory.gpu.models import parse_machine
 from launcher.memory.lines import Device, Settings
 from launcher.memory.plan import plan_memory

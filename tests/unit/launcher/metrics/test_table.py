@@ -7,7 +7,7 @@ import math
 import pytest
 
 from launcher.engines.select import METRIC_TABLES, metric_table_of
-from launcher.engines.vllm.metrics import METRICS as VLLM
+from launcher.engines.vllm.watching.metrics import METRICS as VLLM
 from launcher.metrics.samples import parse_text
 from launcher.metrics.table import COUNTERS, HISTOGRAMS, Quantity
 from tests.unit.launcher.metrics.texts import buckets, lines, reading

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from launcher.engines.vllm.metrics import METRICS as VLLM
+from launcher.engines.vllm.watching.metrics import METRICS as VLLM
 from launcher.metrics.figures import Figures
 from launcher.metrics.table import Quantity, Reading
 from launcher.metrics.window import Window

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from launcher.engines.sglang.metrics import METRICS
+from launcher.engines.sglang.watching.metrics import METRICS
 from launcher.metrics.samples import parse_text
 from launcher.metrics.table import MetricTable, Reading, read
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from launcher.cli.running.up import make_way
-from launcher.engines.sglang.prober import HttpProber
+from launcher.engines.sglang.watching.prober import HttpProber
 from launcher.errors import (
     CrashLoopError,
     ServerExitedError,
@@ -377,7 +377,7 @@ def test_a_rank_that_is_lost_ends_the_server_although_it_lives(tmp_path: Path) -
 def test_a_rank_that_is_lost_during_the_start_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launcher.engines.sglang.processes.SLOW_FALLOUT_SECONDS", 0.2)
+    monkeypatch.setattr("launcher.engines.sglang.watching.processes.SLOW_FALLOUT_SECONDS", 0.2)
     scene = Scene(tmp_path, "lose-rank-loading", hang_timeout_seconds=4.0)
     with pytest.raises(ServerExitedError, match="sglang::scheduler_TP0"):
         scene.run()

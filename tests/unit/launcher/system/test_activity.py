@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from launcher.engines.sglang.processes import engine_children
+from launcher.engines.sglang.watching.processes import engine_children
 from launcher.supervision.watches.members import MemberWatch
 from launcher.system import activity
 from launcher.system.activity import read_activity, titles

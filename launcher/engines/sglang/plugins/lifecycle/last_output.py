@@ -1,6 +1,6 @@
 """An SGLang plugin that says when the server last gave somebody an answer, or a part of one.
 
-The launcher asks it where a probe fails (`launcher.engines.sglang.prober`,
+The launcher asks it where a probe fails (`launcher.engines.sglang.watching.prober`,
 `seconds_since_output`): a probe may wait in a queue, and then only what comes out at the other end
 shows that the server works. SGLang's log cannot: the scheduler prints batches whose tokens a
 detokenizer that stands still never passes on. Nor can `/health_generate`: for a busy server the

@@ -3,7 +3,8 @@
 After its own warm-up SGLang freezes the garbage collectors of its processes, by a request to itself
 (sglang/srt/entrypoints/http_server.py, `_freeze_gc_after_server_warmup`). With
 `--skip-server-warmup` it sends that request before its port listens, and logs a traceback. The
-launcher sends it instead, after the first tokens: `launcher.engines.sglang.prober`, `settle`.
+launcher sends it instead, after the first tokens: `launcher.engines.sglang.watching.prober`,
+`settle`.
 
 SGLang calls `activate` early in every process (entry point group `sglang.srt.plugins`).
 """

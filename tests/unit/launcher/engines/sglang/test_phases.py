@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher.engines.phases import ORDER, Phase, Progress
-from launcher.engines.sglang.phases import _MARKERS, FIRED_UP, SGLangStartLog
+from launcher.engines.sglang.watching.phases import _MARKERS, FIRED_UP, SGLangStartLog
 
 STAMP = "[2026-11-23 10:30:05 TP0] "
 FACTS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from launcher.engines.phases import Phase, Progress
-from launcher.engines.vllm.phases import VllmStartLog, shows_progress
+from launcher.engines.vllm.watching.phases import VllmStartLog, shows_progress
 
 START = """\
 (APIServer pid=1) INFO 11-30 09:11:02 [api_utils.py:286] non-default args: {'max_num_seqs': 32}

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 
 from launcher.engines.vllm.engine import VllmEngine
-from launcher.engines.vllm.prober import VllmProber
+from launcher.engines.vllm.watching.prober import VllmProber
 from launcher.names import LAST_OUTPUT_ROUTE
 from tests.unit.launcher.examples import SECRET, make_config
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.engines.sglang.phases import shows_progress
+from launcher.engines.sglang.watching.phases import shows_progress
 from launcher.supervision.watches.health import (
     Health,
     HealthJudge,

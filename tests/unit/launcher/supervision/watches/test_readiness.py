@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from launcher.engines.sglang.prober import HttpProber
+from launcher.engines.sglang.watching.prober import HttpProber
 from launcher.memory.report import ReportedMemory
 from launcher.serving import free_port
 from launcher.supervision.watches import readiness
