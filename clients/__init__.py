@@ -77,7 +77,7 @@ from clients.http.engines import EngineInfo
 from clients.http.local.run_record import RunRecord, read_run_record, run_record_path
 from clients.http.retry import RetryPolicy
 from clients.http.server_side import Health, ServerInfo, ServerMetrics
-from clients.http.stream import AsyncChatStream, ChatStream
+from clients.http.streams.stream import AsyncChatStream, ChatStream
 from clients.http.timeouts import Timeouts
 from clients.http.transport import AnswerLimits
 from clients.reply import ChatReply, EmptyCause, ReplyBuilder, Timings, ToolCall

@@ -22,7 +22,7 @@ from clients.flow.sending import (
     transport_arguments,
 )
 from clients.http.failures import body_failure
-from clients.http.stream import AsyncChatStream
+from clients.http.streams.stream import AsyncChatStream
 from clients.http.timeouts import BodyInTime
 from clients.http.transport import RuledAsyncClient
 from clients.tools.calls import run_call_async
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from clients.flow.effects import RunEvent
     from clients.http.engines import EngineInfo
     from clients.http.server_side import Health, ServerInfo, ServerMetrics
-    from clients.http.stream import OpenStream
+    from clients.http.streams.stream import OpenStream
     from clients.reply import ChatReply
     from clients.request import AskOptions, ChatOptions, EmptyAnswer, Messages, ToolLike
     from clients.tools.calls import ToolRun

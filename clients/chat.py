@@ -22,7 +22,7 @@ from clients.flow.sending import (
     transport_arguments,
 )
 from clients.http.failures import body_failure
-from clients.http.stream import ChatStream
+from clients.http.streams.stream import ChatStream
 from clients.http.timeouts import BodyInTime
 from clients.http.transport import RuledClient
 from clients.tools.calls import by_name, run_call

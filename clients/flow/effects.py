@@ -10,7 +10,7 @@ import httpx
 
 from clients.errors import TimeoutKind
 from clients.events import StreamEvent
-from clients.http.stream import OpenStream
+from clients.http.streams.stream import OpenStream
 from clients.reply import ToolCall
 from clients.tools.calls import ArgumentsLost, ToolResult
 from clients.tools.tool import Tool

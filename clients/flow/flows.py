@@ -18,8 +18,8 @@ from clients.flow.asking import NS_PER_SECOND, Asking
 from clients.flow.effects import Flow, ReadOn, RunCalls, RunEvent, SendChat, Sleep, Tell
 from clients.flow.structured import Shape, Value, asked_again
 from clients.http.retry import cut_pause_seconds
-from clients.http.stream import OpenStream
-from clients.http.stream_state import StreamState
+from clients.http.streams.state import StreamState
+from clients.http.streams.stream import OpenStream
 from clients.http.timeouts import limit_reads
 from clients.http.wire import AnswerFold
 from clients.reply import ChatReply, ReplyBuilder

@@ -12,7 +12,7 @@ import httpx
 
 from clients.errors import BrokenStreamError, ClientError, StreamClosedError
 from clients.events import Restarted
-from clients.http.stream_state import STREAM_FAILURES, StreamState
+from clients.http.streams.state import STREAM_FAILURES, StreamState
 from clients.reply import ChatReply, ReplyBuilder
 
 if TYPE_CHECKING:
