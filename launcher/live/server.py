@@ -93,6 +93,7 @@ class ServerWatch:
             last_failure=record.last_failure or "",
             last_failure_seconds_ago=_ago(record.last_failure_at),
             speculation=run.speculation if run else "",
+            alarm=(record.speculation_alarm or "") if state in _SERVING else "",
             **(run.shown(now) if run is not None and state in _SERVING else {}),
         )
 

@@ -56,6 +56,7 @@ class ServerSnapshot:
         last_failure: of this run or an earlier one; "" where there was none.
         last_failure_seconds_ago: None where there was none.
         speculation: as people write it; "off" without.
+        alarm: what its supervisor says is wrong with that; "" where nothing is.
         routed: whether the fleet's gateway is told to send it requests; None outside of a fleet.
         origin: where the figures come from.
         age_seconds: of the newest figures; None where there are none.
@@ -79,6 +80,7 @@ class ServerSnapshot:
     last_failure: str = ""
     last_failure_seconds_ago: float | None = None
     speculation: str = ""
+    alarm: str = ""
     routed: bool | None = None
     origin: Origin = ""
     age_seconds: float | None = None

@@ -169,6 +169,7 @@ function supervisor(server) {
   return card("Supervisor and machine", whole(server.restarts),
     server.restarts === 1 ? "restart" : "restarts",
     line(known(server.routed) ? `gets requests: ${server.routed ? "yes" : "no"}` : ""),
+    line(server.alarm && `alarm: ${server.alarm}`, "warn"),
     line(server.last_failure
       && `last failure${known(ago) ? `, ${age(ago)} ago` : ""}: ${server.last_failure}`, "warn"),
     ...gpus,

@@ -97,6 +97,8 @@ def _lines(server: ServerSnapshot, room: Room) -> Iterator[Text]:
     if server.verdict is not None:
         yield from _metrics(server, server.verdict, room)
     yield _supervisor(server)
+    if server.alarm:
+        yield _line("alarm", Text(server.alarm, style="yellow"))
     if server.last_failure:
         ago = server.last_failure_seconds_ago
         when = "" if ago is None else f"{words.age(ago)} ago: "

@@ -197,7 +197,7 @@ def measured(page: Page, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any
 def test_all_is_seen_and_nothing_sticks_out(page: Page, measured: Any, width: int) -> None:
     page.show(
         snapshot(
-            server(last_failure="It hung.", restarts=2, routed=True),
+            server(last_failure="It hung.", alarm="Fewer.", restarts=2, routed=True),
             server(name=LONG, verdict=None, problem="/metrics: " + "x" * 120, state="UNHEALTHY"),
         )
     )
@@ -216,7 +216,12 @@ def test_all_is_seen_and_nothing_sticks_out(page: Page, measured: Any, width: in
 
 
 def test_names_and_failures_are_shown_as_text(page: Page, tmp_path: Path) -> None:
-    hostile = server(name=HOSTILE, last_failure=HOSTILE, verdict=PAYS.__class__("unknown", HOSTILE))
+    hostile = server(
+        name=HOSTILE,
+        last_failure=HOSTILE,
+        alarm=HOSTILE,
+        verdict=PAYS.__class__("unknown", HOSTILE),
+    )
     page.show(snapshot(hostile, problems=(HOSTILE,)))
 
     printed = browse(tmp_path, f"http://127.0.0.1:{page.port}/", "--dump-dom")

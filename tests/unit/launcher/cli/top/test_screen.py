@@ -35,7 +35,9 @@ def text(
 
 
 def test_80_by_24_suffices_for_all_that_is_known_of_one_server() -> None:
-    lines = text(snapshot(server(restarts=2, last_failure="It hung.")))
+    ill = server(restarts=2, last_failure="It hung.", alarm="It accepts less.")
+    lines = text(snapshot(ill))
+    assert any("alarm" in line and "It accepts less." in line for line in lines)
     shown = "\n".join(lines)
 
     assert len(lines) == 24
