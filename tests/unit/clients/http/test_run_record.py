@@ -19,7 +19,7 @@ from clients import (
     read_run_record,
     run_record_path,
 )
-from clients.http.local.run_record import find_ready_server
+from clients.http.local.run_record import find_ready_server, running_servers
 from tests.unit.clients.records import RECORD, make_record, process
 
 
@@ -40,7 +40,18 @@ def test_record_is_read_and_what_the_client_does_not_need_ignored() -> None:
     assert record.base_url == "http://127.0.0.1:8000"
     assert record.served_model_name == "glm-4.5-air"
     assert record.api_key_file == Path("/keys/default")
-    assert not hasattr(record, "config")
+    assert not hasattr(record, "command")
+    # Of the configuration, what says that clients ask another machine.
+    assert record.config.model_dump() == {"node_rank": 0, "dist_init_addr": None}
+
+
+def test_a_machine_that_computes_for_another_is_not_asked() -> None:
+    record = make_record()
+    record["config"] |= {"node_rank": 1, "dist_init_addr": "10.0.0.1:25000"}
+    write(json.dumps(record))
+    with pytest.raises(ServerLookupError, match="computes for machine 0"):
+        find_ready_server()
+    assert running_servers() == ()
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,7 @@ def test_names_and_fields_are_those_that_programs_rely_on() -> None:
         ],
         "server.probe_failed": ["allowed", "failures", "reason"],
         "server.process_lost": ["pid", "title"],
+        "server.speculation": ["acceptance_length", "alarm", "running_requests", "sentence"],
         "server.adopted": ["pid"],
         "server.log_lost": [],
         "server.crashed": [

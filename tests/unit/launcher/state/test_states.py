@@ -28,6 +28,7 @@ LEGAL = {
     ("UNHEALTHY", "READY"),
     ("BACKOFF", "STARTING"),
     ("BACKOFF", "STOPPED"),
+    ("BACKOFF", "FATAL"),
     ("STOPPING", "STOPPED"),
     ("STOPPING", "FATAL"),
     ("STOPPING", "STARTING"),
