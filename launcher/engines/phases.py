@@ -31,3 +31,10 @@ class Progress:
     phase: Phase
     done: int | None = None
     total: int | None = None
+
+
+def advanced(now: Progress, following: Progress | None) -> Progress | None:
+    """What follows in a start, where it is anything else than now, and in no earlier phase."""
+    if following is None or following == now or ORDER[following.phase] < ORDER[now.phase]:
+        return None
+    return following

@@ -19,9 +19,8 @@ from launcher.live.snapshot import ServerSnapshot, Snapshot
 from launcher.live.usage import Nvml
 from launcher.metrics.benchmark import Machine
 from launcher.metrics.window import WINDOW_SECONDS
-from launcher.state.reports import Reports
+from launcher.state.reports import Reports, this_machine
 from launcher.state.store import RunStore, list_stores
-from launcher.system.hardware import probe_hardware, read_cpu_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +170,3 @@ def _never_started(member: _Member) -> ServerSnapshot:
         state="-",
         problem="it was never started",
     )
-
-
-def this_machine() -> Machine:
-    """By what a benchmark's report names the machine on which it was made."""
-    hardware = probe_hardware()
-    return Machine(read_cpu_model(), tuple(gpu.name for gpu in hardware.gpus))

@@ -20,7 +20,6 @@ from launcher.errors import (
     UnsupportedSystemError,
 )
 from launcher.models.folder import check_model_folder
-from launcher.nodes.network import find_network
 from launcher.preflight.facts import ServedModels, ServingFacts
 from launcher.system.hardware import Gpu
 
@@ -55,7 +54,7 @@ def make_command(
         secrets_file=secrets_file,
         python_path=os.environ.get("PYTHONPATH", ""),
         no_proxy=_no_proxy(variables),
-        network=find_network(config) if config.nnodes > 1 else None,
+        network=facts.network,
     )
     command = engine.make_command(models.put_into(config), target)
     engine.check_command(command, config, version_of(engine))

@@ -21,6 +21,7 @@ from launcher.errors import (
 )
 from launcher.memory.plan import MemoryPlan
 from launcher.models.store import LocalModel, find_in_cache
+from launcher.nodes.network import NodeNetwork, find_network
 from launcher.preflight.fit import FoundShape, find_shape_here, plan_config
 from launcher.system.hardware import Gpu, Hardware
 
@@ -99,6 +100,15 @@ class ServingFacts:
     def gpus(self) -> tuple[Gpu, ...]:
         """The GPUs to serve on; see `chosen_gpus`."""
         return chosen_gpus(self.config, self.hardware)
+
+    @cached_property
+    def network(self) -> NodeNetwork | None:
+        """The way to the machines that it serves together with; None for one alone.
+
+        Raises:
+            InvalidValueError: see `find_network`.
+        """
+        return find_network(self.config) if self.config.nnodes > 1 else None
 
     @cached_property
     def engine(self) -> Engine:

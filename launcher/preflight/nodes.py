@@ -9,26 +9,26 @@ from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import Command
 from launcher.errors import InvalidValueError, PortInUseError
 from launcher.nodes.facts import NodeFacts, common_arguments, model_digest
-from launcher.nodes.network import find_network, meeting_place
+from launcher.nodes.network import meeting_place
 from launcher.preflight.facts import ServedModels, ServingFacts
 from launcher.system.ports import check_port_is_free
 
 
-def check_nodes(config: ServerConfig) -> None:
+def check_nodes(facts: ServingFacts) -> None:
     """Look at this machine's way to the others: interface, address, and on machine 0 the ports.
 
     Raises:
         InvalidValueError: see `find_network`; or the options do not go with several machines.
         PortInUseError: somebody listens where the machines are to meet.
     """
-    if config.nnodes == 1:
+    config = facts.config
+    if facts.network is None:
         return
     if config.discovery_file is not None and config.is_follower:
         raise InvalidValueError(
             f"discovery_file is set on machine {config.node_rank}, and clients ask machine 0.",
             action="Give --discovery-file on machine 0 alone.",
         )
-    find_network(config)
     if config.node_rank == 0:
         place = meeting_place(config)
         for port in (place.port, place.link_port):

@@ -95,7 +95,7 @@ def prepare(
     keys = read_keys(config, os.environ)
     # Twice: a wrong argument is found before anything is downloaded.
     make_command(facts, facts.models_here, secrets_file)
-    check_nodes(config)
+    check_nodes(facts)
     checks.check_machine(facts)
     checks.check_model_here(facts)
     models = fetch_models(config, report, commit)

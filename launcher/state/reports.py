@@ -7,13 +7,20 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from launcher.metrics.benchmark import ReportFile
+from launcher.metrics.benchmark import Machine, ReportFile
 from launcher.state.benchmarks import known_reports
+from launcher.system.hardware import probe_hardware, read_cpu_model
 
 # Where `python -m benchmarks run` puts results that nobody named a place for.
 _USUAL: Final = "benchmark-results/*/report.json"
 # A report of all workloads and loads has 600 KB.
 _LARGEST_BYTES: Final = 64 * 1024**2
+
+
+def this_machine() -> Machine:
+    """By what a benchmark's report names the machine on which it was made."""
+    hardware = probe_hardware()
+    return Machine(read_cpu_model(), tuple(gpu.name for gpu in hardware.gpus))
 
 
 class Reports:

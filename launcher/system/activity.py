@@ -92,6 +92,17 @@ def read_activity(members: Iterable[ProcessIdentity], *, now: float) -> Activity
     )
 
 
+def titled(members: Iterable[ProcessIdentity], prefix: str) -> tuple[EngineChild, ...]:
+    """Those processes whose title begins so, with their titles."""
+    candidates = tuple(members)
+    known = titles(candidates)
+    return tuple(
+        (member, known[member.pid])
+        for member in candidates
+        if known.get(member.pid, "").startswith(prefix)
+    )
+
+
 def titles(members: Iterable[ProcessIdentity]) -> dict[int, str]:
     """What each process calls itself, by pid: the first word of its command line or its title."""
     found = {}

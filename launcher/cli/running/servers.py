@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import click
 
@@ -21,6 +20,7 @@ from launcher.cli.common import (
     show_failure,
     tell_set_aside,
 )
+from launcher.cli.display.states import STATE_COLOURS
 from launcher.cli.running.table import print_table
 from launcher.errors import (
     BrokenRecordError,
@@ -35,18 +35,6 @@ from launcher.state.store import RunStore, list_stores
 from launcher.state.traces import Trace, find_trace, find_traces
 from launcher.system.process import ProcessIdentity
 from launcher.text import human_bytes, human_seconds
-
-STATE_COLOURS: Final[Mapping[str, str]] = {
-    "READY": "green",
-    "STARTING": "yellow",
-    "UNHEALTHY": "yellow",
-    "BACKOFF": "yellow",
-    "STOPPING": "yellow",
-    "EXITED": "red",
-    "FATAL": "red",
-    "DEAD": "red",
-    "ORPHANED": "red",
-}
 
 
 @click.command()

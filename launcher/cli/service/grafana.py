@@ -14,10 +14,9 @@ from launcher.exporting.grafana.bundle import bundle, notes
 from launcher.exporting.grafana.targets import ScrapeTarget, parse_target
 from launcher.fleet.layout import gateway_name, replica_names
 from launcher.fleet.store import FleetStore, list_fleets
-from launcher.live.watch import this_machine
 from launcher.metrics.benchmark import find_benchmark
 from launcher.state.record import RunRecord
-from launcher.state.reports import Reports
+from launcher.state.reports import Reports, this_machine
 from launcher.state.store import list_stores
 from launcher.system.files import cannot_write, replace_file
 

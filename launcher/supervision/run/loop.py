@@ -88,8 +88,9 @@ class Run:
     ) -> None:
         stand_by = Nobody() if stand_by is None else stand_by
         run_id = adopted.run_id if adopted else stand_by.next_run_id()
-        self._context = RunContext(launch, store, journal, mailbox, dependencies, run_id, stand_by)
-        self._context.group = group
+        self._context = RunContext(
+            launch, store, journal, mailbox, dependencies, run_id, stand_by, group=group
+        )
         self._adopted = adopted
         self._ends = ends
         self._restarts = restarts

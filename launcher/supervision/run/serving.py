@@ -11,8 +11,8 @@ from typing import Final
 from launcher.config.server_config import describe_speculation
 from launcher.diagnosis.conclusion import EndReason
 from launcher.metrics.alarms import Alarm
-from launcher.metrics.benchmark import Machine
 from launcher.state.events import ProbeFailed, ServerReady, SpeculationJudged
+from launcher.state.reports import this_machine
 from launcher.state.states import SERVING_STATES, ServerState
 from launcher.supervision.mailbox import Timer
 from launcher.supervision.run.context import STACKS_SECONDS, RunContext
@@ -28,7 +28,6 @@ from launcher.supervision.watches.health import (
 )
 from launcher.supervision.watches.speculation import SpeculationWatch, Watched
 from launcher.supervision.watches.stopped import StoppedProcesses
-from launcher.system.hardware import probe_hardware, read_cpu_model
 from launcher.system.members import dump_stacks
 from launcher.system.process import ProcessIdentity
 
@@ -163,7 +162,7 @@ class Serving:
             config,
             table,
             context.journal.record.environment,
-            _this_machine,
+            this_machine,
             context.launch.history_key,
         )
         self._speculation = SpeculationWatch(
@@ -198,10 +197,6 @@ class Serving:
             speculation=describe_speculation(self._context.config),
             planned_kv_cache_tokens=planned.kv_cache_tokens if planned else None,
         )
-
-
-def _this_machine() -> Machine:
-    return Machine(read_cpu_model(), tuple(gpu.name for gpu in probe_hardware().gpus))
 
 
 def _say_stopped(processes: Iterable[ProcessIdentity]) -> str:

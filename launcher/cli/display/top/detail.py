@@ -9,23 +9,13 @@ from typing import Final
 
 from rich.text import Text
 
+from launcher.cli.display.states import STATE_COLOURS
 from launcher.cli.display.top import words
 from launcher.live.snapshot import ServerSnapshot
 from launcher.metrics.figures import Quantiles
 from launcher.metrics.verdict import Verdict
 from launcher.text import human_bytes
 
-COLOURS: Final = {
-    "READY": "green",
-    "STARTING": "yellow",
-    "UNHEALTHY": "yellow",
-    "BACKOFF": "yellow",
-    "STOPPING": "yellow",
-    "EXITED": "red",
-    "FATAL": "red",
-    "DEAD": "red",
-    "ORPHANED": "red",
-}
 KIND_COLOURS: Final = {
     "pays": "green",
     "does not pay": "red",
@@ -60,7 +50,7 @@ def _head(server: ServerSnapshot) -> Text:
     head = Text(no_wrap=True, overflow="ellipsis")
     head.append(server.name, style="bold")
     head.append("  ")
-    head.append(server.state, style=COLOURS.get(server.state, ""))
+    head.append(server.state, style=STATE_COLOURS.get(server.state, ""))
     if server.phase:
         head.append(f" ({server.phase})")
     if server.seconds_since_start is not None:

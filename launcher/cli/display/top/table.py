@@ -7,8 +7,9 @@ from typing import Final
 
 from rich.text import Text
 
+from launcher.cli.display.states import STATE_COLOURS
 from launcher.cli.display.top import words
-from launcher.cli.display.top.detail import COLOURS, KIND_COLOURS
+from launcher.cli.display.top.detail import KIND_COLOURS
 from launcher.live.snapshot import ServerSnapshot
 
 # Titles and widths; the name takes what is left.
@@ -60,7 +61,7 @@ def _label(server: ServerSnapshot) -> str:
 
 
 def _state(server: ServerSnapshot) -> tuple[str, str]:
-    return server.state, COLOURS.get(server.state, "")
+    return server.state, STATE_COLOURS.get(server.state, "")
 
 
 def _waiting(server: ServerSnapshot) -> tuple[str, str]:

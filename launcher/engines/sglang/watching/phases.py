@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from launcher.engines.phases import ORDER, Phase, Progress
+from launcher.engines.phases import Phase, Progress, advanced
 from launcher.text import whole_number
 
 # A bar of tqdm: "Multi-thread loading shards:  50% Completed | 1/2 [", "Loading safetensors
@@ -66,12 +66,8 @@ class SGLangStartLog:
             self._read_facts(line)
         if "Load weight end" in line:
             self._target_loaded = True
-        following = self._progress_of(line)
-        if following is None or following == self.progress:
-            return None
-        if ORDER[following.phase] < ORDER[self.progress.phase]:
-            return None
-        self.progress = following
+        following = advanced(self.progress, self._progress_of(line))
+        self.progress = following or self.progress
         return following
 
     def _progress_of(self, line: str) -> Progress | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from launcher.engines.common import probing
 from launcher.engines.common.asking import ask
 from launcher.engines.prober import Completion
 from launcher.memory.report import ReportedMemory
@@ -20,11 +20,6 @@ from launcher.system.hardware import GIB
 STATUS_TIMEOUT_SECONDS: Final = 1.0
 ABORT_TIMEOUT_SECONDS: Final = 2.0
 INFO_TIMEOUT_SECONDS: Final = 5.0
-REFUSAL_BYTES: Final = 200
-LARGEST_METRICS_BYTES: Final = 4 * 1024**2
-# Of the series of one scheduler: with `--enable-metrics-for-all-schedulers` each of its ranks has
-# its own, and says the same.
-_RANK_LABELS: Final = frozenset({"tp_rank", "pp_rank", "moe_ep_rank", "pid"})
 
 
 @dataclass(slots=True)
@@ -41,54 +36,37 @@ class HttpProber:
 
     def is_up(self) -> bool:
         """`GET /ready`: SGLang only reports a status there, and never wants a key."""
-        try:
-            status, _ = self._request("GET", "/ready", None, STATUS_TIMEOUT_SECONDS)
-        except (OSError, http.client.HTTPException):
-            return False
-        return status == http.client.OK
+        return probing.succeeds(
+            lambda: self._request("GET", "/ready", None, STATUS_TIMEOUT_SECONDS)
+        )
 
     def generate(self, tokens: int, *, timeout_seconds: float) -> bool:
         """`POST /generate`. SGLang aborts it when the connection closes at the time-out."""
-        try:
-            status, body = self._request("POST", "/generate", _greedy("1", tokens), timeout_seconds)
-        except (OSError, http.client.HTTPException) as error:
-            self.last_refusal = f"{type(error).__name__}: {error}"
-            return False
-        try:
-            generated = int(json.loads(body)["meta_info"]["completion_tokens"])
-        except (ValueError, KeyError, TypeError):
-            generated = 0
-        if status == http.client.OK and generated >= 1:
-            return True
-        self.last_refusal = f"status {status}: {body[:REFUSAL_BYTES].decode('utf-8', 'replace')}"
-        return False
+        refusal = probing.why_no_token(
+            lambda: self._request("POST", "/generate", _greedy("1", tokens), timeout_seconds),
+            lambda answer: answer["meta_info"]["completion_tokens"],
+        )
+        self.last_refusal = refusal or self.last_refusal
+        return refusal is None
 
     def complete(self, prompt: str, tokens: int, *, timeout_seconds: float) -> Completion:
         """`POST /generate`, whose answer tells how many verify steps it took."""
-        try:
-            status, body = self._request(
-                "POST", "/generate", _greedy(prompt, tokens), timeout_seconds
-            )
-            if status != http.client.OK:
-                raise OSError(None, f"status {status}")
-            answer = json.loads(body)
-            verifies = answer["meta_info"].get("spec_verify_ct")
-            return Completion(
-                str(answer["text"]), int(answer["meta_info"]["completion_tokens"]), verifies
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, http.client.HTTPException) as bad:
-            raise OSError(None, f"no completion: {type(bad).__name__}") from bad
+
+        def read(answer: Any) -> Completion:
+            said = answer["meta_info"]
+            tokens = int(said["completion_tokens"])
+            return Completion(str(answer["text"]), tokens, said.get("spec_verify_ct"))
+
+        return probing.completion(
+            lambda: self._request("POST", "/generate", _greedy(prompt, tokens), timeout_seconds),
+            read,
+        )
 
     def seconds_since_output(self, *, timeout_seconds: float) -> float | None:
         """`GET` of the route that plugins/lifecycle/last_output.py adds to SGLang's."""
-        try:
-            status, body = self._request("GET", LAST_OUTPUT_ROUTE, None, timeout_seconds)
-            seconds = json.loads(body)["seconds_ago"] if status == http.client.OK else None
-        except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
-            return math.inf
-        if status != http.client.OK:
-            return None
-        return seconds if isinstance(seconds, int | float) else math.inf
+        return probing.seconds_since_output(
+            lambda: self._request("GET", LAST_OUTPUT_ROUTE, None, timeout_seconds)
+        )
 
     def memory(self) -> ReportedMemory | None:
         """`GET /server_info`, of which nothing but the memory figures is kept."""
@@ -103,21 +81,17 @@ class HttpProber:
 
     def abort_requests(self) -> bool:
         """`POST /abort_request` for all. It wants the admin key where the server has one."""
-        try:
-            status, _ = self._request(
+        return probing.succeeds(
+            lambda: self._request(
                 "POST", "/abort_request", {"abort_all": True}, ABORT_TIMEOUT_SECONDS, admin=True
             )
-        except (OSError, http.client.HTTPException):
-            return False
-        return status == http.client.OK
+        )
 
     def settle(self) -> bool:
         """`POST /freeze_gc`: objects that live as long as the server are not looked at again."""
-        try:
-            status, _ = self._request("POST", "/freeze_gc", None, INFO_TIMEOUT_SECONDS, admin=True)
-        except (OSError, http.client.HTTPException):
-            return False
-        return status == http.client.OK
+        return probing.succeeds(
+            lambda: self._request("POST", "/freeze_gc", None, INFO_TIMEOUT_SECONDS, admin=True)
+        )
 
     def _request(
         self,

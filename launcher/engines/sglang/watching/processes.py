@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from launcher.config.server_config import ServerConfig
-from launcher.system.activity import EngineChild, titles
+from launcher.system.activity import EngineChild, titled
 from launcher.system.process import ProcessIdentity
 
 # `setproctitle` in managers/scheduler.py (sglang::scheduler_DP0_TP1, and plain
@@ -29,13 +29,7 @@ def engine_children(members: Iterable[ProcessIdentity]) -> tuple[EngineChild, ..
 
     A child gets its title only after its imports, some seconds after its birth.
     """
-    candidates = tuple(members)
-    known = titles(candidates)
-    return tuple(
-        (member, known[member.pid])
-        for member in candidates
-        if known.get(member.pid, "").startswith(TITLE_PREFIX)
-    )
+    return titled(members, TITLE_PREFIX)
 
 
 def fallout_seconds(config: ServerConfig, *, served: bool) -> float:

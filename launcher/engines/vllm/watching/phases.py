@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from launcher.engines.phases import ORDER, Phase, Progress
+from launcher.engines.phases import Phase, Progress, advanced
 from launcher.text import whole_number
 
 # A bar of tqdm: "Loading safetensors checkpoint shards:  50% Completed | 23/46 [", "Capturing CUDA
@@ -65,12 +65,8 @@ class VllmStartLog:
         self._read_facts(line)
         if FIRED_UP in line:
             self.fired_up = True
-        following = self._progress_of(line)
-        if following is None or following == self.progress:
-            return None
-        if ORDER[following.phase] < ORDER[self.progress.phase]:
-            return None
-        self.progress = following
+        following = advanced(self.progress, self._progress_of(line))
+        self.progress = following or self.progress
         return following
 
     def _progress_of(self, line: str) -> Progress | None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import math
 from dataclasses import dataclass
 from typing import Any, Final
 
+from launcher.engines.common import probing
 from launcher.engines.common.asking import ask
 from launcher.engines.prober import Completion
 from launcher.memory.report import ReportedMemory
 from launcher.names import LAST_OUTPUT_ROUTE
 
 STATUS_TIMEOUT_SECONDS: Final = 1.0
-REFUSAL_BYTES: Final = 200
 COMPLETIONS_ROUTE: Final = "/v1/completions"
 
 
@@ -32,50 +29,33 @@ class VllmProber:
 
     def is_up(self) -> bool:
         """`GET /health`: 200 while its core has not died; it never wants a key."""
-        try:
-            status, _ = self._request("GET", "/health", None, STATUS_TIMEOUT_SECONDS)
-        except (OSError, http.client.HTTPException):
-            return False
-        return status == http.client.OK
+        return probing.succeeds(
+            lambda: self._request("GET", "/health", None, STATUS_TIMEOUT_SECONDS)
+        )
 
     def generate(self, tokens: int, *, timeout_seconds: float) -> bool:
         """`POST /v1/completions`. vLLM aborts it when the connection closes at the time-out."""
-        try:
-            status, body = self._complete("1", tokens, timeout_seconds)
-        except (OSError, http.client.HTTPException) as error:
-            self.last_refusal = f"{type(error).__name__}: {error}"
-            return False
-        try:
-            generated = int(json.loads(body)["usage"]["completion_tokens"])
-        except (ValueError, KeyError, TypeError):
-            generated = 0
-        if status == http.client.OK and generated >= 1:
-            return True
-        self.last_refusal = f"status {status}: {body[:REFUSAL_BYTES].decode('utf-8', 'replace')}"
-        return False
+        refusal = probing.why_no_token(
+            lambda: self._complete("1", tokens, timeout_seconds),
+            lambda answer: answer["usage"]["completion_tokens"],
+        )
+        self.last_refusal = refusal or self.last_refusal
+        return refusal is None
 
     def complete(self, prompt: str, tokens: int, *, timeout_seconds: float) -> Completion:
         """The same, whose answer does not tell how many verify steps it took."""
-        try:
-            status, body = self._complete(prompt, tokens, timeout_seconds)
-            if status != http.client.OK:
-                raise OSError(None, f"status {status}")
-            answer = json.loads(body)
+
+        def read(answer: Any) -> Completion:
             text = str(answer["choices"][0]["text"])
             return Completion(text, int(answer["usage"]["completion_tokens"]), None)
-        except (ValueError, LookupError, TypeError, http.client.HTTPException) as bad:
-            raise OSError(None, f"no completion: {type(bad).__name__}") from bad
+
+        return probing.completion(lambda: self._complete(prompt, tokens, timeout_seconds), read)
 
     def seconds_since_output(self, *, timeout_seconds: float) -> float | None:
         """`GET` of the route that our middleware adds to vLLM's: `specserve_vllm.guard`."""
-        try:
-            status, body = self._request("GET", LAST_OUTPUT_ROUTE, None, timeout_seconds)
-            seconds = json.loads(body)["seconds_ago"] if status == http.client.OK else None
-        except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
-            return math.inf
-        if status != http.client.OK:
-            return None
-        return seconds if isinstance(seconds, int | float) else math.inf
+        return probing.seconds_since_output(
+            lambda: self._request("GET", LAST_OUTPUT_ROUTE, None, timeout_seconds)
+        )
 
     def memory(self) -> ReportedMemory | None:
         """It has no route that tells."""

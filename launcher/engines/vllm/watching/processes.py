@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from launcher.system.activity import EngineChild, titles
+from launcher.system.activity import EngineChild, titled
 from launcher.system.process import ProcessIdentity
 
 # `setproctitle` in utils/system_utils.py, `set_process_title`: VLLM::EngineCore, VLLM::Worker and
@@ -19,13 +19,7 @@ SLOW_FALLOUT_SECONDS: Final = 5.0
 
 def engine_children(members: Iterable[ProcessIdentity]) -> tuple[EngineChild, ...]:
     """Those processes that vLLM named, with their titles: without any of them it is broken."""
-    candidates = tuple(members)
-    known = titles(candidates)
-    return tuple(
-        (member, known[member.pid])
-        for member in candidates
-        if known.get(member.pid, "").startswith(TITLE_PREFIX)
-    )
+    return titled(members, TITLE_PREFIX)
 
 
 def fallout_seconds(*, served: bool) -> float:
