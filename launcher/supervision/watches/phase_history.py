@@ -13,20 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from launcher.engines.phases import Phase
-from launcher.errors import StateError
+from launcher.state.kept import KeptFile, put_last
 from launcher.state.paths import servers_root
-from launcher.system import private
-from launcher.system.files import file_size_bytes, make_private_folder, write_atomically
-from launcher.system.locks import open_locked
 
 STARTS_PER_KEY: Final = 10
-MOST_KEYS: Final = 200
-# Full, it holds less than half a MiB. What is larger is not ours.
-LARGEST_FILE_BYTES: Final = 4 * 1024**2
-LOCK_TIMEOUT_SECONDS: Final = 1.0
 _SCHEMA_VERSION: Final = 1
 
 _Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -73,11 +66,11 @@ class PhaseHistory:
     """The durations of earlier starts, in a file. No method raises for what the file is."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
+        self._file = KeptFile(file, _File)
 
     def usual(self, key: str) -> Mapping[Phase, PhaseTimes]:
         """What earlier starts of this kind took, for the phases that they had."""
-        history = self._read()
+        history = self._file.read()
         starts = [] if history is None else history.starts.get(key, [])
         usual = {}
         for phase in Phase:
@@ -100,39 +93,9 @@ class PhaseHistory:
         }
         if not start:
             return False
-        try:
-            make_private_folder(self._file.parent)
-            # Read under the lock, so that of two servers that write at once neither is lost.
-            lock_file = self._file.with_suffix(".lock")
-            with open_locked(lock_file, timeout_seconds=LOCK_TIMEOUT_SECONDS):
-                history = self._read()
-                if history is None:
-                    return False
-                starts = history.starts.pop(key, [])
-                history.starts[key] = [*starts, start][-STARTS_PER_KEY:]
-                for oldest in list(history.starts)[:-MOST_KEYS]:
-                    del history.starts[oldest]
-                write_atomically(self._file, history.model_dump_json() + "\n")
-        except (OSError, StateError):
-            return False
-        return True
 
-    def _read(self) -> _File | None:
-        """The file, empty where it is missing or broken, or None where it is not ours to replace.
+        def add(history: _File) -> None:
+            starts = [*history.starts.get(key, []), start]
+            put_last(history.starts, key, starts[-STARTS_PER_KEY:])
 
-        That of another version of this project stays as it is: two versions side by side must
-        not throw away each other's.
-        """
-        try:
-            if file_size_bytes(self._file) > LARGEST_FILE_BYTES:
-                return _File()
-            text = private.read_bytes(self._file, largest_bytes=LARGEST_FILE_BYTES)
-        except FileNotFoundError:
-            return _File()
-        except OSError:
-            return None
-        try:
-            return _File.model_validate_json(text)
-        except ValidationError as error:
-            another_version = any(part["loc"] == ("schema_version",) for part in error.errors())
-            return None if another_version else _File()
+        return self._file.change(add)

@@ -20,10 +20,9 @@ from hypothesis import strategies as st
 from launcher.config.server_config import ServerConfig
 from launcher.engines.launch import history_key
 from launcher.engines.phases import Phase
-from launcher.supervision.watches import phase_history
+from launcher.state import kept
+from launcher.state.kept import LARGEST_FILE_BYTES, MOST_KEYS
 from launcher.supervision.watches.phase_history import (
-    LARGEST_FILE_BYTES,
-    MOST_KEYS,
     STARTS_PER_KEY,
     PhaseHistory,
     PhaseTimes,
@@ -74,7 +73,7 @@ def test_of_too_many_kinds_the_one_started_longest_ago_is_forgotten(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert MOST_KEYS == 200
-    monkeypatch.setattr(phase_history, "MOST_KEYS", 3)
+    monkeypatch.setattr(kept, "MOST_KEYS", 3)
     history = PhaseHistory(file)
     for key in ("a", "b", "c", "a", "d"):
         history.add(key, {Phase.WEIGHTS: 1.0})
@@ -247,7 +246,7 @@ def test_servers_that_write_at_once_lose_nothing(file: Path) -> None:
 def test_a_writer_that_stands_still_does_not_hold_up_another(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(phase_history, "LOCK_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr(kept, "LOCK_TIMEOUT_SECONDS", 0.05)
     history = PhaseHistory(file)
     history.add(KEY, {Phase.WEIGHTS: 1.0})
     with file.with_suffix(".lock").open("rb") as held:
