@@ -76,12 +76,15 @@ class Ranks:
 
         Source: sglang 0.5.23, srt/entrypoints/engine.py, `_calculate_rank_ranges`.
         """
-        nodes_of_a_stage = max(self.nodes // self.pipeline, 1)
-        return self._tensor_here * (self.node_rank % nodes_of_a_stage)
+        return self._tensor_here * (self.node_rank % self._nodes_of_a_stage)
+
+    @property
+    def _nodes_of_a_stage(self) -> int:
+        return max(self.nodes // self.pipeline, 1)
 
     @property
     def _tensor_here(self) -> int:
-        return self.tensor // max(self.nodes // self.pipeline, 1)
+        return self.tensor // self._nodes_of_a_stage
 
     @property
     def children(self) -> int:

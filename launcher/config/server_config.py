@@ -213,6 +213,12 @@ class ServerConfig(ServedFields):
         return draft if re.fullmatch(REPOSITORY_PATTERN, draft) else None
 
 
+def names_repository(word: str) -> bool:
+    """Whether an argument, or what an equals sign attaches to it, is the id of a repository."""
+    _, _, attached = word.partition("=")
+    return any(re.fullmatch(REPOSITORY_PATTERN, one) for one in (word, attached))
+
+
 def describe_speculation(config: ServerConfig) -> str:
     """Speculation as people write it: 'EAGLE 3/1/4' is steps, top-k, draft tokens."""
     if config.speculative_algorithm is None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from launcher.config.arguments.taken_over import raise_all
 from launcher.config.ranks import ranks_of
-from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
+from launcher.config.server_config import ServerConfig, names_repository
 from launcher.engines.common.flags import FlagTable, GivenOption
 from launcher.engines.launch import Command, CommandTarget
 from launcher.engines.sglang.plugins.cpu import settings as cpu_settings
@@ -190,12 +190,6 @@ def _between_nodes(target: CommandTarget) -> dict[str, str]:
     values = (f"={target.network.interface}", target.network.interface)
     interfaces = dict(zip(INTERFACE_VARIABLES, values, strict=True))
     return {HOST_VARIABLE: target.network.address, **interfaces}
-
-
-def names_repository(word: str) -> bool:
-    """Whether an argument, or what an equals sign attaches to it, is the id of a repository."""
-    _, _, attached = word.partition("=")
-    return any(re.fullmatch(REPOSITORY_PATTERN, one) for one in (word, attached))
 
 
 def _for_plugins(config: ServerConfig, arguments: Sequence[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Final
 
 from launcher.config.arguments.options import options_of
 from launcher.config.fields.variables import LAUNCHER_PREFIX, SET_ALWAYS
-from launcher.config.server_config import ServerConfig
+from launcher.config.server_config import ServerConfig, names_repository
 from launcher.engines.containers import ContainerLaunch, MachineGroup, ProbePaths
 from launcher.engines.launch import CommandTarget
 from launcher.engines.sglang.command import (
@@ -21,7 +21,6 @@ from launcher.engines.sglang.command import (
     INTERFACE_VARIABLES,
     MODULE,
     build_command,
-    names_repository,
 )
 from launcher.engines.sglang.version import VERIFIED_VERSION
 

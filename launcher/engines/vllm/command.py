@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from launcher.config.ranks import ranks_of
-from launcher.config.server_config import REPOSITORY_PATTERN, ServerConfig
+from launcher.config.server_config import ServerConfig, names_repository
 from launcher.engines.launch import Command, CommandTarget
 from launcher.engines.vllm.speculation import FLAG as SPECULATION_FLAG
 from launcher.engines.vllm.speculation import speculative_config
@@ -153,7 +152,7 @@ def _environment(config: ServerConfig, target: CommandTarget) -> dict[str, str]:
         # Bytecode that cannot be kept costs a minute of imports at each start.
         "PYTHONDONTWRITEBYTECODE": "",
     }
-    if not config.is_repository and not any(map(_names_repository, config.extra_args)):
+    if not config.is_repository and not any(map(names_repository, config.extra_args)):
         # Everything is here: a hub that is slow or away must not delay the start.
         environment.setdefault("HF_HUB_OFFLINE", "1")
     if target.no_proxy is not None:
@@ -169,9 +168,3 @@ def _environment(config: ServerConfig, target: CommandTarget) -> dict[str, str]:
         environment.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
         environment |= {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
     return environment
-
-
-def _names_repository(word: str) -> bool:
-    """Whether an argument, or what an equals sign attaches to it, is the id of a repository."""
-    _, _, attached = word.partition("=")
-    return any(re.fullmatch(REPOSITORY_PATTERN, one) for one in (word, attached))

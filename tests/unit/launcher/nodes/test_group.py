@@ -223,21 +223,17 @@ def test_a_restart_that_is_told_to_one_that_waits_is_forgotten_with_the_start(po
     leader.close(None)
 
 
-def test_a_hundred_differences_are_told_too(port: int) -> None:
-    many = tuple((f"--option-{number}", "1") for number in range(100))
-    leader = Leader(HOST, port, facts(0, 2))
-    other = Follower(HOST, port, facts(1, 2, arguments=many))
-    heard = Heard(), Heard()
-    leader.meet(heard[0])
-    other.meet(heard[1])
-    for post in heard:
-        assert isinstance(post.next(), events.Disagreed)
-    other.close(None)
-    leader.close(None)
-
-
-def test_machines_that_differ_are_told_so(port: int) -> None:
-    leader, other = Leader(HOST, port, facts(0, 2)), Follower(HOST, port, facts(1, 2, model="n"))
+@pytest.mark.parametrize(
+    "differs",
+    [
+        {"model": "n"},
+        # More than a message takes.
+        {"arguments": tuple((f"--option-{number}", "1") for number in range(100))},
+    ],
+    ids=["one", "a hundred"],
+)
+def test_machines_that_differ_are_told_so(port: int, differs: dict[str, object]) -> None:
+    leader, other = Leader(HOST, port, facts(0, 2)), Follower(HOST, port, facts(1, 2, **differs))
     heard = Heard(), Heard()
     leader.meet(heard[0])
     other.meet(heard[1])
